@@ -1,0 +1,168 @@
+//! What people's tools read and post: requests, events, repositories, replay.
+//!
+//! Paths stand in the service's `routes`; the generated OpenAPI document is served at
+//! `/api/openapi.json`. Byte strings that are not UTF-8 are shown lossily here except in
+//! [`ReplayOut`], which is exact.
+
+use chrono::{DateTime, Utc};
+use refwarden_model::{ByteText, ObjectFormat, RepositoryId};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+/// An approval request.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RequestOut {
+    /// Its code.
+    #[schema(example = "8FZK2M0T")]
+    pub id: String,
+    /// `waiting`, `approved`, `rejected`, `expired`, `cancelled`, `stale` or `used`.
+    pub state: String,
+    /// The repository's name.
+    pub repository: String,
+    /// The full name of the ref that would move.
+    pub ref_name: String,
+    /// Its value when the request was made.
+    pub old: String,
+    /// The value it would get.
+    pub new: String,
+    /// `create`, `fast-forward`, `non-fast-forward` or `delete`.
+    pub kind: String,
+    /// Who pushed and for whom: `agent for ada`.
+    pub actor: String,
+    /// Approvals needed.
+    pub quorum: u32,
+    /// Who may approve: groups and people.
+    pub approvers: Vec<String>,
+    /// Decisions so far.
+    pub decisions: Vec<DecisionOut>,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it expires.
+    pub expires_at: DateTime<Utc>,
+    /// Digest of what the request would release; a decision must name it.
+    pub digest: String,
+    /// The page.
+    pub url: String,
+}
+
+/// What a person said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DecisionOut {
+    /// Who.
+    pub approver: String,
+    /// `approve` or `reject`.
+    pub decision: String,
+    /// Why.
+    pub reason: String,
+    /// When.
+    pub decided_at: DateTime<Utc>,
+}
+
+/// A decision to be made.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct DecisionIn {
+    /// `approve` or `reject`.
+    pub decision: String,
+    /// Why; needed to reject.
+    #[serde(default)]
+    pub reason: String,
+    /// The digest of what was shown.
+    pub digest: String,
+}
+
+/// One event of the ledger.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EventOut {
+    /// Position in the repository's history, from 1 without gaps.
+    pub seq: i64,
+    /// When it was recorded.
+    pub recorded_at: DateTime<Utc>,
+    /// The repository's name.
+    pub repository: String,
+    /// What happened, for example `push.denied` or `ref.committed`.
+    pub kind: String,
+    /// Who did it.
+    pub actor: String,
+    /// The push it belongs to.
+    pub push_id: Option<Uuid>,
+    /// The request it belongs to.
+    pub request_id: Option<String>,
+    /// The ref it is about.
+    pub ref_name: Option<String>,
+    /// Value before.
+    pub old: Option<String>,
+    /// Value after.
+    pub new: Option<String>,
+    /// Codes that were shown to the pusher.
+    pub codes: Vec<String>,
+    /// One sentence for people.
+    pub summary: String,
+}
+
+/// A page of events, oldest first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct EventsOut {
+    /// The events.
+    pub events: Vec<EventOut>,
+    /// Pass as `after` for the next page; none at the end.
+    pub next: Option<String>,
+}
+
+/// A repository under guard.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RepositoryOut {
+    /// Its id.
+    #[schema(value_type = Uuid)]
+    pub id: RepositoryId,
+    /// Its name.
+    pub name: String,
+    /// `sha1` or `sha256`.
+    #[schema(value_type = String)]
+    pub object_format: ObjectFormat,
+    /// When it was adopted.
+    pub adopted_at: DateTime<Utc>,
+    /// Times it was adopted.
+    pub epoch: i32,
+}
+
+/// All that is needed to rebuild a repository as it was: refs, and the packs to take objects from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReplayOut {
+    /// The repository.
+    pub repository: RepositoryOut,
+    /// The time it is rebuilt for.
+    pub at: DateTime<Utc>,
+    /// The last event that counts.
+    pub seq: i64,
+    /// What HEAD names.
+    #[schema(value_type = String)]
+    pub head: ByteText,
+    /// Refs: name, and oid or `ref: <target>`.
+    pub refs: Vec<ReplayRef>,
+    /// Packs, oldest first.
+    pub packs: Vec<ReplayPack>,
+}
+
+/// A ref as it was.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReplayRef {
+    /// Full name.
+    #[schema(value_type = String)]
+    pub name: ByteText,
+    /// An oid, or `ref: <target>` for a symbolic ref.
+    #[schema(value_type = String)]
+    pub value: ByteText,
+}
+
+/// A pack in the store.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ReplayPack {
+    /// Hexadecimal SHA-256 of its bytes.
+    pub digest: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// The push that brought it; none for the baseline.
+    pub push_id: Option<Uuid>,
+}

@@ -1,0 +1,306 @@
+//! What hooks and the proxy say to the service.
+//!
+//! Every request carries the host credential as `Authorization: Bearer rwh_…`. The pusher's
+//! token travels in the header [`TOKEN_HEADER`] and in no body, so that no body can be logged
+//! with it.
+
+use refwarden_model::facts::PushFacts;
+use refwarden_model::{
+    ActorChain, ByteText, Code, ObjectFormat, Oid, PushId, RefName, RepositoryId, RequestId,
+};
+use serde::{Deserialize, Serialize};
+
+/// Header with the pusher's token.
+pub const TOKEN_HEADER: &str = "refwarden-token";
+
+/// Records a push and asks for the verdict: a [`PushIn`] framed with the pack; answers [`PushOut`].
+pub const PUSHES: &str = "/hook/v1/pushes";
+/// Consumes what a push was granted: [`PrepareIn`] to [`PrepareOut`].
+pub const PREPARE: &str = "/hook/v1/prepare";
+/// Reports where refs are after a transaction: [`SettleIn`] to [`SettleOut`].
+pub const SETTLE: &str = "/hook/v1/settle";
+/// Completes the record of a push: [`CompleteIn`] to [`CompleteOut`].
+pub const COMPLETE: &str = "/hook/v1/complete";
+/// Adopts a repository: [`AdoptIn`] framed with the baseline pack; answers [`AdoptOut`].
+pub const ADOPT: &str = "/hook/v1/repositories";
+/// Checks a token for the proxy: [`AuthenticateIn`] to [`AuthenticateOut`].
+pub const AUTHENTICATE: &str = "/hook/v1/authenticate";
+/// Answers 204 when the host credential is good.
+pub const PING: &str = "/hook/v1/ping";
+
+/// Content type of a framed body: four bytes, big-endian, with the length of the JSON; the
+/// JSON; the pack, up to the end of the body. No pack: nothing follows the JSON.
+pub const FRAMED: &str = "application/vnd.refwarden.framed";
+
+/// The longest JSON that a framed body may begin with, in bytes.
+pub const MAX_JSON: usize = 256 << 20;
+
+/// Which run of receive-pack a hook belongs to. All hooks of one push share their parent
+/// process, which no client can choose, so this, and not an id from the environment, ties
+/// them together.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Correlation {
+    /// `/proc/sys/kernel/random/boot_id`.
+    pub boot_id: String,
+    /// The pid namespace's inode, so that containers of one machine do not meet.
+    pub pid_namespace: u64,
+    /// receive-pack's process id.
+    pub pid: u32,
+    /// receive-pack's start time in clock ticks since boot (proc(5), stat field 22).
+    pub start_ticks: u64,
+}
+
+/// A push, before anything moves.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PushIn {
+    /// The repository.
+    pub repository: RepositoryId,
+    /// The run of receive-pack.
+    pub correlation: Correlation,
+    /// The id that the proxy or login shell gave the push; the service makes one otherwise.
+    pub push_id: Option<PushId>,
+    /// How the push came: `local`, `ssh` or `http`.
+    pub transport: String,
+    /// The client's address, where known.
+    pub client_address: Option<String>,
+    /// The client's agent string, where known.
+    pub client_agent: Option<String>,
+    /// The hook's version.
+    pub hook_version: String,
+    /// What was learned.
+    pub facts: PushFacts,
+    /// Bytes of the pack that follows; zero when the push brings no objects.
+    pub pack_bytes: Option<u64>,
+    /// Microseconds that the hook spent, by step.
+    pub timings: std::collections::BTreeMap<String, u64>,
+}
+
+/// The answer to a push.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PushOut {
+    /// The push's id in the ledger.
+    pub push_id: PushId,
+    /// Whether the refs may move.
+    pub outcome: Outcome,
+    /// Everything that is wrong, at once; empty when released.
+    pub reasons: Vec<Reason>,
+    /// Where the push is shown.
+    pub url: String,
+}
+
+/// Whether a push may go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Outcome {
+    /// Its refs may move, each once.
+    Released,
+    /// It waits for a human: refused now, and the same push passes once it is approved.
+    Waiting,
+    /// It is refused.
+    Denied,
+}
+
+/// One reason why a push is refused.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reason {
+    /// The stable code.
+    pub code: Code,
+    /// The ref it is about, where it is about one.
+    pub ref_name: Option<RefName>,
+    /// One sentence, printable ASCII.
+    pub text: String,
+    /// What to do next, where the code alone does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
+    /// The approval request that would let it through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<RequestRef>,
+}
+
+/// Where a request is found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RequestRef {
+    /// Its code.
+    pub id: RequestId,
+    /// The page on which it is approved.
+    pub url: String,
+    /// Where a program waits for the decision.
+    pub poll: String,
+    /// Seconds until it expires.
+    pub expires_in: u64,
+}
+
+/// A ref transaction that holds its locks and waits for leave to move.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PrepareIn {
+    /// The repository.
+    pub repository: RepositoryId,
+    /// The run of receive-pack.
+    pub correlation: Correlation,
+    /// What would move; no-ops are left out.
+    pub moves: Vec<Move>,
+}
+
+/// One ref that would move.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Move {
+    /// The ref that really moves (no symbolic ref).
+    pub target: RefName,
+    /// Its value now.
+    pub old: Oid,
+    /// Its value to be.
+    pub new: Oid,
+}
+
+/// The answer to [`PrepareIn`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct PrepareOut {
+    /// Whether every move is prepared. If not, none is.
+    pub prepared: bool,
+    /// Why not.
+    pub reasons: Vec<Reason>,
+}
+
+/// How a ref transaction ended, as git says; the refs' values say what is true.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Phase {
+    /// Git says the transaction was committed.
+    Committed,
+    /// Git says the transaction was aborted.
+    Aborted,
+}
+
+/// Where refs are after a transaction. Kept in the host's spool when the service is away.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettleIn {
+    /// The repository.
+    pub repository: RepositoryId,
+    /// The run of receive-pack.
+    pub correlation: Correlation,
+    /// What git said.
+    pub phase: Phase,
+    /// When the hook looked, microseconds since the epoch by the host's clock.
+    pub observed_at: i64,
+    /// The refs of the transaction, as they were when the hook looked.
+    pub refs: Vec<Observed>,
+}
+
+/// A ref and its value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Observed {
+    /// The ref (no symbolic ref).
+    pub target: RefName,
+    /// Its value; zero when it does not exist.
+    pub value: Oid,
+}
+
+/// The answer to [`SettleIn`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SettleOut {
+    /// How many ref updates changed their state by it.
+    pub settled: u64,
+}
+
+/// The end of a push, from post-receive.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompleteIn {
+    /// The repository.
+    pub repository: RepositoryId,
+    /// The run of receive-pack.
+    pub correlation: Correlation,
+    /// The refs that post-receive was shown, as they are now.
+    pub refs: Vec<Observed>,
+}
+
+/// The receipt.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CompleteOut {
+    /// The push's id in the ledger.
+    pub push_id: PushId,
+    /// Refs that moved.
+    pub moved: u64,
+    /// Where the push is shown.
+    pub url: String,
+}
+
+/// A repository that comes under guard, with its refs; one pack of everything reachable follows.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct AdoptIn {
+    /// The id that the repository will carry.
+    pub repository: RepositoryId,
+    /// Its name: what policy globs match and people read, such as `team/app`.
+    pub name: String,
+    /// Its hash function.
+    pub object_format: ObjectFormat,
+    /// What HEAD names: `refs/heads/main`; an oid in text when detached.
+    pub head: ByteText,
+    /// Every ref that is not symbolic.
+    pub refs: Vec<Observed>,
+    /// Every symbolic ref but HEAD.
+    pub symrefs: Vec<Symref>,
+    /// Bytes of the pack that follows.
+    pub pack_bytes: Option<u64>,
+    /// The hook's version.
+    pub hook_version: String,
+}
+
+/// A symbolic ref and the ref it names.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Symref {
+    /// The symbolic ref.
+    pub name: RefName,
+    /// What it names.
+    pub target: RefName,
+}
+
+/// The answer to [`AdoptIn`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AdoptOut {
+    /// The repository's id.
+    pub repository: RepositoryId,
+    /// The epoch that begins: 1 for the first adoption.
+    pub epoch: i32,
+    /// Hexadecimal SHA-256 of the baseline pack; none for an empty repository.
+    pub pack_digest: Option<String>,
+}
+
+/// What the proxy asks before it starts anything. The token is in [`TOKEN_HEADER`], or absent.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthenticateIn {
+    /// The repository that is asked for.
+    pub repository: RepositoryId,
+    /// `fetch` or `push`.
+    pub operation: Operation,
+    /// The client's address.
+    pub client_address: Option<String>,
+    /// The client's agent string.
+    pub client_agent: Option<String>,
+}
+
+/// What a client wants of a repository.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Operation {
+    /// `git-upload-pack`.
+    Fetch,
+    /// `git-receive-pack`.
+    Push,
+}
+
+/// The answer when the token is good, or anonymous reads are allowed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AuthenticateOut {
+    /// Who it is; none for an anonymous reader.
+    pub actor: Option<ActorChain>,
+    /// Which view of the repository the actor reads.
+    pub view: View,
+}
+
+/// What an actor sees of a repository. Masked views are a further variant to come.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase", tag = "kind")]
+pub enum View {
+    /// The repository itself.
+    Whole,
+}

@@ -1,0 +1,12 @@
+//! The HTTP contract between hooks, proxy, command line and service: types and paths, no
+//! behaviour.
+//!
+//! Two audiences: [`hook`] is what a Git host sends with its host credential; [`api`] is what
+//! people's tools read and post with a token. A name ending in `In` is sent to the service, one
+//! ending in `Out` comes back.
+
+pub mod api;
+pub mod hook;
+pub mod problem;
+
+pub use problem::Problem;
