@@ -93,7 +93,10 @@ impl Serialize for ByteText {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         match std::str::from_utf8(&self.0) {
             Ok(text) if !text.contains('\0') => Form::Text(text.into()).serialize(serializer),
-            _ => Form::Binary { base64: STANDARD.encode(&self.0).into() }.serialize(serializer),
+            _ => Form::Binary {
+                base64: STANDARD.encode(&self.0).into(),
+            }
+            .serialize(serializer),
         }
     }
 }
@@ -102,9 +105,10 @@ impl<'de> Deserialize<'de> for ByteText {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         match Form::deserialize(deserializer)? {
             Form::Text(text) => Ok(Self(text.into_owned().into_bytes())),
-            Form::Binary { base64 } => {
-                STANDARD.decode(base64.as_bytes()).map(Self).map_err(serde::de::Error::custom)
-            }
+            Form::Binary { base64 } => STANDARD
+                .decode(base64.as_bytes())
+                .map(Self)
+                .map_err(serde::de::Error::custom),
         }
     }
 }
@@ -115,7 +119,13 @@ mod tests {
 
     #[test]
     fn json_keeps_every_byte() {
-        for bytes in [&b"plain"[..], b"\xff\xfe", b"nul\0", "naïve".as_bytes(), b""] {
+        for bytes in [
+            &b"plain"[..],
+            b"\xff\xfe",
+            b"nul\0",
+            "naïve".as_bytes(),
+            b"",
+        ] {
             let text = serde_json::to_string(&ByteText::new(bytes)).unwrap();
             let back: ByteText = serde_json::from_str(&text).unwrap();
             assert_eq!(back.as_bytes(), bytes, "{text}");

@@ -61,9 +61,15 @@ impl UpdateKind {
 
     /// The kind that a word names.
     pub fn from_name(name: &str) -> Option<Self> {
-        [Self::Create, Self::FastForward, Self::NonFastForward, Self::Delete, Self::NoOp]
-            .into_iter()
-            .find(|kind| kind.name() == name)
+        [
+            Self::Create,
+            Self::FastForward,
+            Self::NonFastForward,
+            Self::Delete,
+            Self::NoOp,
+        ]
+        .into_iter()
+        .find(|kind| kind.name() == name)
     }
 }
 

@@ -59,7 +59,9 @@ const ALPHABET: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 impl RequestId {
     /// Makes an id from 40 random bits.
     pub fn from_random(bits: [u8; 5]) -> Self {
-        let mut value = bits.iter().fold(0_u64, |sum, &byte| (sum << 8) | u64::from(byte));
+        let mut value = bits
+            .iter()
+            .fold(0_u64, |sum, &byte| (sum << 8) | u64::from(byte));
         let mut letters = ['0'; 8];
         for letter in letters.iter_mut().rev() {
             let index = usize::try_from(value & 31).unwrap_or_default();
@@ -81,7 +83,11 @@ impl TryFrom<String> for RequestId {
     fn try_from(text: String) -> Result<Self, RequestIdError> {
         let text = text.to_ascii_uppercase();
         let good = text.len() == 8 && text.bytes().all(|byte| ALPHABET.contains(&byte));
-        if good { Ok(Self(text)) } else { Err(RequestIdError) }
+        if good {
+            Ok(Self(text))
+        } else {
+            Err(RequestIdError)
+        }
     }
 }
 

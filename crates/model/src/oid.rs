@@ -28,7 +28,10 @@ impl ObjectFormat {
 
     /// The zero oid, which stands for "no object" in a ref update.
     pub const fn zero(self) -> Oid {
-        Oid { format: self, raw: [0; 32] }
+        Oid {
+            format: self,
+            raw: [0; 32],
+        }
     }
 
     /// Git's name for the format, as in `git init --object-format=`.
@@ -89,7 +92,9 @@ impl Oid {
             _ => return Err(OidError),
         };
         let mut raw = [0; 32];
-        raw.get_mut(..bytes.len()).ok_or(OidError)?.copy_from_slice(bytes);
+        raw.get_mut(..bytes.len())
+            .ok_or(OidError)?
+            .copy_from_slice(bytes);
         Ok(Self { format, raw })
     }
 
@@ -161,7 +166,14 @@ mod tests {
             assert_eq!(Oid::parse(good.as_bytes()).unwrap().to_string(), good);
         }
         let upper = sha1.to_uppercase();
-        for bad in ["", "abc", &sha1[1..], &upper, &format!("{sha1} "), &sha1.replace('0', "g")] {
+        for bad in [
+            "",
+            "abc",
+            &sha1[1..],
+            &upper,
+            &format!("{sha1} "),
+            &sha1.replace('0', "g"),
+        ] {
             assert!(Oid::parse(bad.as_bytes()).is_err(), "{bad:?}");
         }
     }

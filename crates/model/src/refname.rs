@@ -31,7 +31,10 @@ impl RefName {
             None => Ok(Self(name.to_vec())),
             Some(problem) => {
                 let shown = name.get(..name.len().min(80)).unwrap_or_default();
-                Err(RefNameError { name: escape(shown), problem })
+                Err(RefNameError {
+                    name: escape(shown),
+                    problem,
+                })
             }
         }
     }

@@ -1,0 +1,27 @@
+//! `hook.toml`: what the hooks of one Git host need to know. A repository names it in its own
+//! git configuration as `refwarden.hookConfig`, beside `refwarden.repository`.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// Settings of the hooks on a host.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct HookConfig {
+    /// Base URL of the approval service, without a slash at the end.
+    pub service_url: String,
+    /// File with the host credential (`rwh_…`), one line.
+    pub credential_file: PathBuf,
+    /// File with the 64 hexadecimal digits of the key of fingerprints.
+    pub fingerprint_key_file: PathBuf,
+    /// Directory for what could not be reported at once; one file per repository.
+    pub spool_dir: PathBuf,
+    /// Milliseconds that the service may take to answer before a push is refused; at most 5000.
+    #[serde(default = "default_timeout")]
+    pub timeout_ms: u64,
+}
+
+const fn default_timeout() -> u64 {
+    4000
+}

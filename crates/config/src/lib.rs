@@ -1,0 +1,55 @@
+//! The two configuration files, parsed strictly: `refwarden.toml` for service, proxy and command
+//! line, `hook.toml` for the hooks of one Git host.
+//!
+//! An unknown key or a bad value is an error with file, line and what was expected, and whoever
+//! reads the file refuses to start. This crate reads no file itself; it is given the text.
+
+mod hook;
+mod server;
+
+pub use hook::HookConfig;
+pub use server::{
+    Access, Config, Database, Host, Issuer, IssuerKind, PolicyFiles, Proxy, QuickStart, Service,
+    SignIn,
+};
+
+/// Why a configuration file is not accepted.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{file}:{line}: {problem}")]
+pub struct ConfigError {
+    /// The file, as named by whoever read it.
+    pub file: String,
+    /// Line, from 1.
+    pub line: usize,
+    /// What is wrong and what was expected.
+    pub problem: String,
+}
+
+/// Parses TOML into `T` and says where it went wrong.
+///
+/// # Errors
+/// [`ConfigError`] for bad TOML, an unknown key, a missing key, or a value of the wrong kind.
+pub fn parse<T: serde::de::DeserializeOwned>(file: &str, text: &str) -> Result<T, ConfigError> {
+    toml::from_str(text).map_err(|error| {
+        let offset = error.span().map_or(0, |span| span.start);
+        let before = text.get(..offset).unwrap_or_default();
+        ConfigError {
+            file: file.to_owned(),
+            line: before.matches('\n').count() + 1,
+            problem: error.message().replace('\n', " "),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_unknown_key_is_named_with_its_line() {
+        let text = "service_url = \"http://x\"\ncredential_file = \"k\"\nspool = 3\n";
+        let error = parse::<HookConfig>("hook.toml", text).unwrap_err();
+        assert_eq!((error.file.as_str(), error.line), ("hook.toml", 3));
+        assert!(error.problem.contains("unknown field `spool`"), "{error}");
+    }
+}

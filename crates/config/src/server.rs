@@ -1,0 +1,184 @@
+//! `refwarden.toml`: service, proxy and command line.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+/// The whole file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The approval service.
+    pub service: Service,
+    /// Postgres.
+    pub database: Database,
+    /// Where policy stands.
+    pub policy: PolicyFiles,
+    /// The proxy, where this file also configures one.
+    pub proxy: Option<Proxy>,
+    /// Git hosts that may call the hook API.
+    #[serde(default, rename = "host")]
+    pub hosts: Vec<Host>,
+    /// Identity providers whose tokens are accepted.
+    #[serde(default, rename = "issuer")]
+    pub issuers: Vec<Issuer>,
+    /// How people sign in to the pages.
+    pub sign_in: Option<SignIn>,
+    /// Who may read the records, and who administers.
+    #[serde(default)]
+    pub access: Access,
+    /// The built-in identity provider of the quick start.
+    pub quick_start: Option<QuickStart>,
+}
+
+/// The approval service.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Service {
+    /// Address and port to listen on.
+    pub listen: String,
+    /// The URL that links begin with, without a slash at the end.
+    pub public_url: String,
+    /// Directory of the packs.
+    pub pack_dir: PathBuf,
+    /// The audience that a token must name.
+    pub audience: String,
+    /// Minutes that a signed-in session lasts.
+    #[serde(default = "default_session")]
+    pub session_minutes: u32,
+    /// Days until an approval request expires.
+    #[serde(default = "default_request_days")]
+    pub request_days: u32,
+}
+
+/// Postgres.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Database {
+    /// Connection URL. `DATABASE_URL` in the environment takes its place.
+    pub url: String,
+    /// Connections to keep.
+    #[serde(default = "default_connections")]
+    pub connections: u32,
+}
+
+/// Where policy stands.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PolicyFiles {
+    /// Policy files, all of which apply. Relative paths start at this file's directory.
+    pub files: Vec<PathBuf>,
+}
+
+/// The smart HTTP proxy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proxy {
+    /// Address and port to listen on.
+    pub listen: String,
+    /// The URL that clients use, without a slash at the end.
+    pub public_url: String,
+    /// Directory under which the bare repositories stand.
+    pub repositories: PathBuf,
+    /// Base URL of the approval service.
+    pub service_url: String,
+    /// File with the host credential.
+    pub credential_file: PathBuf,
+    /// Whether whoever has no token may fetch.
+    #[serde(default)]
+    pub anonymous_reads: bool,
+}
+
+/// A Git host that may call the hook API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Host {
+    /// Its name, as records show it.
+    pub name: String,
+    /// Hexadecimal SHA-256 of its credential.
+    pub credential_sha256: String,
+}
+
+/// An identity provider whose tokens are accepted.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Issuer {
+    /// The `iss` claim, exactly; discovery starts here.
+    pub url: String,
+    /// What kind of actor its tokens name.
+    #[serde(default)]
+    pub kind: IssuerKind,
+    /// Signature algorithms that are accepted from it: RS256, PS256, ES256, ES384, `EdDSA`.
+    pub algorithms: Vec<String>,
+    /// A JWKS file to use instead of discovery.
+    pub jwks_file: Option<PathBuf>,
+    /// Longest lifetime of a token, in seconds.
+    #[serde(default = "default_lifetime")]
+    pub max_lifetime: u64,
+    /// The claim that lists groups.
+    #[serde(default = "default_groups_claim")]
+    pub groups_claim: String,
+}
+
+/// What kind of actor an issuer's tokens name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum IssuerKind {
+    /// People. A token with an `act` claim still names an agent.
+    #[default]
+    Human,
+    /// Agents.
+    Agent,
+    /// Build jobs.
+    Ci,
+}
+
+/// How people sign in to the pages: `OpenID` Connect, code flow with PKCE.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignIn {
+    /// The identity provider; must be one of the issuers.
+    pub issuer: String,
+    /// The client id registered there.
+    pub client_id: String,
+    /// File with the client secret, for a confidential client.
+    pub client_secret_file: Option<PathBuf>,
+}
+
+/// Who may read the records, and who administers: entries such as `group:auditors` or `user:ada`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Access {
+    /// May read every record and replay.
+    pub auditors: Vec<String>,
+    /// May read health, and everything auditors may.
+    pub admins: Vec<String>,
+}
+
+/// The built-in identity provider, for trying Refwarden on one machine. Loopback only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct QuickStart {
+    /// File with its users, clients and signing key.
+    pub identities: PathBuf,
+}
+
+const fn default_session() -> u32 {
+    60
+}
+
+const fn default_request_days() -> u32 {
+    7
+}
+
+const fn default_connections() -> u32 {
+    16
+}
+
+const fn default_lifetime() -> u64 {
+    3600
+}
+
+fn default_groups_claim() -> String {
+    "groups".to_owned()
+}

@@ -1,0 +1,115 @@
+//! The tables, as diesel sees them; they are described in `migrations/`.
+
+#![expect(missing_docs, reason = "columns are described where they are created")]
+
+diesel::table! {
+    repositories (id) {
+        id -> Uuid, name -> Text, object_format -> Text, host -> Text, epoch -> Int4,
+        adopted_at -> Timestamptz, next_seq -> Int8,
+    }
+}
+diesel::table! {
+    packs (digest) { digest -> Text, bytes -> Int8, location -> Text, stored_at -> Timestamptz, }
+}
+diesel::table! {
+    baselines (repository_id, epoch) {
+        repository_id -> Uuid, epoch -> Int4, seq -> Int8, recorded_at -> Timestamptz,
+        head -> Bytea, refs -> Jsonb, pack_digest -> Nullable<Text>,
+    }
+}
+diesel::table! {
+    pushes (id) {
+        id -> Uuid, repository_id -> Uuid, host -> Text, received_at -> Timestamptz,
+        boot_id -> Text, pid_namespace -> Int8, pid -> Int8, start_ticks -> Int8,
+        transport -> Text, client_address -> Nullable<Text>, client_agent -> Nullable<Text>,
+        hook_version -> Text, pusher_issuer -> Nullable<Text>, pusher_subject -> Nullable<Text>,
+        pusher_kind -> Nullable<Text>, behalf_subject -> Nullable<Text>,
+        actor_chain -> Nullable<Jsonb>, token_sha256 -> Nullable<Text>,
+        token_id -> Nullable<Text>, push_options -> Jsonb, policy_hash -> Text,
+        ruleset_id -> Text, verdict -> Jsonb, codes -> Array<Text>, state -> Text,
+        commits_total -> Int8, findings_total -> Int8, objects_scanned -> Int8,
+        pack_digest -> Nullable<Text>, timings -> Jsonb, completed_at -> Nullable<Timestamptz>,
+    }
+}
+diesel::table! {
+    requests (id) {
+        id -> Text, repository_id -> Uuid, ref_name -> Bytea, ref_name_text -> Text,
+        old_oid -> Text, new_oid -> Text, kind -> Text, push_id -> Uuid, actor_chain -> Jsonb,
+        policy_hash -> Text, requirements -> Jsonb, digest -> Text, state -> Text,
+        created_at -> Timestamptz, expires_at -> Timestamptz,
+        closed_at -> Nullable<Timestamptz>, consumed_by -> Nullable<Uuid>,
+    }
+}
+diesel::table! {
+    ref_updates (push_id, ordinal) {
+        push_id -> Uuid, ordinal -> Int4, repository_id -> Uuid, ref_name -> Bytea,
+        ref_name_text -> Text, target -> Bytea, claimed_old -> Text, actual_old -> Text,
+        new_oid -> Text, kind -> Text, new_type -> Nullable<Text>, gained -> Int8, lost -> Int8,
+        request_id -> Nullable<Text>, state -> Text, prepared_at -> Nullable<Timestamptz>,
+        settled_at -> Nullable<Timestamptz>,
+    }
+}
+diesel::table! {
+    commits (push_id, ordinal) {
+        push_id -> Uuid, ordinal -> Int4, oid -> Text, parents -> Array<Text>, tree -> Text,
+        author -> Bytea, author_text -> Text, committer -> Bytea, message -> Bytea,
+        message_text -> Text, signed -> Bool, changes_total -> Int8,
+    }
+}
+diesel::table! {
+    changes (push_id, commit_ordinal, ordinal) {
+        push_id -> Uuid, commit_ordinal -> Int4, ordinal -> Int4, path -> Bytea,
+        path_text -> Text, old_mode -> Text, new_mode -> Text, old_oid -> Text, new_oid -> Text,
+        status -> Text, added -> Nullable<Int8>, deleted -> Nullable<Int8>, patch -> Bytea,
+        patch_cut -> Bool,
+    }
+}
+diesel::table! {
+    findings (push_id, ordinal) {
+        push_id -> Uuid, ordinal -> Int4, rule_id -> Text, fingerprint -> Text, place -> Text,
+        object_oid -> Nullable<Text>, path -> Nullable<Bytea>, path_text -> Nullable<Text>,
+        commit_oid -> Nullable<Text>, line -> Int8, column_ -> Int8, redacted -> Text,
+        pre_existing -> Bool, checksum -> Nullable<Text>,
+    }
+}
+diesel::table! {
+    decisions (request_id, ordinal) {
+        request_id -> Text, ordinal -> Int4, approver_issuer -> Text, approver_subject -> Text,
+        approver -> Jsonb, decision -> Text, reason -> Text, digest -> Text,
+        decided_at -> Timestamptz,
+    }
+}
+diesel::table! {
+    used_tokens (issuer, token_id) {
+        issuer -> Text, token_id -> Text, push_id -> Uuid, used_at -> Timestamptz,
+    }
+}
+diesel::table! {
+    events (repository_id, seq) {
+        repository_id -> Uuid, seq -> Int8, recorded_at -> Timestamptz, kind -> Text,
+        actor -> Text, push_id -> Nullable<Uuid>, request_id -> Nullable<Text>,
+        ref_name -> Nullable<Bytea>, ref_name_text -> Nullable<Text>,
+        old_oid -> Nullable<Text>, new_oid -> Nullable<Text>, codes -> Array<Text>,
+        summary -> Text,
+    }
+}
+diesel::table! {
+    readings (id) { id -> Int8, recorded_at -> Timestamptz, reader -> Text, what -> Text, }
+}
+diesel::table! {
+    sessions (id_sha256) {
+        id_sha256 -> Text, actor -> Jsonb, csrf -> Text, created_at -> Timestamptz,
+        expires_at -> Timestamptz,
+    }
+}
+diesel::table! {
+    pending_sign_ins (state_sha256) {
+        state_sha256 -> Text, verifier -> Text, nonce -> Text, return_to -> Text,
+        expires_at -> Timestamptz,
+    }
+}
+
+diesel::allow_tables_to_appear_in_same_query!(
+    repositories, packs, baselines, pushes, requests, ref_updates, commits, changes, findings,
+    decisions, used_tokens, events, readings, sessions, pending_sign_ins,
+);

@@ -1,0 +1,131 @@
+//! One error for every handler, mapped exhaustively to a status. Outsiders read one fixed
+//! sentence; the cause goes to the log once, under the same event id.
+
+use actix_web::http::StatusCode;
+use actix_web::{HttpResponse, ResponseError};
+use refwarden_model::Code;
+use refwarden_wire::Problem;
+use uuid::Uuid;
+
+/// What a handler fails with.
+#[derive(Debug, thiserror::Error)]
+pub enum AppError {
+    /// The caller's input is bad; the sentence says how.
+    #[error("bad request: {0}")]
+    BadRequest(String),
+    /// No or no good credential.
+    #[error("unauthorized: {1}")]
+    Unauthorized(Option<Code>, String),
+    /// A known caller that may not do this.
+    #[error("forbidden: {0}")]
+    Forbidden(String),
+    /// There is no such thing, or the caller may not know of it.
+    #[error("not found")]
+    NotFound,
+    /// The state has changed under the caller.
+    #[error("conflict: {0}")]
+    Conflict(String),
+    /// The database failed.
+    #[error("database: {0}")]
+    Database(#[from] diesel::result::Error),
+    /// No database connection could be had.
+    #[error("database connection: {0}")]
+    Pool(#[from] diesel::r2d2::PoolError),
+    /// Something else of ours failed.
+    #[error("internal: {0}")]
+    Internal(String),
+}
+
+impl AppError {
+    /// 404.
+    pub const fn not_found() -> Self {
+        Self::NotFound
+    }
+
+    /// 403 with a reason for the caller.
+    pub fn forbidden(text: impl Into<String>) -> Self {
+        Self::Forbidden(text.into())
+    }
+
+    /// 400 with a reason for the caller.
+    pub fn bad_request(text: impl Into<String>) -> Self {
+        Self::BadRequest(text.into())
+    }
+
+    /// 409 with a reason for the caller.
+    pub fn conflict(text: impl Into<String>) -> Self {
+        Self::Conflict(text.into())
+    }
+
+    /// 401 with a reason for the caller.
+    pub fn unauthorized(code: Option<Code>, text: impl Into<String>) -> Self {
+        Self::Unauthorized(code, text.into())
+    }
+
+    /// 500; the cause is only logged.
+    pub fn internal(cause: impl std::fmt::Display) -> Self {
+        Self::Internal(cause.to_string())
+    }
+
+    /// What the caller is told.
+    pub fn title(&self) -> &str {
+        match self {
+            Self::BadRequest(text)
+            | Self::Unauthorized(_, text)
+            | Self::Forbidden(text)
+            | Self::Conflict(text) => text,
+            Self::NotFound => "There is nothing here, or nothing that you may see.",
+            Self::Database(_) | Self::Pool(_) => {
+                "The database does not answer. Nothing was changed; try again later."
+            }
+            Self::Internal(_) => "The service failed. Nothing was changed; the log tells why.",
+        }
+    }
+
+    const fn code(&self) -> Option<Code> {
+        match self {
+            Self::Unauthorized(code, _) => *code,
+            Self::Database(_) | Self::Pool(_) | Self::Internal(_) => Some(Code::ServiceFault),
+            _ => None,
+        }
+    }
+}
+
+impl From<actix_web::error::BlockingError> for AppError {
+    fn from(error: actix_web::error::BlockingError) -> Self {
+        Self::internal(error)
+    }
+}
+
+impl ResponseError for AppError {
+    fn status_code(&self) -> StatusCode {
+        match self {
+            Self::BadRequest(_) => StatusCode::BAD_REQUEST,
+            Self::Unauthorized(..) => StatusCode::UNAUTHORIZED,
+            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Database(_) | Self::Pool(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let event = Uuid::now_v7().to_string();
+        let status = self.status_code();
+        if status.is_server_error() {
+            tracing::error!(%event, cause = %self, "request failed");
+        } else {
+            tracing::info!(%event, cause = %self, "request refused");
+        }
+        let problem = Problem {
+            status: status.as_u16(),
+            title: self.title().to_owned(),
+            code: self.code(),
+            event,
+        };
+        HttpResponse::build(status)
+            .content_type("application/problem+json")
+            .body(serde_json::to_string(&problem).unwrap_or_default())
+    }
+}
