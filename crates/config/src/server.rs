@@ -115,6 +115,9 @@ pub struct Issuer {
     /// Longest lifetime of a token, in seconds.
     #[serde(default = "default_lifetime")]
     pub max_lifetime: u64,
+    /// Seconds that the issuer's clock may differ from ours; 0 where it is the same clock.
+    #[serde(default = "default_leeway")]
+    pub leeway: u32,
     /// The claim that lists groups.
     #[serde(default = "default_groups_claim")]
     pub groups_claim: String,
@@ -177,6 +180,10 @@ const fn default_connections() -> u32 {
 
 const fn default_lifetime() -> u64 {
     3600
+}
+
+const fn default_leeway() -> u32 {
+    60
 }
 
 fn default_groups_claim() -> String {

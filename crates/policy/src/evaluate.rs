@@ -120,6 +120,16 @@ fn built_in_denials(update: &RefFacts) -> Vec<Denial> {
     };
     let target = (update.target != update.ref_name).then_some(&update.target);
     let mut denials = Vec::new();
+    if update.kind != UpdateKind::NoOp && update.claimed_old != update.actual_old {
+        // For a delete git itself does not compare: it would remove whatever is there.
+        let text = format!(
+            "{} is at {}, not at {} as the push says",
+            update.ref_name,
+            update.actual_old.short(),
+            update.claimed_old.short()
+        );
+        denials.push(Denial { code: Code::StaleOldOid, text });
+    }
     for name in std::iter::once(&update.ref_name).chain(target) {
         if name.as_bytes().starts_with(b"refs/replace/") {
             denials.push(deny(name, "replace refs are not accepted"));

@@ -1,0 +1,135 @@
+//! Checksums inside token formats.
+
+/// What the checksum inside a secret says.
+///
+/// A valid one is a strong sign for; an invalid one lowers the confidence and is reported, but
+/// does not by itself acquit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Checksum {
+    /// The format has none that is published.
+    NotApplicable,
+    /// It holds.
+    Valid,
+    /// It does not hold: a sample, a typing error, or a private extension of the format.
+    Invalid,
+}
+
+/// The digits of base62 as GitHub orders them.
+pub(crate) const BASE62: &[u8; 62] =
+    b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+
+/// Length of a CRC32 in base62, padded with zeros on the left.
+pub(crate) const CRC32_BASE62_LEN: usize = 6;
+
+/// Checks `<prefix>_<random><crc32 of random, six digits of base62>`: GitHub's format since 2021,
+/// and npm's.
+///
+/// Source: <https://github.blog/engineering/platform-security/behind-githubs-new-authentication-token-formats/>.
+pub(crate) fn crc32_base62(token: &[u8]) -> Checksum {
+    let body = token
+        .iter()
+        .position(|byte| *byte == b'_')
+        .and_then(|at| token.get(at + 1..));
+    let Some(body) = body else {
+        return Checksum::Invalid;
+    };
+    let Some(split) = body.len().checked_sub(CRC32_BASE62_LEN) else {
+        return Checksum::Invalid;
+    };
+    let (random, digits) = body.split_at(split);
+    if base62(crc32(random)) == digits {
+        Checksum::Valid
+    } else {
+        Checksum::Invalid
+    }
+}
+
+/// Checks the account number inside an AWS access key id: it has twelve decimal digits at most.
+///
+/// Ids issued since 2019 begin, after the four-letter prefix, with a set bit and 40 bits of
+/// account number. Nine in ten random ids pass, so passing says nothing.
+///
+/// Source: <https://awsteele.com/blog/2020/09/26/aws-access-key-format.html>.
+pub(crate) fn aws_account(id: &[u8]) -> Checksum {
+    let Some(digits) = id.get(4..13) else {
+        return Checksum::Invalid;
+    };
+    let mut bits: u64 = 0;
+    for digit in digits {
+        // Base32 of RFC 4648.
+        let value = match digit {
+            b'A'..=b'Z' => digit - b'A',
+            b'2'..=b'7' => digit - b'2' + 26,
+            _ => return Checksum::Invalid,
+        };
+        bits = (bits << 5) | u64::from(value);
+    }
+    // Nine digits are 45 bits: the flag, 40 bits of account, 4 more.
+    let (flag, account) = (bits >> 44, (bits >> 4) & 0xFF_FFFF_FFFF);
+    if flag == 1 && account > 999_999_999_999 {
+        Checksum::Invalid
+    } else {
+        Checksum::NotApplicable
+    }
+}
+
+/// Six base62 digits of a number.
+pub(crate) fn base62(mut number: u32) -> [u8; CRC32_BASE62_LEN] {
+    let mut digits = [b'0'; CRC32_BASE62_LEN];
+    for digit in digits.iter_mut().rev() {
+        if let Some(value) = BASE62.get((number % 62) as usize) {
+            *digit = *value;
+        }
+        number /= 62;
+    }
+    digits
+}
+
+/// CRC-32 of ISO 3309 (the one of zip and PNG), bit by bit: tokens are short.
+pub(crate) fn crc32(bytes: &[u8]) -> u32 {
+    let mut crc = u32::MAX;
+    for byte in bytes {
+        crc ^= u32::from(*byte);
+        for _ in 0..8 {
+            crc = (crc >> 1) ^ (0xEDB8_8320 & (crc & 1).wrapping_neg());
+        }
+    }
+    !crc
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crc32_check_value() {
+        // The check value of CRC-32/ISO-HDLC.
+        assert_eq!(crc32(b"123456789"), 0xCBF4_3926);
+    }
+
+    #[test]
+    fn base62_is_padded() {
+        assert_eq!(&base62(0), b"000000");
+        assert_eq!(&base62(61), b"00000z");
+        assert_eq!(&base62(u32::MAX), b"4gfFC3");
+    }
+
+    /// The published sample of <https://github.com/therootcompany/base62-token.js>, in parts.
+    #[test]
+    fn agrees_with_a_published_sample() {
+        let sample = ["ghp", "_", "zQWBuTSOoRi4A9spHcVY5", "ncnsDkxkJ", "0mLq17"].concat();
+        assert_eq!(crc32_base62(sample.as_bytes()), Checksum::Valid);
+        let other = sample.replace('z', "y");
+        assert_eq!(crc32_base62(other.as_bytes()), Checksum::Invalid);
+        assert_eq!(crc32_base62(b"short"), Checksum::Invalid);
+    }
+
+    #[test]
+    fn account_of_a_key_id() {
+        let id = |tail: &str| aws_account(["AKIA", tail].concat().as_bytes());
+        assert_eq!(id("I234567ABCDEFGHI"), Checksum::NotApplicable, "an old id");
+        assert_eq!(id("QAAAAAAAAAAAAAAA"), Checksum::NotApplicable, "account 0");
+        assert_eq!(id("7777777777777777"), Checksum::Invalid, "thirteen digits");
+        assert_eq!(id("short"), Checksum::Invalid);
+    }
+}

@@ -1,0 +1,59 @@
+//! Finds secrets in bytes.
+//!
+//! One engine for hooks, masked view, command line and back-tests: bytes in, [`Finding`]s out.
+//! It says the same thing wherever and whenever it runs for the same [`RulesetId`].
+//!
+//! ```
+//! use refwarden_scan::{FingerprintKey, Ruleset, Scanner, example};
+//!
+//! let ruleset = Ruleset::builtin()?;
+//! let scanner = Scanner::new(&ruleset, FingerprintKey::new([7; 32]));
+//! let planted = example::expand("token = ghp_{base62:30}{crc32}\n", 1);
+//! let findings = scanner.scan(&planted, None);
+//! assert_eq!(&*findings[0].rule_id, "github-pat");
+//! # Ok::<(), refwarden_scan::RuleError>(())
+//! ```
+//!
+//! What it deliberately does not do: no files, no network, no clock, no environment, no logging.
+//! It does not decide what a finding means for a push; that is the policy's business.
+//!
+//! How a scan goes:
+//!
+//! 1. One Aho-Corasick pass over all keywords (`prefilter`) says which rules run, and where.
+//! 2. Each rule's regular expression runs on merged windows around its keywords (`sweep`).
+//! 3. What matched is judged (`judge`): placeholders, entropy, structure, checksum.
+//! 4. What is left becomes a [`Finding`] with line, redacted preview and keyed fingerprint.
+//!
+//! [`Scanner::scan`] and [`Scanner::stream`] share all of it, so chunking cannot change findings.
+
+mod builtin;
+mod checksum;
+mod error;
+pub mod example;
+mod finding;
+mod judge;
+mod lines;
+mod load;
+mod mask;
+mod matcher;
+mod placeholder;
+mod prefilter;
+mod redact;
+mod rule;
+mod ruleset;
+mod scanner;
+mod secret;
+mod stream;
+mod structure;
+mod sweep;
+
+pub use checksum::Checksum;
+pub use error::RuleError;
+pub use finding::Finding;
+pub use mask::Masker;
+pub use matcher::{MATCH_DEFAULT_MAX, MATCH_MAX};
+pub use rule::{Confidence, Rule, Severity};
+pub use ruleset::{ENGINE_VERSION, Ruleset, RulesetId};
+pub use scanner::Scanner;
+pub use secret::{Fingerprint, FingerprintKey, Secret};
+pub use stream::Stream;

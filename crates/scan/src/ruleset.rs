@@ -1,0 +1,160 @@
+//! A set of rules, ready to scan.
+
+use std::fmt;
+use std::sync::OnceLock;
+
+use sha2::{Digest, Sha256};
+
+use crate::builtin;
+use crate::error::RuleError;
+use crate::load::{Check, load};
+use crate::prefilter::Prefilter;
+use crate::rule::Rule;
+
+/// Version of what the engine does with a rule. Part of every [`RulesetId`]; raised with each
+/// change that can change findings.
+pub const ENGINE_VERSION: u32 = 1;
+
+/// Rules and their prefilter. Sorted by id, so the order of files and rules never matters.
+#[derive(Debug)]
+pub struct Ruleset {
+    rules: Vec<Rule>,
+    prefilter: Prefilter,
+    id: OnceLock<RulesetId>,
+}
+
+impl Ruleset {
+    /// The rules that ship with this crate.
+    ///
+    /// Meant to be called at the start of a short-lived process: patterns compile when their
+    /// keyword first turns up.
+    ///
+    /// # Errors
+    ///
+    /// None in practice: a test loads them. The type is that of [`Ruleset::from_toml`].
+    pub fn builtin() -> Result<Self, RuleError> {
+        Self::builtin_with(&[])
+    }
+
+    /// The rules that ship with this crate, and more.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ruleset::from_toml`] for the files given; an id of a default rule is a duplicate.
+    pub fn builtin_with(files: &[(&str, &str)]) -> Result<Self, RuleError> {
+        let mut rules = load(builtin::FILES, Check::Trusted, &[])?;
+        let more = load(files, Check::Compile, &rules)?;
+        rules.extend(more);
+        Self::new(rules)
+    }
+
+    /// Reads rule files: pairs of a name (for messages) and TOML text.
+    ///
+    /// # Errors
+    ///
+    /// The first fault found, with file, line and rule: unknown or missing keys, values out of
+    /// bounds, patterns that do not compile or compile to more than 1 MiB, ids used twice.
+    pub fn from_toml(files: &[(&str, &str)]) -> Result<Self, RuleError> {
+        Self::new(load(files, Check::Compile, &[])?)
+    }
+
+    fn new(mut rules: Vec<Rule>) -> Result<Self, RuleError> {
+        rules.sort_by(|a, b| a.id.cmp(&b.id));
+        let prefilter = Prefilter::new(&rules)?;
+        Ok(Self {
+            rules,
+            prefilter,
+            id: OnceLock::new(),
+        })
+    }
+
+    /// Names what this set finds: equal ids find equal things.
+    pub fn id(&self) -> &RulesetId {
+        self.id.get_or_init(|| RulesetId::of(&self.rules))
+    }
+
+    /// All rules, sorted by id.
+    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
+        self.rules.iter()
+    }
+
+    pub(crate) fn compiled(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    pub(crate) fn prefilter(&self) -> &Prefilter {
+        &self.prefilter
+    }
+}
+
+/// SHA-256, in 64 lower-case hexadecimal digits, of the normalised rules and [`ENGINE_VERSION`].
+///
+/// Normalised: sorted by id, keywords sorted, without descriptions, links and examples, as
+/// these never change what is found.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RulesetId(String);
+
+impl RulesetId {
+    fn of(rules: &[Rule]) -> Self {
+        let mut hash = Sha256::new();
+        // Each part is preceded by its length, so no two lists of parts hash alike.
+        let mut part = |bytes: &[u8]| {
+            hash.update((bytes.len() as u64).to_be_bytes());
+            hash.update(bytes);
+        };
+        part(b"refwarden-scan");
+        part(&ENGINE_VERSION.to_be_bytes());
+        for rule in rules {
+            part(rule.id.as_bytes());
+            part(rule.pattern.as_bytes());
+            part(&(rule.secret_group as u64).to_be_bytes());
+            part(&rule.entropy.to_be_bytes());
+            part(rule.path.as_deref().unwrap_or("").as_bytes());
+            part(rule.severity.to_string().as_bytes());
+            part(rule.confidence.to_string().as_bytes());
+            part(
+                rule.checksum
+                    .map_or("", crate::rule::ChecksumKind::name)
+                    .as_bytes(),
+            );
+            part(
+                rule.structure
+                    .map_or("", crate::structure::Structure::name)
+                    .as_bytes(),
+            );
+            part(&(rule.max_length.unwrap_or(0) as u64).to_be_bytes());
+            part(&[u8::from(rule.keywords_exact)]);
+            for list in [
+                &rule.keywords,
+                &rule.stopwords,
+                &rule.allow,
+                &rule.supersedes,
+            ] {
+                let mut sorted: Vec<&str> = list.iter().map(String::as_str).collect();
+                sorted.sort_unstable();
+                part(&(sorted.len() as u64).to_be_bytes());
+                for item in sorted {
+                    part(item.as_bytes());
+                }
+            }
+        }
+        Self(hex::encode(hash.finalize()))
+    }
+
+    /// The 64 digits.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl AsRef<str> for RulesetId {
+    fn as_ref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for RulesetId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

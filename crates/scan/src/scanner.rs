@@ -1,0 +1,143 @@
+//! The door: a ruleset and a key, applied to bytes.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use crate::finding::Finding;
+use crate::lines::Marker;
+use crate::redact::redacted;
+use crate::rule::Rule;
+use crate::ruleset::Ruleset;
+use crate::secret::{FingerprintKey, Secret};
+use crate::stream::{PIECE, Stream, report};
+use crate::sweep::{Found, Sweep, View};
+
+/// Scans bytes with a ruleset. Cheap to make; may be shared between threads.
+#[derive(Debug)]
+pub struct Scanner<'r> {
+    ruleset: &'r Ruleset,
+    key: FingerprintKey,
+}
+
+impl<'r> Scanner<'r> {
+    /// Pairs a ruleset with the key under which fingerprints are made.
+    pub fn new(ruleset: &'r Ruleset, key: FingerprintKey) -> Self {
+        Self { ruleset, key }
+    }
+
+    /// The rules in use.
+    pub fn ruleset(&self) -> &'r Ruleset {
+        self.ruleset
+    }
+
+    /// Finds all secrets in `bytes`, sorted by span, then rule id.
+    ///
+    /// `path` is the file's path inside its repository, with `/` between names; rules with a
+    /// path condition run only when it is given and fits.
+    pub fn scan(&self, bytes: &[u8], path: Option<&[u8]>) -> Vec<Finding> {
+        let mut sweep = self.sweep(path);
+        let mut base = Marker::start();
+        let mut findings = Vec::new();
+        // The same pieces as a stream, without its copy. What is kept before a piece is what a
+        // stream would keep.
+        let mut end = 0usize;
+        loop {
+            end = end.saturating_add(PIECE).min(bytes.len());
+            let last = end == bytes.len();
+            let begin = usize::try_from(base.offset()).unwrap_or(usize::MAX);
+            let view = View {
+                bytes: bytes.get(begin..end).unwrap_or_default(),
+                base: base.offset(),
+                last,
+            };
+            let mut found = Vec::new();
+            sweep.sweep(view, |one| found.push(one));
+            report(self, view, base, found, &mut findings);
+            if last {
+                return self.conclude(findings);
+            }
+            let keep_from = end.saturating_sub(sweep.retain());
+            base.advance(bytes.get(begin..keep_from).unwrap_or_default());
+        }
+    }
+
+    /// Starts a scan of bytes that arrive in pieces. `path` as in [`Scanner::scan`].
+    pub fn stream(&self, path: Option<&[u8]>) -> Stream<'_> {
+        Stream::new(self, path)
+    }
+
+    pub(crate) fn sweep(&self, path: Option<&[u8]>) -> Sweep<'r> {
+        Sweep::new(self.ruleset.compiled(), self.ruleset.prefilter(), path)
+    }
+
+    pub(crate) fn finding(&self, found: &Found, secret: &[u8], place: (u64, u64)) -> Finding {
+        let rule = self.ruleset.compiled().get(found.rule);
+        let (rule_id, description, severity) = rule.map_or_else(
+            // Cannot happen: the sweep walks the same rules.
+            || {
+                (
+                    Arc::from("unknown"),
+                    Arc::from(""),
+                    crate::rule::Severity::Critical,
+                )
+            },
+            |rule| (rule.id.clone(), rule.description.clone(), rule.severity),
+        );
+        Finding {
+            rule_id,
+            description,
+            span: found.span.clone(),
+            line: place.0,
+            column: place.1,
+            redacted: redacted(secret),
+            fingerprint: self.key.fingerprint(secret),
+            entropy: found.verdict.entropy,
+            checksum: found.verdict.checksum,
+            severity,
+            confidence: found.verdict.confidence,
+            secret: Secret::new(secret),
+        }
+    }
+
+    /// Drops what a more specific rule has found as well, and sorts.
+    pub(crate) fn conclude(&self, mut findings: Vec<(usize, Finding)>) -> Vec<Finding> {
+        let rules = self.ruleset.compiled();
+        let mut overruled: BTreeMap<&str, Vec<Range<u64>>> = BTreeMap::new();
+        for (rule, finding) in &findings {
+            for id in rules
+                .get(*rule)
+                .map(|rule: &Rule| rule.supersedes.iter())
+                .into_iter()
+                .flatten()
+            {
+                overruled.entry(id).or_default().push(finding.span.clone());
+            }
+        }
+        for spans in overruled.values_mut() {
+            spans.sort_by_key(|span| (span.start, span.end));
+        }
+        findings.retain(|(_, finding)| {
+            !overruled
+                .get(&*finding.rule_id)
+                .is_some_and(|spans| touches(spans, &finding.span))
+        });
+        findings.sort_by(|(_, a), (_, b)| {
+            (a.span.start, a.span.end, &a.rule_id).cmp(&(b.span.start, b.span.end, &b.rule_id))
+        });
+        findings.into_iter().map(|(_, finding)| finding).collect()
+    }
+}
+
+/// Whether `span` overlaps one of the sorted spans.
+fn touches(spans: &[Range<u64>], span: &Range<u64>) -> bool {
+    let before = spans.partition_point(|other| other.start < span.end);
+    // Spans of different superseding rules may nest, so look back over all that start earlier
+    // and could still reach: a secret is never longer than the longest match.
+    spans
+        .iter()
+        .take(before)
+        .rev()
+        .take_while(|other| other.start + crate::matcher::MATCH_MAX as u64 >= span.start)
+        .any(|other| other.end > span.start)
+}

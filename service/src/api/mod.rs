@@ -1,0 +1,31 @@
+//! The API for people's tools: requests and decisions, events, repositories, replay. A bearer
+//! token says who asks; what they may see follows from it.
+
+mod caller;
+mod events;
+mod openapi;
+mod replay;
+mod requests;
+
+pub use caller::{Caller, is_auditor};
+pub use events::list as events;
+pub use openapi::document as openapi;
+pub use replay::{pack, replay, repositories};
+pub use requests::{decide, list as requests, may_see, show as request};
+
+use actix_web::HttpResponse;
+use actix_web::web::Data;
+
+use crate::error::AppError;
+use crate::state::AppState;
+
+/// The process runs.
+pub async fn livez() -> HttpResponse {
+    HttpResponse::Ok().content_type("text/plain").body("ok\n")
+}
+
+/// The service can decide: the database answers.
+pub async fn readyz(state: Data<AppState>) -> Result<HttpResponse, AppError> {
+    state.db(|conn| Ok(crate::db::ping(conn)?)).await?;
+    Ok(HttpResponse::Ok().content_type("text/plain").body("ok\n"))
+}

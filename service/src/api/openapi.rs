@@ -1,0 +1,25 @@
+//! The OpenAPI document, generated from the handlers.
+
+use actix_web::HttpResponse;
+use utoipa::OpenApi;
+
+#[derive(OpenApi)]
+#[openapi(
+    info(title = "Refwarden", description = "Approval requests, records and replay."),
+    paths(
+        super::requests::list,
+        super::requests::show,
+        super::requests::decide,
+        super::events::list,
+        super::replay::repositories,
+        super::replay::replay,
+        super::replay::pack,
+    ),
+    components(schemas(refwarden_wire::Problem))
+)]
+struct Document;
+
+/// Serves the document.
+pub async fn document() -> HttpResponse {
+    HttpResponse::Ok().json(Document::openapi())
+}

@@ -1,0 +1,189 @@
+//! A repository as it was: the fold of its baseline and of the moves that were committed, and
+//! the packs that its objects came in.
+
+use std::collections::BTreeMap;
+
+use actix_web::HttpResponse;
+use actix_web::web::{Data, Path, Query};
+use chrono::{DateTime, Utc};
+use diesel::PgConnection;
+use refwarden_model::{ByteText, ObjectFormat, Oid, RepositoryId};
+use refwarden_wire::api::{ReplayOut, ReplayPack, ReplayRef, RepositoryOut};
+use serde::Deserialize;
+use tokio_util::io::ReaderStream;
+
+use super::Caller;
+use super::events::find_repository;
+use crate::db::repositories::{Baseline, Repository};
+use crate::db::{events, pushes, repositories as rows};
+use crate::error::AppError;
+use crate::state::AppState;
+
+/// The time to rebuild for.
+#[derive(Clone, Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct ReplayQuery {
+    /// A time (RFC 3339), or `seq:N` for the state after event N; now unless said.
+    at: Option<String>,
+}
+
+/// Lists the repositories under guard.
+#[utoipa::path(get, path = "/api/v1/repositories",
+    responses((status = 200, body = Vec<RepositoryOut>)))]
+pub async fn repositories(
+    caller: Caller,
+    state: Data<AppState>,
+) -> Result<HttpResponse, AppError> {
+    caller.auditor()?;
+    let found = state.db(|conn| Ok(rows::list(conn)?)).await?;
+    let out: Vec<RepositoryOut> = found.iter().map(repository_out).collect();
+    Ok(HttpResponse::Ok().json(out))
+}
+
+/// Says what a repository was made of at a time.
+#[utoipa::path(get, path = "/api/v1/repositories/{repository}/replay",
+    params(("repository" = String, Path, description = "Id or name"), ReplayQuery),
+    responses((status = 200, body = ReplayOut)))]
+pub async fn replay(
+    caller: Caller,
+    state: Data<AppState>,
+    name: Path<String>,
+    query: Query<ReplayQuery>,
+) -> Result<HttpResponse, AppError> {
+    caller.auditor()?;
+    let reader = caller.chain.describe();
+    let out = state
+        .db(move |conn| {
+            let repository = find_repository(conn, &name)?;
+            let what = format!("replay of {} at {:?}", repository.name, query.at);
+            events::record_reading(conn, Utc::now(), &reader, &what)?;
+            let seq = last_event(conn, &repository, query.at.as_deref())?;
+            fold(conn, &repository, seq)
+        })
+        .await?;
+    Ok(HttpResponse::Ok().json(out))
+}
+
+/// Sends a pack as it was received.
+#[utoipa::path(get, path = "/api/v1/packs/{digest}",
+    params(("digest" = String, Path, description = "Hexadecimal SHA-256")),
+    responses((status = 200, content_type = "application/x-git-packed-objects")))]
+pub async fn pack(
+    caller: Caller,
+    state: Data<AppState>,
+    digest: Path<String>,
+) -> Result<HttpResponse, AppError> {
+    caller.auditor()?;
+    let reader = caller.chain.describe();
+    let pack = state
+        .db(move |conn| {
+            let pack = rows::find_pack(conn, &digest)?.ok_or_else(AppError::not_found)?;
+            events::record_reading(conn, Utc::now(), &reader, &format!("pack {digest}"))?;
+            Ok(pack)
+        })
+        .await?;
+    let file = tokio::fs::File::open(state.packs.path(&pack.location)).await;
+    let stream = ReaderStream::with_capacity(file.map_err(AppError::internal)?, 256 << 10);
+    let length = u64::try_from(pack.bytes).unwrap_or_default();
+    Ok(HttpResponse::Ok()
+        .content_type("application/x-git-packed-objects")
+        .no_chunking(length)
+        .streaming(stream))
+}
+
+fn last_event(
+    conn: &mut PgConnection,
+    repository: &Repository,
+    at: Option<&str>,
+) -> Result<i64, AppError> {
+    let wrong = || AppError::bad_request("at: expected a time as in RFC 3339, or seq:N.");
+    let Some(at) = at else { return Ok(repository.next_seq - 1) };
+    let seq = match at.strip_prefix("seq:") {
+        Some(number) => number.parse::<i64>().map_err(|_| wrong())?.min(repository.next_seq - 1),
+        None => {
+            let time: DateTime<Utc> = at.parse().map_err(|_| wrong())?;
+            events::last_at(conn, repository.id, time)?
+        }
+    };
+    Ok(seq)
+}
+
+fn fold(
+    conn: &mut PgConnection,
+    repository: &Repository,
+    seq: i64,
+) -> Result<ReplayOut, AppError> {
+    let baseline = rows::baseline_at(conn, repository.id, seq)?.ok_or_else(|| {
+        AppError::bad_request("The repository was not under guard at that time.")
+    })?;
+    let at = events::of_kinds(conn, repository.id, &["repository.adopted"], baseline.seq, seq)?;
+    let adopted_at = at.first().map_or(baseline.recorded_at, |event| event.recorded_at);
+    let kinds = ["push.released", "ref.committed"];
+    let moves = events::of_kinds(conn, repository.id, &kinds, baseline.seq, seq)?;
+    let recorded_at = moves.last().map_or(adopted_at, |event| event.recorded_at);
+    let mut refs = baseline_refs(&baseline)?;
+    let mut released = Vec::new();
+    for event in moves {
+        match (event.kind.as_str(), event.ref_name, event.new_oid, event.push_id) {
+            ("ref.committed", Some(name), Some(new), _) => {
+                let oid: Oid = new.parse().map_err(AppError::internal)?;
+                if oid.is_zero() {
+                    refs.remove(&ByteText::new(name));
+                } else {
+                    refs.insert(ByteText::new(name), ByteText::new(new));
+                }
+            }
+            // Its objects entered the repository, even if a ref then did not move.
+            ("push.released", _, _, Some(push)) => released.push(push),
+            _ => {}
+        }
+    }
+    Ok(ReplayOut {
+        repository: repository_out(repository),
+        at: recorded_at,
+        seq,
+        head: ByteText::new(baseline.head.clone()),
+        refs: refs.into_iter().map(|(name, value)| ReplayRef { name, value }).collect(),
+        packs: packs(conn, &baseline, &released)?,
+    })
+}
+
+fn baseline_refs(baseline: &Baseline) -> Result<BTreeMap<ByteText, ByteText>, AppError> {
+    let refs: Vec<ReplayRef> =
+        serde_json::from_value(baseline.refs.clone()).map_err(AppError::internal)?;
+    Ok(refs.into_iter().map(|one| (one.name, one.value)).collect())
+}
+
+fn packs(
+    conn: &mut PgConnection,
+    baseline: &Baseline,
+    released: &[uuid::Uuid],
+) -> Result<Vec<ReplayPack>, AppError> {
+    let first = baseline.pack_digest.clone().map(|digest| (None, digest));
+    let mut wanted: Vec<(Option<uuid::Uuid>, String)> = first.into_iter().collect();
+    for chunk in released.chunks(10_000) {
+        let found = pushes::packs_of(conn, chunk)?;
+        wanted.extend(found.into_iter().map(|(push, digest)| (Some(push), digest)));
+    }
+    let mut out: Vec<ReplayPack> = Vec::new();
+    for (push_id, digest) in wanted {
+        let pack = rows::find_pack(conn, &digest)?.ok_or_else(AppError::not_found)?;
+        let bytes = u64::try_from(pack.bytes).unwrap_or_default();
+        out.push(ReplayPack { digest, bytes, push_id });
+    }
+    Ok(out)
+}
+
+fn repository_out(repository: &Repository) -> RepositoryOut {
+    let object_format = match repository.object_format.as_str() {
+        "sha256" => ObjectFormat::Sha256,
+        _ => ObjectFormat::Sha1,
+    };
+    RepositoryOut {
+        id: RepositoryId(repository.id),
+        name: repository.name.clone(),
+        object_format,
+        adopted_at: repository.adopted_at,
+        epoch: repository.epoch,
+    }
+}

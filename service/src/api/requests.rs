@@ -1,0 +1,191 @@
+//! Approval requests and decisions, for tools. An agent waits here for its answer.
+
+use std::time::Duration;
+
+use actix_web::HttpResponse;
+use actix_web::web::{Data, Json, Path, Query};
+use chrono::Utc;
+use diesel::PgConnection;
+use refwarden_model::{Actor, ActorChain, RequestId};
+use refwarden_policy::is_listed;
+use refwarden_wire::api::{DecisionIn, DecisionOut, RequestOut};
+use serde::Deserialize;
+
+use super::Caller;
+use crate::approval::{self, Bound};
+use crate::db::requests::{self, Request};
+use crate::error::AppError;
+use crate::state::AppState;
+
+/// The longest that a caller may wait, in seconds.
+const MAX_WAIT: u64 = 60;
+
+/// Which requests to list.
+#[derive(Clone, Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct RequestsQuery {
+    /// `waiting`, `approved`, `rejected`, `expired`, `stale` or `used`; all unless said.
+    state: Option<String>,
+}
+
+/// How to ask for one request.
+#[derive(Clone, Debug, Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+pub struct RequestQuery {
+    /// Seconds to wait for the state to change from `waiting`, at most 60.
+    wait: Option<u64>,
+}
+
+/// Lists the newest requests that the caller may see.
+#[utoipa::path(get, path = "/api/v1/requests", params(RequestsQuery),
+    responses((status = 200, body = Vec<RequestOut>)))]
+pub async fn list(
+    caller: Caller,
+    state: Data<AppState>,
+    query: Query<RequestsQuery>,
+) -> Result<HttpResponse, AppError> {
+    let shared = state.clone();
+    let out = state
+        .db(move |conn| {
+            approval::expire(conn, Utc::now())?;
+            let found = requests::list(conn, query.state.as_deref(), 500)?;
+            let mut out = Vec::new();
+            for request in found {
+                if may_see(&request, &caller.chain, caller.is_auditor)? {
+                    out.push(request_out(conn, &shared, &request)?);
+                }
+            }
+            Ok(out)
+        })
+        .await?;
+    Ok(HttpResponse::Ok().json(out))
+}
+
+/// Shows one request, waiting for a decision where asked to.
+#[utoipa::path(get, path = "/api/v1/requests/{id}",
+    params(("id" = String, Path, description = "The request's code"), RequestQuery),
+    responses((status = 200, body = RequestOut), (status = 404, body = refwarden_wire::Problem)))]
+pub async fn show(
+    caller: Caller,
+    state: Data<AppState>,
+    id: Path<String>,
+    query: Query<RequestQuery>,
+) -> Result<HttpResponse, AppError> {
+    let id: RequestId = id.parse().map_err(|_| AppError::not_found())?;
+    let wait = Duration::from_secs(query.wait.unwrap_or(0).min(MAX_WAIT));
+    let deadline = tokio::time::Instant::now() + wait;
+    let mut changed = state.changed.subscribe();
+    loop {
+        changed.mark_unchanged();
+        let out = look(&state, &id, &caller).await?;
+        let waiting = out.state == requests::state::WAITING;
+        let again = waiting && tokio::time::Instant::now() < deadline;
+        if !again || tokio::time::timeout_at(deadline, changed.changed()).await.is_err() {
+            return Ok(HttpResponse::Ok().json(out));
+        }
+    }
+}
+
+async fn look(
+    state: &Data<AppState>,
+    id: &RequestId,
+    caller: &Caller,
+) -> Result<RequestOut, AppError> {
+    let shared = state.clone();
+    let (id, caller) = (id.clone(), caller.clone());
+    state
+        .db(move |conn| {
+            approval::expire(conn, Utc::now())?;
+            let request = requests::find(conn, id.as_str())?.ok_or_else(AppError::not_found)?;
+            if !may_see(&request, &caller.chain, caller.is_auditor)? {
+                return Err(AppError::not_found());
+            }
+            request_out(conn, &shared, &request)
+        })
+        .await
+}
+
+/// Approves or rejects.
+#[utoipa::path(post, path = "/api/v1/requests/{id}/decisions", request_body = DecisionIn,
+    params(("id" = String, Path, description = "The request's code")),
+    responses((status = 200, body = RequestOut), (status = 409, body = refwarden_wire::Problem)))]
+pub async fn decide(
+    caller: Caller,
+    state: Data<AppState>,
+    id: Path<String>,
+    body: Json<DecisionIn>,
+) -> Result<HttpResponse, AppError> {
+    let id: RequestId = id.parse().map_err(|_| AppError::not_found())?;
+    let shared = state.clone();
+    let out = state
+        .db(move |conn| {
+            let request = requests::find(conn, id.as_str())?.ok_or_else(AppError::not_found)?;
+            if !may_see(&request, &caller.chain, caller.is_auditor)? {
+                return Err(AppError::not_found());
+            }
+            let actor: &Actor = caller.actor();
+            let request = approval::decide(conn, id.as_str(), actor, &body, Utc::now())?;
+            request_out(conn, &shared, &request)
+        })
+        .await?;
+    state.announce();
+    Ok(HttpResponse::Ok().json(out))
+}
+
+/// Whether somebody may know of a request: whoever pushed or is acted for, whoever the rules
+/// name as approvers, and auditors. For everyone else it does not exist.
+///
+/// # Errors
+/// [`AppError::Internal`] when the request cannot be read back.
+pub fn may_see(
+    request: &Request,
+    chain: &ActorChain,
+    is_auditor: bool,
+) -> Result<bool, AppError> {
+    let bound = Bound::of(request)?;
+    let mine = bound.chain.everyone().any(|actor| actor.is_same_person(&chain.pusher));
+    let asked = bound
+        .requirements
+        .iter()
+        .any(|requirement| is_listed(&requirement.approvers, &chain.pusher));
+    Ok(is_auditor || mine || asked)
+}
+
+fn request_out(
+    conn: &mut PgConnection,
+    state: &AppState,
+    request: &Request,
+) -> Result<RequestOut, AppError> {
+    let bound = Bound::of(request)?;
+    let decisions = requests::decisions(conn, &request.id)?;
+    let quorum = bound.requirements.iter().map(|needed| needed.quorum).max().unwrap_or(0);
+    let mut approvers: Vec<String> =
+        bound.requirements.into_iter().flat_map(|needed| needed.approvers).collect();
+    approvers.sort();
+    approvers.dedup();
+    Ok(RequestOut {
+        id: request.id.clone(),
+        state: request.state.clone(),
+        repository: approval::repository_name(conn, request)?,
+        ref_name: refwarden_model::bytes::escape(&request.ref_name),
+        old: request.old_oid.clone(),
+        new: request.new_oid.clone(),
+        kind: request.kind.clone(),
+        actor: bound.chain.describe(),
+        quorum,
+        approvers,
+        decisions: decisions
+            .into_iter()
+            .map(|made| DecisionOut {
+                approver: made.approver_subject,
+                decision: made.decision,
+                reason: made.reason,
+                decided_at: made.decided_at,
+            })
+            .collect(),
+        created_at: request.created_at,
+        expires_at: request.expires_at,
+        digest: request.digest.clone(),
+        url: format!("{}/r/{}", state.config.service.public_url, request.id),
+    })
+}

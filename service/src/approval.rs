@@ -1,0 +1,199 @@
+//! Decisions of people: who may decide, what a decision does. Used by the pages and the API.
+
+use chrono::{DateTime, Utc};
+use diesel::{Connection as _, PgConnection};
+use refwarden_model::{Actor, ActorChain, ByteText};
+use refwarden_policy::{Barred, Requirement, Tally, barred, tally};
+use refwarden_wire::api::DecisionIn;
+
+use crate::db::events::{self, NewEvent};
+use crate::db::requests::{self, Decision, Request, state};
+use crate::db::{records, repositories};
+use crate::error::AppError;
+
+/// The longest reason, in bytes.
+const MAX_REASON: usize = 4000;
+
+/// What a request's JSON columns hold, read back.
+#[derive(Clone, Debug)]
+pub struct Bound {
+    /// Who pushed and for whom.
+    pub chain: ActorChain,
+    /// What the policy asks of people.
+    pub requirements: Vec<Requirement>,
+}
+
+impl Bound {
+    /// Reads the columns.
+    ///
+    /// # Errors
+    /// [`AppError::Internal`] when they do not hold what was written.
+    pub fn of(request: &Request) -> Result<Self, AppError> {
+        let chain = serde_json::from_value(request.actor_chain.clone());
+        let requirements = serde_json::from_value(request.requirements.clone());
+        Ok(Self {
+            chain: chain.map_err(AppError::internal)?,
+            requirements: requirements.map_err(AppError::internal)?,
+        })
+    }
+}
+
+/// Whether a person may decide on a request.
+///
+/// # Errors
+/// [`AppError`] from the database; that the person may not is the inner result.
+pub fn may_decide(
+    conn: &mut PgConnection,
+    request: &Request,
+    person: &Actor,
+) -> Result<Result<(), Barred>, AppError> {
+    let bound = Bound::of(request)?;
+    let idents: Vec<ByteText> =
+        records::idents(conn, request.push_id)?.into_iter().map(ByteText::new).collect();
+    Ok(barred(person, &bound.chain, &idents, &bound.requirements))
+}
+
+/// How far the approvals of a request go.
+///
+/// # Errors
+/// [`AppError`] from the database or its JSON.
+pub fn progress(
+    requirements: &[Requirement],
+    decisions: &[Decision],
+) -> Result<Tally, AppError> {
+    let approvals = decisions.iter().filter(|decision| decision.decision == "approve");
+    let people: Result<Vec<Actor>, _> =
+        approvals.map(|decision| serde_json::from_value(decision.approver.clone())).collect();
+    Ok(tally(requirements, &people.map_err(AppError::internal)?))
+}
+
+/// Takes a decision, and returns the request as it is afterwards.
+///
+/// # Errors
+/// [`AppError::NotFound`] for no such request; [`AppError::Forbidden`] for a person who may not
+/// decide; [`AppError::Conflict`] when the request no longer waits, was shown differently, or
+/// the person has decided already; [`AppError::BadRequest`] for a rejection without a reason.
+pub fn decide(
+    conn: &mut PgConnection,
+    id: &str,
+    person: &Actor,
+    decision: &DecisionIn,
+    now: DateTime<Utc>,
+) -> Result<Request, AppError> {
+    expire(conn, now)?;
+    conn.transaction(|conn| {
+        let request = requests::lock(conn, id)?.ok_or_else(AppError::not_found)?;
+        check(conn, &request, person, decision)?;
+        let bound = Bound::of(&request)?;
+        let mut decisions = requests::decisions(conn, id)?;
+        let row = Decision {
+            request_id: id.to_owned(),
+            ordinal: i32::try_from(decisions.len()).unwrap_or(i32::MAX),
+            approver_issuer: person.issuer.clone(),
+            approver_subject: person.subject.clone(),
+            approver: serde_json::to_value(person).map_err(AppError::internal)?,
+            decision: decision.decision.clone(),
+            reason: decision.reason.trim().to_owned(),
+            digest: decision.digest.clone(),
+            decided_at: now,
+        };
+        requests::insert_decision(conn, &row)?;
+        decisions.push(row);
+        let approves = decision.decision == "approve";
+        if !approves {
+            requests::set_state(conn, id, state::REJECTED, now)?;
+        } else if progress(&bound.requirements, &decisions)?.met {
+            requests::set_state(conn, id, state::APPROVED, now)?;
+        }
+        let what = if approves { "approved" } else { "rejected" };
+        let event = NewEvent {
+            kind: if approves { "request.approved" } else { "request.rejected" },
+            actor: person.subject.clone(),
+            push_id: Some(request.push_id),
+            request_id: Some(id.to_owned()),
+            ref_name: Some(request.ref_name.clone()),
+            old_oid: Some(request.old_oid.clone()),
+            new_oid: Some(request.new_oid.clone()),
+            codes: Vec::new(),
+            summary: format!("{what} by {}", person.subject),
+        };
+        events::append(conn, request.repository_id, now, vec![event])?;
+        requests::find(conn, id)?.ok_or_else(AppError::not_found)
+    })
+}
+
+fn check(
+    conn: &mut PgConnection,
+    request: &Request,
+    person: &Actor,
+    decision: &DecisionIn,
+) -> Result<(), AppError> {
+    may_decide(conn, request, person)?.map_err(|why| AppError::forbidden(sentence(&why)))?;
+    if decision.decision != "approve" && decision.decision != "reject" {
+        return Err(AppError::bad_request("A decision is approve or reject."));
+    }
+    if decision.reason.len() > MAX_REASON {
+        return Err(AppError::bad_request("A reason is at most 4000 bytes long."));
+    }
+    if decision.decision == "reject" && decision.reason.trim().is_empty() {
+        return Err(AppError::bad_request("Say why you reject: the pusher has to know."));
+    }
+    if decision.digest != request.digest {
+        return Err(AppError::conflict(
+            "What the request would release is not what was shown. Look again, then decide.",
+        ));
+    }
+    if request.state != state::WAITING {
+        return Err(AppError::conflict(format!("The request is {} already.", request.state)));
+    }
+    let before = requests::decisions(conn, &request.id)?;
+    let same = |made: &&Decision| {
+        let approver = serde_json::from_value::<Actor>(made.approver.clone());
+        approver.is_ok_and(|approver| approver.is_same_person(person))
+    };
+    if before.iter().any(|made| same(&made)) {
+        return Err(AppError::conflict("You have decided on this request already."));
+    }
+    Ok(())
+}
+
+fn sentence(why: &Barred) -> String {
+    let text = why.to_string();
+    let mut chars = text.chars();
+    let first = chars.next().map(|c| c.to_ascii_uppercase()).unwrap_or_default();
+    format!("{first}{}.", chars.as_str())
+}
+
+/// Closes requests whose time is over. Called before requests are read, so that nobody is shown
+/// an open request that is not.
+///
+/// # Errors
+/// [`AppError`] from the database.
+pub fn expire(conn: &mut PgConnection, now: DateTime<Utc>) -> Result<(), AppError> {
+    conn.transaction(|conn| {
+        for request in requests::overdue(conn, now)? {
+            requests::set_state(conn, &request.id, state::EXPIRED, now)?;
+            let event = NewEvent {
+                kind: "request.expired",
+                actor: "refwarden".to_owned(),
+                request_id: Some(request.id.clone()),
+                ref_name: Some(request.ref_name),
+                old_oid: Some(request.old_oid),
+                new_oid: Some(request.new_oid),
+                summary: format!("request {} has expired", request.id),
+                ..NewEvent::default()
+            };
+            events::append(conn, request.repository_id, now, vec![event])?;
+        }
+        Ok(())
+    })
+}
+
+/// The name of the repository that a request is about.
+///
+/// # Errors
+/// [`AppError`] from the database.
+pub fn repository_name(conn: &mut PgConnection, request: &Request) -> Result<String, AppError> {
+    let repository = repositories::find(conn, request.repository_id)?;
+    Ok(repository.map(|repository| repository.name).unwrap_or_default())
+}

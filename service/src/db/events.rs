@@ -1,0 +1,231 @@
+//! The ledger's events: appended under the repository's lock, read in order.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use uuid::Uuid;
+
+use super::schema::{events, readings, repositories};
+
+/// An event to append; its number and time are given when it is.
+#[derive(Clone, Debug, Default)]
+pub struct NewEvent {
+    /// For example `push.denied`.
+    pub kind: &'static str,
+    /// Who did it.
+    pub actor: String,
+    /// The push it belongs to.
+    pub push_id: Option<Uuid>,
+    /// The request it belongs to.
+    pub request_id: Option<String>,
+    /// The ref it is about.
+    pub ref_name: Option<Vec<u8>>,
+    /// Value before.
+    pub old_oid: Option<String>,
+    /// Value after.
+    pub new_oid: Option<String>,
+    /// Codes that the pusher was shown.
+    pub codes: Vec<String>,
+    /// One sentence for people.
+    pub summary: String,
+}
+
+#[derive(Insertable)]
+#[diesel(table_name = events)]
+struct EventRow {
+    repository_id: Uuid,
+    seq: i64,
+    recorded_at: DateTime<Utc>,
+    kind: &'static str,
+    actor: String,
+    push_id: Option<Uuid>,
+    request_id: Option<String>,
+    ref_name: Option<Vec<u8>>,
+    ref_name_text: Option<String>,
+    old_oid: Option<String>,
+    new_oid: Option<String>,
+    codes: Vec<String>,
+    summary: String,
+}
+
+/// An event as it is stored.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = events)]
+pub struct Event {
+    /// The repository.
+    pub repository_id: Uuid,
+    /// Its number, from 1 without gaps.
+    pub seq: i64,
+    /// When it was appended.
+    pub recorded_at: DateTime<Utc>,
+    /// For example `push.denied`.
+    pub kind: String,
+    /// Who did it.
+    pub actor: String,
+    /// The push it belongs to.
+    pub push_id: Option<Uuid>,
+    /// The request it belongs to.
+    pub request_id: Option<String>,
+    /// The ref it is about.
+    pub ref_name: Option<Vec<u8>>,
+    /// The same, lossily as text.
+    pub ref_name_text: Option<String>,
+    /// Value before.
+    pub old_oid: Option<String>,
+    /// Value after.
+    pub new_oid: Option<String>,
+    /// Codes that the pusher was shown.
+    pub codes: Vec<String>,
+    /// One sentence for people.
+    pub summary: String,
+}
+
+/// Appends events in order and returns the number of the last. Takes the repository's lock,
+/// which holds until the transaction ends, so that numbers have no gaps.
+///
+/// # Errors
+/// What diesel says; `NotFound` when there is no such repository.
+pub fn append(
+    conn: &mut PgConnection,
+    repository: Uuid,
+    now: DateTime<Utc>,
+    new: Vec<NewEvent>,
+) -> QueryResult<i64> {
+    let count = i64::try_from(new.len()).unwrap_or_default();
+    let next: i64 = diesel::update(repositories::table.find(repository))
+        .set(repositories::next_seq.eq(repositories::next_seq + count))
+        .returning(repositories::next_seq)
+        .get_result(conn)?;
+    let first = next - count;
+    let row = |(seq, event): (i64, NewEvent)| EventRow {
+        repository_id: repository,
+        seq,
+        recorded_at: now,
+        kind: event.kind,
+        actor: event.actor,
+        push_id: event.push_id,
+        request_id: event.request_id,
+        ref_name_text: event.ref_name.as_deref().map(super::records::text),
+        ref_name: event.ref_name,
+        old_oid: event.old_oid,
+        new_oid: event.new_oid,
+        codes: event.codes,
+        summary: event.summary,
+    };
+    let rows: Vec<EventRow> = (first..next).zip(new).map(row).collect();
+    diesel::insert_into(events::table).values(rows).execute(conn)?;
+    Ok(next - 1)
+}
+
+/// What to list.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// Events of this repository only.
+    pub repository: Option<Uuid>,
+    /// Of this kind, or of every kind that begins with it and a dot.
+    pub kind: Option<String>,
+    /// About this ref.
+    pub ref_name: Option<String>,
+    /// By an actor whose description holds this.
+    pub actor: Option<String>,
+    /// Of this push.
+    pub push: Option<Uuid>,
+    /// Not before.
+    pub since: Option<DateTime<Utc>>,
+    /// After this event: time, repository, number.
+    pub after: Option<(DateTime<Utc>, Uuid, i64)>,
+    /// At most this many.
+    pub limit: i64,
+}
+
+/// Lists events, oldest first, by keyset.
+///
+/// # Errors
+/// What diesel says.
+pub fn list(conn: &mut PgConnection, filter: &Filter) -> QueryResult<Vec<Event>> {
+    let mut query = events::table.select(Event::as_select()).into_boxed();
+    if let Some(repository) = filter.repository {
+        query = query.filter(events::repository_id.eq(repository));
+    }
+    if let Some(kind) = &filter.kind {
+        let within = format!("{}.%", escape_like(kind));
+        query = query.filter(events::kind.eq(kind.clone()).or(events::kind.like(within)));
+    }
+    if let Some(ref_name) = &filter.ref_name {
+        query = query.filter(events::ref_name_text.eq(ref_name.clone()));
+    }
+    if let Some(actor) = &filter.actor {
+        query = query.filter(events::actor.like(format!("%{}%", escape_like(actor))));
+    }
+    if let Some(push) = filter.push {
+        query = query.filter(events::push_id.eq(push));
+    }
+    if let Some(since) = filter.since {
+        query = query.filter(events::recorded_at.ge(since));
+    }
+    if let Some((at, repository, seq)) = filter.after {
+        let same_time = events::recorded_at.eq(at);
+        let same_repository = events::repository_id.eq(repository).and(events::seq.gt(seq));
+        query = query.filter(
+            events::recorded_at
+                .gt(at)
+                .or(same_time.and(events::repository_id.gt(repository).or(same_repository))),
+        );
+    }
+    query
+        .order((events::recorded_at, events::repository_id, events::seq))
+        .limit(filter.limit)
+        .load(conn)
+}
+
+fn escape_like(text: &str) -> String {
+    text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
+}
+
+/// Events of a repository that decide its state, up to and including a number.
+///
+/// # Errors
+/// What diesel says.
+pub fn of_kinds(
+    conn: &mut PgConnection,
+    repository: Uuid,
+    kinds: &[&str],
+    from: i64,
+    to: i64,
+) -> QueryResult<Vec<Event>> {
+    events::table
+        .filter(events::repository_id.eq(repository))
+        .filter(events::kind.eq_any(kinds.to_vec()))
+        .filter(events::seq.between(from, to))
+        .order(events::seq)
+        .select(Event::as_select())
+        .load(conn)
+}
+
+/// The number of the last event at or before a time; 0 when there is none.
+///
+/// # Errors
+/// What diesel says.
+pub fn last_at(conn: &mut PgConnection, repository: Uuid, at: DateTime<Utc>) -> QueryResult<i64> {
+    let last: Option<i64> = events::table
+        .filter(events::repository_id.eq(repository))
+        .filter(events::recorded_at.le(at))
+        .select(diesel::dsl::max(events::seq))
+        .first(conn)?;
+    Ok(last.unwrap_or(0))
+}
+
+/// Records that somebody read the records.
+///
+/// # Errors
+/// What diesel says.
+pub fn record_reading(
+    conn: &mut PgConnection,
+    now: DateTime<Utc>,
+    reader: &str,
+    what: &str,
+) -> QueryResult<()> {
+    let row =
+        (readings::recorded_at.eq(now), readings::reader.eq(reader), readings::what.eq(what));
+    diesel::insert_into(readings::table).values(row).execute(conn)?;
+    Ok(())
+}

@@ -1,0 +1,88 @@
+//! Postgres, through diesel. Rows and queries; what they mean is decided in `lifecycle` and
+//! `approval`. Nothing outside this module names a table.
+
+pub mod events;
+pub mod pushes;
+pub mod records;
+pub mod repositories;
+pub mod requests;
+pub mod schema;
+pub mod sessions;
+
+use std::time::Duration;
+
+use diesel::connection::SimpleConnection as _;
+use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool};
+use diesel::{Connection as _, PgConnection, QueryableByName, RunQueryDsl as _};
+use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
+
+use crate::state::DbPool;
+
+const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations");
+
+/// Settings of every connection: bounded waits, so that a stuck database refuses pushes in time,
+/// and durable commits whatever the server's default is.
+#[derive(Debug)]
+struct Settings;
+
+impl CustomizeConnection<PgConnection, diesel::r2d2::Error> for Settings {
+    fn on_acquire(&self, conn: &mut PgConnection) -> Result<(), diesel::r2d2::Error> {
+        conn.batch_execute(
+            "SET statement_timeout = '3500ms'; SET lock_timeout = '3s'; \
+             SET idle_in_transaction_session_timeout = '10s'; SET synchronous_commit = on; \
+             SET timezone = 'UTC'",
+        )
+        .map_err(diesel::r2d2::Error::QueryError)
+    }
+}
+
+/// Opens the pool. Connections are made when they are needed.
+///
+/// # Errors
+/// When the URL is not one.
+pub fn pool(url: &str, size: u32) -> Result<DbPool, diesel::r2d2::PoolError> {
+    Ok(Pool::builder()
+        .max_size(size)
+        .min_idle(Some(size.min(4)))
+        .connection_timeout(Duration::from_secs(2))
+        .connection_customizer(Box::new(Settings))
+        .test_on_check_out(false)
+        .build_unchecked(ConnectionManager::new(url)))
+}
+
+#[derive(QueryableByName)]
+struct Setting {
+    #[diesel(sql_type = diesel::sql_types::Text)]
+    value: String,
+}
+
+/// Runs the migrations that are missing, and refuses a server that may forget what it confirmed.
+///
+/// # Errors
+/// One sentence: what is wrong and what to do.
+pub fn prepare(url: &str) -> Result<(), String> {
+    let mut conn = PgConnection::establish(url)
+        .map_err(|error| format!("cannot connect to the database: {error}"))?;
+    let fsync: Setting = diesel::sql_query("SELECT current_setting('fsync') AS value")
+        .get_result(&mut conn)
+        .map_err(|error| format!("cannot read the database's settings: {error}"))?;
+    if fsync.value != "on" {
+        return Err("the database runs with fsync = off and could lose records; \
+                    set fsync = on and restart it"
+            .to_owned());
+    }
+    // One service at a time migrates; the lock goes with the connection.
+    conn.batch_execute("SELECT pg_advisory_lock(7240617)")
+        .map_err(|error| format!("cannot take the migration lock: {error}"))?;
+    conn.run_pending_migrations(MIGRATIONS)
+        .map(|_| ())
+        .map_err(|error| format!("migrations failed: {error}"))
+}
+
+/// Whether the database answers.
+///
+/// # Errors
+/// What diesel says.
+pub fn ping(conn: &mut PgConnection) -> Result<(), diesel::result::Error> {
+    conn.batch_execute("SELECT 1")
+}

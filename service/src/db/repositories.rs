@@ -1,0 +1,167 @@
+//! Repositories under guard, their baselines, and packs.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use uuid::Uuid;
+
+use super::schema::{baselines, packs, repositories};
+use crate::packs::StoredPack;
+
+/// A repository.
+#[derive(Clone, Debug, Queryable, Selectable, Insertable)]
+#[diesel(table_name = repositories)]
+pub struct Repository {
+    /// Its id, whatever its path.
+    pub id: Uuid,
+    /// Its name.
+    pub name: String,
+    /// `sha1` or `sha256`.
+    pub object_format: String,
+    /// The Git host that it stands on.
+    pub host: String,
+    /// Times it was adopted.
+    pub epoch: i32,
+    /// When it was adopted last.
+    pub adopted_at: DateTime<Utc>,
+    /// The number that the next event gets.
+    pub next_seq: i64,
+}
+
+/// A repository's state when it was adopted.
+#[derive(Clone, Debug, Queryable, Selectable, Insertable)]
+#[diesel(table_name = baselines)]
+pub struct Baseline {
+    /// The repository.
+    pub repository_id: Uuid,
+    /// Which adoption.
+    pub epoch: i32,
+    /// The event that records it.
+    pub seq: i64,
+    /// When.
+    pub recorded_at: DateTime<Utc>,
+    /// What HEAD named.
+    pub head: Vec<u8>,
+    /// Its refs: a list of name and value.
+    pub refs: serde_json::Value,
+    /// The pack of everything reachable.
+    pub pack_digest: Option<String>,
+}
+
+/// A stored pack.
+#[derive(Clone, Debug, Queryable, Selectable)]
+#[diesel(table_name = packs)]
+pub struct Pack {
+    /// Hexadecimal SHA-256.
+    pub digest: String,
+    /// Bytes.
+    pub bytes: i64,
+    /// Where it is in the store.
+    pub location: String,
+}
+
+/// Finds a repository by id.
+///
+/// # Errors
+/// What diesel says.
+pub fn find(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<Repository>> {
+    repositories::table.find(id).select(Repository::as_select()).first(conn).optional()
+}
+
+/// Finds a repository by name.
+///
+/// # Errors
+/// What diesel says.
+pub fn find_named(conn: &mut PgConnection, name: &str) -> QueryResult<Option<Repository>> {
+    repositories::table
+        .filter(repositories::name.eq(name))
+        .select(Repository::as_select())
+        .first(conn)
+        .optional()
+}
+
+/// All repositories by name.
+///
+/// # Errors
+/// What diesel says.
+pub fn list(conn: &mut PgConnection) -> QueryResult<Vec<Repository>> {
+    repositories::table.order(repositories::name).select(Repository::as_select()).load(conn)
+}
+
+/// Inserts a new repository.
+///
+/// # Errors
+/// What diesel says.
+pub fn insert(conn: &mut PgConnection, repository: &Repository) -> QueryResult<()> {
+    diesel::insert_into(repositories::table).values(repository).execute(conn)?;
+    Ok(())
+}
+
+/// Begins a further epoch.
+///
+/// # Errors
+/// What diesel says.
+pub fn begin_epoch(
+    conn: &mut PgConnection,
+    id: Uuid,
+    epoch: i32,
+    now: DateTime<Utc>,
+) -> QueryResult<()> {
+    diesel::update(repositories::table.find(id))
+        .set((repositories::epoch.eq(epoch), repositories::adopted_at.eq(now)))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Inserts a baseline.
+///
+/// # Errors
+/// What diesel says.
+pub fn insert_baseline(conn: &mut PgConnection, baseline: &Baseline) -> QueryResult<()> {
+    diesel::insert_into(baselines::table).values(baseline).execute(conn)?;
+    Ok(())
+}
+
+/// The baseline that a state at that event number starts from.
+///
+/// # Errors
+/// What diesel says.
+pub fn baseline_at(
+    conn: &mut PgConnection,
+    id: Uuid,
+    seq: i64,
+) -> QueryResult<Option<Baseline>> {
+    baselines::table
+        .filter(baselines::repository_id.eq(id))
+        .filter(baselines::seq.le(seq))
+        .order(baselines::seq.desc())
+        .select(Baseline::as_select())
+        .first(conn)
+        .optional()
+}
+
+/// Records a stored pack; the same pack twice is one row.
+///
+/// # Errors
+/// What diesel says.
+pub fn insert_pack(
+    conn: &mut PgConnection,
+    pack: &StoredPack,
+    now: DateTime<Utc>,
+) -> QueryResult<()> {
+    let row = (
+        packs::digest.eq(&pack.digest),
+        packs::bytes.eq(i64::try_from(pack.bytes).unwrap_or(i64::MAX)),
+        packs::location.eq(&pack.location),
+        packs::stored_at.eq(now),
+    );
+    diesel::insert_into(packs::table).values(row).on_conflict_do_nothing().execute(conn)?;
+    Ok(())
+}
+
+/// Finds a stored pack.
+///
+/// # Errors
+/// What diesel says.
+pub fn find_pack(conn: &mut PgConnection, digest: &str) -> QueryResult<Option<Pack>> {
+    packs::table.find(digest).select(Pack::as_select()).first(conn).optional()
+}

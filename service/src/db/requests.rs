@@ -1,0 +1,245 @@
+//! Approval requests and decisions.
+
+use chrono::{DateTime, Utc};
+use diesel::prelude::*;
+use serde_json::Value;
+use uuid::Uuid;
+
+use super::schema::{decisions, requests};
+
+/// An approval request.
+#[derive(Clone, Debug, Queryable, Selectable, Insertable)]
+#[diesel(table_name = requests)]
+pub struct Request {
+    /// Its code.
+    pub id: String,
+    /// The repository.
+    pub repository_id: Uuid,
+    /// The ref that would really move.
+    pub ref_name: Vec<u8>,
+    /// The same, lossily as text.
+    pub ref_name_text: String,
+    /// Its value when the request was made.
+    pub old_oid: String,
+    /// The value it would get.
+    pub new_oid: String,
+    /// Kind of update.
+    pub kind: String,
+    /// The push that asked first; its record is what approvers are shown.
+    pub push_id: Uuid,
+    /// Who pushed and for whom.
+    pub actor_chain: Value,
+    /// The policy that asked.
+    pub policy_hash: String,
+    /// What it asked: a list of `refwarden_policy::Requirement`.
+    pub requirements: Value,
+    /// Digest of all that it binds; a decision must name it.
+    pub digest: String,
+    /// One of [`state`].
+    pub state: String,
+    /// When it was made.
+    pub created_at: DateTime<Utc>,
+    /// When it expires.
+    pub expires_at: DateTime<Utc>,
+    /// When it stopped waiting for people.
+    pub closed_at: Option<DateTime<Utc>>,
+    /// The push that used it.
+    pub consumed_by: Option<Uuid>,
+}
+
+/// States of a request.
+pub mod state {
+    /// People have to decide.
+    pub const WAITING: &str = "waiting";
+    /// Enough have approved; not used yet.
+    pub const APPROVED: &str = "approved";
+    /// Somebody rejected it.
+    pub const REJECTED: &str = "rejected";
+    /// Its time is over.
+    pub const EXPIRED: &str = "expired";
+    /// The ref has moved, or the policy asks for something else.
+    pub const STALE: &str = "stale";
+    /// A push has used it.
+    pub const USED: &str = "used";
+}
+
+/// What a person said.
+#[derive(Clone, Debug, Queryable, Selectable, Insertable)]
+#[diesel(table_name = decisions)]
+pub struct Decision {
+    /// The request.
+    pub request_id: String,
+    /// Order in time, from 0.
+    pub ordinal: i32,
+    /// Who: issuer.
+    pub approver_issuer: String,
+    /// Who: subject.
+    pub approver_subject: String,
+    /// Who: `refwarden_model::Actor`.
+    pub approver: Value,
+    /// `approve` or `reject`.
+    pub decision: String,
+    /// Why.
+    pub reason: String,
+    /// Digest of what was shown.
+    pub digest: String,
+    /// When.
+    pub decided_at: DateTime<Utc>,
+}
+
+/// Inserts a request.
+///
+/// # Errors
+/// What diesel says; a unique violation when the code is taken.
+pub fn insert(conn: &mut PgConnection, request: &Request) -> QueryResult<()> {
+    diesel::insert_into(requests::table).values(request).execute(conn)?;
+    Ok(())
+}
+
+/// Finds a request.
+///
+/// # Errors
+/// What diesel says.
+pub fn find(conn: &mut PgConnection, id: &str) -> QueryResult<Option<Request>> {
+    requests::table.find(id).select(Request::as_select()).first(conn).optional()
+}
+
+/// Finds a request and locks its row.
+///
+/// # Errors
+/// What diesel says.
+pub fn lock(conn: &mut PgConnection, id: &str) -> QueryResult<Option<Request>> {
+    requests::table.find(id).select(Request::as_select()).for_update().first(conn).optional()
+}
+
+/// The newest requests, of one state or of any.
+///
+/// # Errors
+/// What diesel says.
+pub fn list(
+    conn: &mut PgConnection,
+    state: Option<&str>,
+    limit: i64,
+) -> QueryResult<Vec<Request>> {
+    let mut query = requests::table.select(Request::as_select()).into_boxed();
+    if let Some(state) = state {
+        query = query.filter(requests::state.eq(state.to_owned()));
+    }
+    query.order((requests::created_at.desc(), requests::id)).limit(limit).load(conn)
+}
+
+/// Requests bound to exactly this move, newest first, locked.
+///
+/// # Errors
+/// What diesel says.
+pub fn bound_to(
+    conn: &mut PgConnection,
+    repository: Uuid,
+    ref_name: &[u8],
+    old_oid: &str,
+    new_oid: &str,
+) -> QueryResult<Vec<Request>> {
+    requests::table
+        .filter(requests::repository_id.eq(repository))
+        .filter(requests::ref_name.eq(ref_name))
+        .filter(requests::old_oid.eq(old_oid))
+        .filter(requests::new_oid.eq(new_oid))
+        .order((requests::created_at.desc(), requests::id))
+        .select(Request::as_select())
+        .for_update()
+        .load(conn)
+}
+
+/// Requests on a ref that are open and do not start from its present value, locked.
+///
+/// # Errors
+/// What diesel says.
+pub fn overtaken(
+    conn: &mut PgConnection,
+    repository: Uuid,
+    ref_name: &[u8],
+    present: &str,
+) -> QueryResult<Vec<Request>> {
+    requests::table
+        .filter(requests::repository_id.eq(repository))
+        .filter(requests::ref_name.eq(ref_name))
+        .filter(requests::state.eq_any([state::WAITING, state::APPROVED]))
+        .filter(requests::old_oid.ne(present))
+        .select(Request::as_select())
+        .for_update()
+        .load(conn)
+}
+
+/// Open requests whose time is over, locked.
+///
+/// # Errors
+/// What diesel says.
+pub fn overdue(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<Vec<Request>> {
+    requests::table
+        .filter(requests::state.eq_any([state::WAITING, state::APPROVED]))
+        .filter(requests::expires_at.le(now))
+        .select(Request::as_select())
+        .for_update()
+        .skip_locked()
+        .load(conn)
+}
+
+/// Changes a request's state.
+///
+/// # Errors
+/// What diesel says.
+pub fn set_state(
+    conn: &mut PgConnection,
+    id: &str,
+    state: &str,
+    now: DateTime<Utc>,
+) -> QueryResult<()> {
+    diesel::update(requests::table.find(id))
+        .set((requests::state.eq(state), requests::closed_at.eq(now)))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Uses an approved request up for a push: once, in time, and only while the request is
+/// approved. The same push may ask again.
+///
+/// # Errors
+/// What diesel says.
+pub fn consume(
+    conn: &mut PgConnection,
+    id: &str,
+    push: Uuid,
+    now: DateTime<Utc>,
+) -> QueryResult<bool> {
+    let approved = requests::state.eq(state::APPROVED).and(requests::expires_at.gt(now));
+    let mine = requests::state.eq(state::USED).and(requests::consumed_by.eq(push).assume_not_null());
+    let changed = diesel::update(requests::table.find(id).filter(approved.or(mine)))
+        .set((
+            requests::state.eq(state::USED),
+            requests::closed_at.eq(now),
+            requests::consumed_by.eq(push),
+        ))
+        .execute(conn)?;
+    Ok(changed == 1)
+}
+
+/// Decisions on a request, in order.
+///
+/// # Errors
+/// What diesel says.
+pub fn decisions(conn: &mut PgConnection, id: &str) -> QueryResult<Vec<Decision>> {
+    decisions::table
+        .filter(decisions::request_id.eq(id))
+        .order(decisions::ordinal)
+        .select(Decision::as_select())
+        .load(conn)
+}
+
+/// Inserts a decision.
+///
+/// # Errors
+/// What diesel says; a unique violation when that person has decided already.
+pub fn insert_decision(conn: &mut PgConnection, decision: &Decision) -> QueryResult<()> {
+    diesel::insert_into(decisions::table).values(decision).execute(conn)?;
+    Ok(())
+}

@@ -1,0 +1,168 @@
+//! What Git hosts call: hooks, the proxy and `refwarden install`, with the host's credential.
+//! Handlers read, hand over to `lifecycle`, and answer; they decide nothing.
+
+mod framed;
+mod host;
+
+use actix_web::web::{Data, Json, Payload};
+use actix_web::{HttpRequest, HttpResponse};
+use chrono::Utc;
+use refwarden_model::Code;
+use refwarden_wire::hook::{
+    AdoptIn, AuthenticateIn, AuthenticateOut, CompleteIn, Operation, PrepareIn, PushIn, SettleIn,
+    TOKEN_HEADER, View,
+};
+
+pub use host::HostCredential;
+
+use crate::db::repositories;
+use crate::error::AppError;
+use crate::identity::{TokenError, VerifiedToken, token_sha256};
+use crate::lifecycle::{self, Received};
+use crate::state::AppState;
+
+/// Answers 204: the credential is good.
+pub async fn ping(_host: HostCredential) -> HttpResponse {
+    HttpResponse::NoContent().finish()
+}
+
+/// Records a push and answers with the verdict.
+pub async fn pushes(
+    host: HostCredential,
+    state: Data<AppState>,
+    request: HttpRequest,
+    body: Payload,
+) -> Result<HttpResponse, AppError> {
+    let (push, pack) = framed::read::<PushIn>(body, &state.packs, |push| push.pack_bytes).await?;
+    let token = pusher_token(&request);
+    let verified = verify(&state, token.as_deref()).await?;
+    let shared = state.clone();
+    let out = state
+        .db(move |conn| {
+            let received = Received {
+                host: &host.name,
+                push: &push,
+                token: verified,
+                token_sha256: token.as_deref().map(token_sha256),
+                pack,
+                policy: &shared.policy,
+                public_url: &shared.config.service.public_url,
+                request_days: shared.config.service.request_days,
+            };
+            lifecycle::receive(conn, &received, Utc::now())
+        })
+        .await?;
+    state.announce();
+    Ok(HttpResponse::Ok().json(out))
+}
+
+/// Consumes what a push was granted.
+pub async fn prepare(
+    host: HostCredential,
+    state: Data<AppState>,
+    body: Json<PrepareIn>,
+) -> Result<HttpResponse, AppError> {
+    let out =
+        state.db(move |conn| lifecycle::prepare(conn, &host.name, &body, Utc::now())).await?;
+    state.announce();
+    Ok(HttpResponse::Ok().json(out))
+}
+
+/// Takes note of where refs are after a transaction.
+pub async fn settle(
+    host: HostCredential,
+    state: Data<AppState>,
+    body: Json<SettleIn>,
+) -> Result<HttpResponse, AppError> {
+    let out = state.db(move |conn| lifecycle::settle(conn, &host.name, &body, Utc::now())).await?;
+    state.announce();
+    Ok(HttpResponse::Ok().json(out))
+}
+
+/// Completes the record of a push.
+pub async fn complete(
+    host: HostCredential,
+    state: Data<AppState>,
+    body: Json<CompleteIn>,
+) -> Result<HttpResponse, AppError> {
+    let url = state.config.service.public_url.clone();
+    let out = state
+        .db(move |conn| lifecycle::complete(conn, &host.name, &body, &url, Utc::now()))
+        .await?;
+    state.announce();
+    Ok(HttpResponse::Ok().json(out))
+}
+
+/// Adopts a repository.
+pub async fn adopt(
+    host: HostCredential,
+    state: Data<AppState>,
+    body: Payload,
+) -> Result<HttpResponse, AppError> {
+    let (adopted, pack) =
+        framed::read::<AdoptIn>(body, &state.packs, |adopted| adopted.pack_bytes).await?;
+    let out = state
+        .db(move |conn| {
+            lifecycle::adopt(conn, &host.name, &adopted, pack.as_ref(), Utc::now())
+        })
+        .await?;
+    Ok(HttpResponse::Ok().json(out))
+}
+
+/// Says who a token names and what they read, before the proxy starts anything.
+pub async fn authenticate(
+    host: HostCredential,
+    state: Data<AppState>,
+    request: HttpRequest,
+    body: Json<AuthenticateIn>,
+) -> Result<HttpResponse, AppError> {
+    let asked = body.into_inner();
+    let token = pusher_token(&request);
+    let verified = match (verify(&state, token.as_deref()).await?, asked.operation) {
+        (Ok(token), _) => Some(token),
+        (Err(TokenError::Missing), Operation::Fetch) if anonymous_reads(&state) => None,
+        (Err(error), _) => return Err(refusal(&error)),
+    };
+    let repository = asked.repository.0;
+    let known = state.db(move |conn| Ok(repositories::find(conn, repository)?)).await?;
+    let known = known.filter(|known| known.host == host.name);
+    known.ok_or_else(AppError::not_found)?;
+    let actor = verified.map(|token| token.actor_chain);
+    let described = actor.as_ref().map(refwarden_model::ActorChain::describe);
+    tracing::info!(
+        %repository,
+        operation = ?asked.operation,
+        actor = described.as_deref().unwrap_or("anonymous"),
+        address = asked.client_address.as_deref().unwrap_or("unknown"),
+        "access"
+    );
+    Ok(HttpResponse::Ok().json(AuthenticateOut { actor, view: View::Whole }))
+}
+
+fn anonymous_reads(state: &AppState) -> bool {
+    state.config.proxy.as_ref().is_some_and(|proxy| proxy.anonymous_reads)
+}
+
+fn pusher_token(request: &HttpRequest) -> Option<String> {
+    let value = request.headers().get(TOKEN_HEADER)?.to_str().ok()?;
+    (!value.is_empty()).then(|| value.to_owned())
+}
+
+/// A token that is refused is an answer; only keys that cannot be fetched are an error.
+async fn verify(
+    state: &AppState,
+    token: Option<&str>,
+) -> Result<Result<VerifiedToken, TokenError>, AppError> {
+    let Some(token) = token else { return Ok(Err(TokenError::Missing)) };
+    match state.issuers.verify(token, &state.config.service.audience, Utc::now()).await {
+        Err(TokenError::IssuerUnavailable) => {
+            Err(AppError::internal("the issuer's keys cannot be fetched"))
+        }
+        verified => Ok(verified),
+    }
+}
+
+fn refusal(error: &TokenError) -> AppError {
+    let code: Code = error.code();
+    AppError::unauthorized(Some(code), error.to_string())
+}

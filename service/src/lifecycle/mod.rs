@@ -1,0 +1,63 @@
+//! What happens to a push, step by step (ARCHITECTURE.md, "A push, step by step"). Each step is
+//! one transaction: it is recorded whole before anybody is told, or not at all.
+
+mod adopt;
+mod complete;
+mod prepare;
+mod receive;
+mod settle;
+
+pub use adopt::adopt;
+pub use complete::complete;
+pub use prepare::prepare;
+pub use receive::{Received, receive};
+pub use settle::settle;
+
+use chrono::{DateTime, Utc};
+use refwarden_model::ActorChain;
+use refwarden_wire::hook::Reason;
+
+use crate::db::events::NewEvent;
+use crate::db::pushes::Push;
+use crate::db::{events, requests};
+use crate::error::AppError;
+
+/// How a push's actor is named in events.
+fn actor_of(push: &Push) -> String {
+    let chain = push.actor_chain.clone().and_then(|chain| serde_json::from_value(chain).ok());
+    chain.map_or_else(|| "unknown".to_owned(), |chain: ActorChain| chain.describe())
+}
+
+fn reason(code: refwarden_model::Code, text: impl Into<String>) -> Reason {
+    Reason { code, ref_name: None, text: text.into(), hint: None, request: None }
+}
+
+/// Closes requests that start from a value that the ref no longer has.
+fn mark_overtaken(
+    conn: &mut diesel::PgConnection,
+    repository: uuid::Uuid,
+    ref_name: &[u8],
+    present: &str,
+    now: DateTime<Utc>,
+) -> Result<(), AppError> {
+    for request in requests::overtaken(conn, repository, ref_name, present)? {
+        requests::set_state(conn, &request.id, requests::state::STALE, now)?;
+        let event = NewEvent {
+            kind: "request.stale",
+            actor: "refwarden".to_owned(),
+            request_id: Some(request.id.clone()),
+            ref_name: Some(ref_name.to_vec()),
+            old_oid: Some(request.old_oid),
+            new_oid: Some(request.new_oid),
+            summary: format!("request {} is stale: the ref has moved", request.id),
+            ..NewEvent::default()
+        };
+        events::append(conn, repository, now, vec![event])?;
+    }
+    Ok(())
+}
+
+/// Where the events of a push are read.
+fn push_url(public_url: &str, id: uuid::Uuid) -> String {
+    format!("{public_url}/api/v1/events?push={id}")
+}

@@ -1,0 +1,474 @@
+//! A push arrives: it is judged and recorded, before the verdict is shown to anybody.
+
+use chrono::{DateTime, Duration, Utc};
+use diesel::{Connection as _, PgConnection};
+use refwarden_model::facts::RefFacts;
+use refwarden_model::{ActorChain, Code, PushId, RequestId};
+use refwarden_policy::{Denial, Policy, RefOutcome, RefVerdict, Requirement, Verdict, evaluate};
+use refwarden_wire::hook::{Outcome, PushIn, PushOut, Reason, RequestRef};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use super::{mark_overtaken, push_url, reason};
+use crate::db::events::{self, NewEvent};
+use crate::db::pushes::{self, Push, RefUpdate, push_state, signed, update_state};
+use crate::db::repositories::{self, Repository};
+use crate::db::requests::{self, Request};
+use crate::db::{records, requests::state};
+use crate::error::AppError;
+use crate::identity::{TokenError, VerifiedToken};
+use crate::packs::StoredPack;
+
+/// A push as it came in, with what was found out about it on the way.
+pub struct Received<'a> {
+    /// The Git host that sent it.
+    pub host: &'a str,
+    /// What the hook says.
+    pub push: &'a PushIn,
+    /// The pusher's token.
+    pub token: Result<VerifiedToken, TokenError>,
+    /// Hash of a token that was sent, good or not.
+    pub token_sha256: Option<String>,
+    /// The pack, stored.
+    pub pack: Option<StoredPack>,
+    /// The policy in force.
+    pub policy: &'a Policy,
+    /// How links begin.
+    pub public_url: &'a str,
+    /// Days that a request stays open.
+    pub request_days: u32,
+}
+
+/// Judges and records a push, in one transaction.
+///
+/// # Errors
+/// [`AppError::NotFound`] for a repository that is not known, [`AppError::Forbidden`] when it
+/// belongs to another host, [`AppError::Conflict`] when this run of receive-pack has a push
+/// already, and what the database says.
+pub fn receive(
+    conn: &mut PgConnection,
+    received: &Received<'_>,
+    now: DateTime<Utc>,
+) -> Result<PushOut, AppError> {
+    conn.transaction(|conn| receive_in_transaction(conn, received, now))
+}
+
+fn receive_in_transaction(
+    conn: &mut PgConnection,
+    received: &Received<'_>,
+    now: DateTime<Utc>,
+) -> Result<PushOut, AppError> {
+    let repository = repositories::find(conn, received.push.repository.0)?
+        .ok_or_else(AppError::not_found)?;
+    if repository.host != received.host {
+        return Err(AppError::forbidden("This host may not speak for that repository."));
+    }
+    let id = match received.push.push_id {
+        // The id comes from the environment, which a local pusher chooses: a taken one is not
+        // an error, the push just gets another.
+        Some(id) if pushes::find(conn, id.0)?.is_none() => id.0,
+        _ => Uuid::now_v7(),
+    };
+    let judged = judge(conn, received, &repository, id, now)?;
+    record(conn, received, id, &judged, now)?;
+    Ok(PushOut {
+        push_id: PushId(id),
+        outcome: judged.outcome,
+        reasons: judged.reasons,
+        url: push_url(received.public_url, id),
+    })
+}
+
+struct Judged {
+    chain: Option<ActorChain>,
+    token: Option<(String, String)>,
+    verdict: Verdict,
+    outcome: Outcome,
+    reasons: Vec<Reason>,
+    /// For each ref update, the request that releases it or would.
+    requests: Vec<Option<String>>,
+    /// Requests that are new with this push; inserted after it.
+    new_requests: Vec<Request>,
+}
+
+fn judge(
+    conn: &mut PgConnection,
+    received: &Received<'_>,
+    repository: &Repository,
+    id: Uuid,
+    now: DateTime<Utc>,
+) -> Result<Judged, AppError> {
+    let updates = &received.push.facts.updates;
+    let mut judged = Judged {
+        chain: None,
+        token: None,
+        verdict: Verdict { updates: Vec::new(), denials: Vec::new() },
+        outcome: Outcome::Denied,
+        reasons: Vec::new(),
+        requests: vec![None; updates.len()],
+        new_requests: Vec::new(),
+    };
+    let token = match &received.token {
+        Ok(token) => token,
+        Err(error) => {
+            judged.refuse(error.code(), error.to_string());
+            return Ok(judged);
+        }
+    };
+    let chain = &token.actor_chain;
+    judged.chain = Some(chain.clone());
+    judged.token = Some((token.issuer.clone(), token.token_id.clone()));
+    judged.verdict = evaluate(received.policy, &repository.name, chain, &received.push.facts);
+    judged.reasons.extend(judged.verdict.denials.iter().map(denial_reason));
+    if pushes::token_user(conn, &token.issuer, &token.token_id)?.is_some() {
+        judged.refuse(Code::UsedToken, "the token has released a push already; get a new one");
+    }
+    for (update, verdict) in updates.iter().zip(&judged.verdict.updates) {
+        if let RefOutcome::Deny { denials } = &verdict.outcome {
+            judged.reasons.extend(denials.iter().map(|denial| Reason {
+                ref_name: Some(update.ref_name.clone()),
+                ..denial_reason(denial)
+            }));
+        }
+    }
+    let denied = judged.verdict.is_denied();
+    let requirements_of = |verdict: &RefVerdict| match &verdict.outcome {
+        RefOutcome::RequireApproval { requirements } => requirements.clone(),
+        RefOutcome::Allow | RefOutcome::Deny { .. } => Vec::new(),
+    };
+    let asked: Vec<_> = judged.verdict.updates.iter().map(requirements_of).collect();
+    for (index, (update, requirements)) in updates.iter().zip(asked).enumerate() {
+        if requirements.is_empty() {
+            continue;
+        }
+        if denied {
+            judged.reasons.push(needs_approval(update, &requirements, None));
+            continue;
+        }
+        let asking = Asking { received, repository, chain, id, update, requirements };
+        let (request, fresh, released) = asking.find_or_make(conn, now)?;
+        if let Some(slot) = judged.requests.get_mut(index) {
+            *slot = Some(request.id.clone());
+        }
+        if !released {
+            judged.reasons.push(asking.reason(&request, now));
+        }
+        if fresh {
+            judged.new_requests.push(request);
+        }
+    }
+    let rejected = judged.reasons.iter().any(|reason| reason.code == Code::Rejected);
+    judged.outcome = if denied || rejected {
+        Outcome::Denied
+    } else if judged.reasons.is_empty() {
+        Outcome::Released
+    } else {
+        Outcome::Waiting
+    };
+    Ok(judged)
+}
+
+impl Judged {
+    fn refuse(&mut self, code: Code, text: impl Into<String>) {
+        let text = text.into();
+        self.reasons.push(reason(code, text.clone()));
+        self.verdict.denials.push(Denial { code, text });
+    }
+}
+
+fn denial_reason(denial: &Denial) -> Reason {
+    reason(denial.code, denial.text.clone())
+}
+
+fn needs_approval(
+    update: &RefFacts,
+    requirements: &[Requirement],
+    request: Option<RequestRef>,
+) -> Reason {
+    let names = |entries: &[String]| {
+        let name = |entry: &String| {
+            entry.split_once(':').map_or_else(|| entry.clone(), |(_, name)| name.to_owned())
+        };
+        entries.iter().map(name).collect::<Vec<_>>().join(", ")
+    };
+    let needed: Vec<String> = requirements
+        .iter()
+        .map(|needed| format!("{} of {}", needed.quorum, names(&needed.approvers)))
+        .collect();
+    let text = format!("{} needs approval by {}", update.ref_name, needed.join(" and "));
+    Reason { ref_name: Some(update.ref_name.clone()), request, ..reason(Code::NeedsApproval, text) }
+}
+
+/// One ref update that people have to approve.
+struct Asking<'a> {
+    received: &'a Received<'a>,
+    repository: &'a Repository,
+    chain: &'a ActorChain,
+    id: Uuid,
+    update: &'a RefFacts,
+    requirements: Vec<Requirement>,
+}
+
+impl Asking<'_> {
+    /// The request for this move, whether it is new, and whether it releases the move.
+    fn find_or_make(
+        &self,
+        conn: &mut PgConnection,
+        now: DateTime<Utc>,
+    ) -> Result<(Request, bool, bool), AppError> {
+        let target = self.update.target.as_bytes();
+        let old = self.update.actual_old.to_string();
+        mark_overtaken(conn, self.repository.id, target, &old, now)?;
+        let new = self.update.new.to_string();
+        for request in requests::bound_to(conn, self.repository.id, target, &old, &new)? {
+            let open = request.state == state::WAITING || request.state == state::APPROVED;
+            if !self.is_same_chain(&request) || request.expires_at <= now {
+                continue;
+            }
+            if request.state == state::REJECTED {
+                return Ok((request, false, false));
+            }
+            if open && request.requirements == json(&self.requirements)? {
+                let released = request.state == state::APPROVED;
+                return Ok((request, false, released));
+            }
+            if open {
+                // The policy asks for something else than people were shown.
+                requests::set_state(conn, &request.id, state::STALE, now)?;
+            }
+        }
+        let request = self.make(conn, now)?;
+        Ok((request, true, false))
+    }
+
+    fn is_same_chain(&self, request: &Request) -> bool {
+        let chain: Option<ActorChain> = serde_json::from_value(request.actor_chain.clone()).ok();
+        let key = |chain: &ActorChain| -> Vec<(String, String)> {
+            chain.everyone().map(|actor| (actor.issuer.clone(), actor.subject.clone())).collect()
+        };
+        chain.is_some_and(|chain| key(&chain) == key(self.chain))
+    }
+
+    fn make(&self, conn: &mut PgConnection, now: DateTime<Utc>) -> Result<Request, AppError> {
+        let id = loop {
+            let mut bits = [0_u8; 5];
+            aws_lc_rs::rand::fill(&mut bits).map_err(|_| AppError::internal("no randomness"))?;
+            let id = RequestId::from_random(bits);
+            if requests::find(conn, id.as_str())?.is_none() {
+                break id;
+            }
+        };
+        let days = i64::from(self.received.request_days);
+        let mut request = Request {
+            id: id.as_str().to_owned(),
+            repository_id: self.repository.id,
+            ref_name: self.update.target.as_bytes().to_vec(),
+            ref_name_text: records::text(self.update.target.as_bytes()),
+            old_oid: self.update.actual_old.to_string(),
+            new_oid: self.update.new.to_string(),
+            kind: self.update.kind.name().to_owned(),
+            push_id: self.id,
+            actor_chain: json(self.chain)?,
+            policy_hash: self.received.policy.hash().to_owned(),
+            requirements: json(&self.requirements)?,
+            digest: String::new(),
+            state: state::WAITING.to_owned(),
+            created_at: now,
+            expires_at: now + Duration::days(days),
+            closed_at: None,
+            consumed_by: None,
+        };
+        request.digest = digest(&request);
+        Ok(request)
+    }
+
+    fn reason(&self, request: &Request, now: DateTime<Utc>) -> Reason {
+        let base = self.received.public_url;
+        let found = RequestId::try_from(request.id.clone()).ok().map(|id| RequestRef {
+            url: format!("{base}/r/{id}"),
+            poll: format!("{base}/api/v1/requests/{id}?wait=30"),
+            expires_in: u64::try_from((request.expires_at - now).num_seconds()).unwrap_or(0),
+            id,
+        });
+        if request.state == state::REJECTED {
+            let text = format!("{} was rejected by an approver", self.update.ref_name);
+            let ref_name = Some(self.update.ref_name.clone());
+            return Reason { ref_name, request: found, ..reason(Code::Rejected, text) };
+        }
+        needs_approval(self.update, &self.requirements, found)
+    }
+}
+
+fn json<T: serde::Serialize>(value: &T) -> Result<serde_json::Value, AppError> {
+    serde_json::to_value(value).map_err(AppError::internal)
+}
+
+/// Digest of all that a request binds. The page posts it back with the decision.
+fn digest(request: &Request) -> String {
+    let mut hasher = Sha256::new();
+    for field in [
+        b"refwarden request 1".as_slice(),
+        request.id.as_bytes(),
+        request.repository_id.as_bytes(),
+        &request.ref_name,
+        request.old_oid.as_bytes(),
+        request.new_oid.as_bytes(),
+        request.actor_chain.to_string().as_bytes(),
+        request.policy_hash.as_bytes(),
+        request.requirements.to_string().as_bytes(),
+    ] {
+        hasher.update(u64::try_from(field.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hasher.update(field);
+    }
+    hex::encode(hasher.finalize())
+}
+
+fn record(
+    conn: &mut PgConnection,
+    received: &Received<'_>,
+    id: Uuid,
+    judged: &Judged,
+    now: DateTime<Utc>,
+) -> Result<(), AppError> {
+    let push = received.push;
+    let repository = push.repository.0;
+    if let Some(pack) = &received.pack {
+        repositories::insert_pack(conn, pack, now)?;
+    }
+    let mut codes: Vec<String> =
+        judged.reasons.iter().map(|reason| reason.code.to_string()).collect();
+    codes.sort();
+    codes.dedup();
+    let (push_state, ref_state, kind) = match judged.outcome {
+        Outcome::Released => (push_state::GRANTED, update_state::RELEASED, "push.released"),
+        Outcome::Waiting => (push_state::WAITING, update_state::CLAIMED, "push.waiting"),
+        Outcome::Denied => (push_state::DENIED, update_state::CLAIMED, "push.denied"),
+    };
+    let row = push_row(received, id, judged, push_state, codes.clone(), now)?;
+    // A ref update names its request and a request names its push, so requests that are new go
+    // in between and are linked by the rows that follow.
+    pushes::insert(conn, &row).map_err(|error| match error {
+        diesel::result::Error::DatabaseError(
+            diesel::result::DatabaseErrorKind::UniqueViolation,
+            _,
+        ) => AppError::conflict("This run of receive-pack has sent a push already."),
+        other => other.into(),
+    })?;
+    for request in &judged.new_requests {
+        requests::insert(conn, request)?;
+    }
+    let updates = update_rows(received, id, judged, ref_state);
+    pushes::insert_updates(conn, &updates)?;
+    records::insert(conn, id, &push.facts)?;
+    let actor = super::actor_of(&row);
+    let mut new_events = Vec::new();
+    for request in &judged.new_requests {
+        new_events.push(NewEvent {
+            kind: "request.created",
+            actor: actor.clone(),
+            push_id: Some(id),
+            request_id: Some(request.id.clone()),
+            ref_name: Some(request.ref_name.clone()),
+            old_oid: Some(request.old_oid.clone()),
+            new_oid: Some(request.new_oid.clone()),
+            summary: format!("request {} waits for approval", request.id),
+            ..NewEvent::default()
+        });
+    }
+    // A push to one ref names it; one to several is told by its ref updates.
+    let only = match updates.as_slice() {
+        [only] => Some(only),
+        _ => None,
+    };
+    let texts: Vec<&str> =
+        judged.reasons.iter().take(3).map(|reason| reason.text.as_str()).collect();
+    new_events.push(NewEvent {
+        kind,
+        actor,
+        push_id: Some(id),
+        ref_name: only.map(|update| update.target.clone()),
+        old_oid: only.map(|update| update.actual_old.clone()),
+        new_oid: only.map(|update| update.new_oid.clone()),
+        codes,
+        summary: if texts.is_empty() {
+            format!("{} ref update(s) released", updates.len())
+        } else {
+            texts.join("; ")
+        },
+        ..NewEvent::default()
+    });
+    events::append(conn, repository, now, new_events)?;
+    Ok(())
+}
+
+fn push_row(
+    received: &Received<'_>,
+    id: Uuid,
+    judged: &Judged,
+    state: &str,
+    codes: Vec<String>,
+    now: DateTime<Utc>,
+) -> Result<Push, AppError> {
+    let push = received.push;
+    let run = &push.correlation;
+    let pusher = judged.chain.as_ref().map(|chain| &chain.pusher);
+    let behalf = judged.chain.as_ref().and_then(|chain| chain.on_behalf_of.first());
+    Ok(Push {
+        id,
+        repository_id: push.repository.0,
+        host: received.host.to_owned(),
+        received_at: now,
+        boot_id: run.boot_id.clone(),
+        pid_namespace: signed(run.pid_namespace),
+        pid: i64::from(run.pid),
+        start_ticks: signed(run.start_ticks),
+        transport: push.transport.clone(),
+        client_address: push.client_address.clone(),
+        client_agent: push.client_agent.clone(),
+        hook_version: push.hook_version.clone(),
+        pusher_issuer: pusher.map(|actor| actor.issuer.clone()),
+        pusher_subject: pusher.map(|actor| actor.subject.clone()),
+        pusher_kind: pusher.map(|actor| actor.kind.name().to_owned()),
+        behalf_subject: behalf.map(|actor| actor.subject.clone()),
+        actor_chain: judged.chain.as_ref().map(json).transpose()?,
+        token_sha256: received.token_sha256.clone(),
+        token_id: judged.token.as_ref().map(|(_, token_id)| token_id.clone()),
+        push_options: json(&push.facts.push_options)?,
+        policy_hash: received.policy.hash().to_owned(),
+        ruleset_id: push.facts.ruleset_id.clone(),
+        verdict: json(&judged.verdict)?,
+        codes,
+        state: state.to_owned(),
+        commits_total: signed(push.facts.commits_total),
+        findings_total: signed(push.facts.findings_total),
+        objects_scanned: signed(push.facts.objects_scanned),
+        pack_digest: received.pack.as_ref().map(|pack| pack.digest.clone()),
+        timings: json(&push.timings)?,
+    })
+}
+
+fn update_rows(
+    received: &Received<'_>,
+    id: Uuid,
+    judged: &Judged,
+    state: &str,
+) -> Vec<RefUpdate> {
+    let row = |(index, (update, request)): (usize, (&RefFacts, &Option<String>))| RefUpdate {
+        push_id: id,
+        ordinal: i32::try_from(index).unwrap_or(i32::MAX),
+        repository_id: received.push.repository.0,
+        ref_name: update.ref_name.as_bytes().to_vec(),
+        ref_name_text: records::text(update.ref_name.as_bytes()),
+        target: update.target.as_bytes().to_vec(),
+        claimed_old: update.claimed_old.to_string(),
+        actual_old: update.actual_old.to_string(),
+        new_oid: update.new.to_string(),
+        kind: update.kind.name().to_owned(),
+        new_type: update.new_type.clone(),
+        gained: signed(update.gained),
+        lost: signed(update.lost),
+        request_id: request.clone(),
+        state: state.to_owned(),
+    };
+    received.push.facts.updates.iter().zip(&judged.requests).enumerate().map(row).collect()
+}

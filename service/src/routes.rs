@@ -1,0 +1,44 @@
+//! Every route there is, on one page.
+
+use actix_web::web::{ServiceConfig, get, post};
+use refwarden_wire::hook;
+
+use crate::{api, hook_api, idp, web as pages};
+
+/// Adds all routes.
+pub fn configure(cfg: &mut ServiceConfig) {
+    cfg
+        // Git hosts, with the host credential.
+        .route(hook::PING, get().to(hook_api::ping))
+        .route(hook::PUSHES, post().to(hook_api::pushes))
+        .route(hook::PREPARE, post().to(hook_api::prepare))
+        .route(hook::SETTLE, post().to(hook_api::settle))
+        .route(hook::COMPLETE, post().to(hook_api::complete))
+        .route(hook::ADOPT, post().to(hook_api::adopt))
+        .route(hook::AUTHENTICATE, post().to(hook_api::authenticate))
+        // People's tools, with a bearer token.
+        .route("/api/v1/requests", get().to(api::requests))
+        .route("/api/v1/requests/{id}", get().to(api::request))
+        .route("/api/v1/requests/{id}/decisions", post().to(api::decide))
+        .route("/api/v1/events", get().to(api::events))
+        .route("/api/v1/repositories", get().to(api::repositories))
+        .route("/api/v1/repositories/{repository:.+}/replay", get().to(api::replay))
+        .route("/api/v1/packs/{digest}", get().to(api::pack))
+        .route("/api/openapi.json", get().to(api::openapi))
+        .route("/livez", get().to(api::livez))
+        .route("/readyz", get().to(api::readyz))
+        // People, with a session.
+        .route("/", get().to(pages::inbox))
+        .route("/r/{id}", get().to(pages::request_page))
+        .route("/r/{id}/decision", post().to(pages::decide))
+        .route("/sign-in", get().to(pages::sign_in))
+        .route("/sign-in/callback", get().to(pages::callback))
+        .route("/sign-out", post().to(pages::sign_out))
+        .route("/static/{name}", get().to(pages::static_file))
+        // The built-in identity provider of the quick start; 404 without it.
+        .route("/idp/.well-known/openid-configuration", get().to(idp::discovery))
+        .route("/idp/jwks.json", get().to(idp::jwks))
+        .route("/idp/authorize", get().to(idp::authorize_form))
+        .route("/idp/authorize", post().to(idp::authorize_submit))
+        .route("/idp/token", post().to(idp::token));
+}

@@ -1,0 +1,137 @@
+//! Start-up: read everything, refuse what is wrong, then serve. The only place with context
+//! errors as text: here somebody reads them who can mend the cause.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::web::{Data, JsonConfig, PathConfig, PayloadConfig, QueryConfig};
+use actix_web::{App, HttpServer};
+use refwarden_config::Config;
+use refwarden_policy::Policy;
+use tracing_subscriber::EnvFilter;
+
+use crate::error::AppError;
+use crate::identity::{self, Issuers};
+use crate::packs::PackStore;
+use crate::state::AppState;
+use crate::{db, idp, routes, web};
+
+/// The largest JSON body, in bytes, where a body is not framed.
+const MAX_JSON: usize = 64 << 20;
+
+/// Starts logging to standard error; `RUST_LOG` chooses what.
+pub fn log(json: bool) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    let builder =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if json {
+        builder.json().init();
+    } else {
+        builder.with_ansi(false).init();
+    }
+}
+
+/// Runs the service until it is told to stop.
+///
+/// # Errors
+/// One sentence: what is wrong and what was expected.
+pub async fn run(config_file: &Path) -> Result<(), String> {
+    let state = Data::new(prepare(config_file)?);
+    let listen = state.config.service.listen.clone();
+    let shared = state.clone();
+    let server = HttpServer::new(move || {
+        App::new()
+            .app_data(shared.clone())
+            .app_data(JsonConfig::default().limit(MAX_JSON).error_handler(|error, _| {
+                AppError::bad_request(format!("The body: {error}")).into()
+            }))
+            .app_data(QueryConfig::default().error_handler(|error, _| {
+                AppError::bad_request(format!("The query: {error}")).into()
+            }))
+            .app_data(PathConfig::default().error_handler(|_, _| AppError::not_found().into()))
+            // Framed bodies are streamed; no limit of ours stands in a pack's way.
+            .app_data(PayloadConfig::new(usize::MAX))
+            .wrap(web::security_headers())
+            .configure(routes::configure)
+            .default_service(actix_web::web::to(|| async {
+                Err::<actix_web::HttpResponse, _>(AppError::not_found())
+            }))
+    })
+    .workers(std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8))
+    .keep_alive(Duration::from_secs(75))
+    .client_request_timeout(Duration::from_secs(10))
+    .shutdown_timeout(10)
+    .bind(&listen)
+    .map_err(|error| format!("cannot listen on {listen}: {error}"))?
+    .run();
+    tracing::info!(
+        listen,
+        policy = state.policy.hash(),
+        rules = state.policy.rules.len(),
+        "refwarden-service is ready"
+    );
+    server.await.map_err(|error| error.to_string())
+}
+
+fn prepare(config_file: &Path) -> Result<AppState, String> {
+    let shown = config_file.display();
+    let text = std::fs::read_to_string(config_file).map_err(|error| format!("{shown}: {error}"))?;
+    let mut config: Config =
+        refwarden_config::parse(&shown.to_string(), &text).map_err(|error| error.to_string())?;
+    if let Ok(url) = std::env::var("DATABASE_URL") {
+        config.database.url = url;
+    }
+    let config_dir = config_file.parent().map(PathBuf::from).unwrap_or_default();
+    let policy = policy(&config, &config_dir)?;
+    for host in &config.hosts {
+        let good = host.credential_sha256.len() == 64
+            && host.credential_sha256.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase());
+        if !good {
+            return Err(format!(
+                "{shown}: host '{}': credential_sha256: expected 64 lower-case hexadecimal digits",
+                host.name
+            ));
+        }
+    }
+    let http = identity::client().map_err(|error| format!("cannot set up TLS: {error}"))?;
+    let issuers = Issuers::new(&config.issuers, &config_dir, http.clone())?;
+    let idp = match &config.quick_start {
+        None => None,
+        Some(quick_start) => Some(idp::Idp::open(&config, quick_start, &config_dir)?),
+    };
+    db::prepare(&config.database.url)?;
+    let pool = db::pool(&config.database.url, config.database.connections)
+        .map_err(|error| format!("cannot open the database pool: {error}"))?;
+    let packs = PackStore::open(config_dir.join(&config.service.pack_dir))
+        .map_err(|error| format!("cannot open the pack store: {error}"))?;
+    let (changed, _) = tokio::sync::watch::channel(0);
+    Ok(AppState {
+        config,
+        config_dir,
+        pool,
+        issuers,
+        policy: Arc::new(policy),
+        packs,
+        http,
+        changed,
+        idp,
+    })
+}
+
+fn policy(config: &Config, directory: &Path) -> Result<Policy, String> {
+    let mut files = Vec::new();
+    for file in &config.policy.files {
+        let path = directory.join(file);
+        let text = std::fs::read_to_string(&path)
+            .map_err(|error| format!("policy {}: {error}", path.display()))?;
+        files.push((path.display().to_string(), text));
+    }
+    let files: Vec<(&str, &str)> =
+        files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let policy = Policy::parse(&files).map_err(|error| error.to_string())?;
+    if policy.rules.is_empty() {
+        tracing::warn!("the policy has no rule: every authenticated push is let through");
+    }
+    Ok(policy)
+}
