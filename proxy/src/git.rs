@@ -1,0 +1,116 @@
+//! The git command that serves a request.
+
+use std::path::Path;
+use std::process::Command;
+
+use refwarden_model::PushId;
+use refwarden_wire::hook::{Operation, View};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::repository::Repository;
+use crate::route::Step;
+
+/// What the hooks of a push learn through the environment.
+pub struct Pusher<'a> {
+    /// The token; hooks send it on to the service.
+    pub token: &'a SecretString,
+    /// The push's id.
+    pub push_id: PushId,
+    /// The client's address.
+    pub address: Option<&'a str>,
+    /// The client's agent string.
+    pub agent: Option<&'a str>,
+}
+
+/// The directory that shows `view` of a repository. A masked view will be a directory of its
+/// own, which holds nothing else.
+pub fn directory<'a>(view: &View, repository: &'a Repository) -> &'a Path {
+    match view {
+        View::Whole => &repository.directory,
+    }
+}
+
+/// Builds the command. `protocol` is the value of the header `Git-Protocol`, checked by
+/// [`protocol`]. Nothing of this process's environment or of git's system and user
+/// configuration reaches git, so nothing that is configured there is served.
+pub fn command(
+    directory: &Path,
+    operation: Operation,
+    step: Step,
+    protocol: Option<&str>,
+    pusher: Option<&Pusher<'_>>,
+) -> Command {
+    let mut command = crate::standin::git();
+    command.current_dir(directory);
+    match operation {
+        Operation::Fetch => command.args(["upload-pack", "--strict"]),
+        Operation::Push => command.arg("receive-pack"),
+    };
+    command.arg("--stateless-rpc");
+    if step == Step::Advertise {
+        command.arg("--http-backend-info-refs");
+    }
+    command.arg(".");
+    if let Some(protocol) = protocol {
+        command.env("GIT_PROTOCOL", protocol);
+    }
+    if let Some(pusher) = pusher {
+        command.env("REFWARDEN_TOKEN", pusher.token.expose_secret());
+        command.env("REFWARDEN_PUSH_ID", pusher.push_id.to_string());
+        command.env("REFWARDEN_TRANSPORT", "http");
+        if let Some(address) = pusher.address {
+            command.env("REFWARDEN_CLIENT_ADDRESS", address);
+        }
+        if let Some(agent) = pusher.agent {
+            command.env("REFWARDEN_CLIENT_AGENT", agent);
+        }
+    }
+    command
+}
+
+/// Accepts a `Git-Protocol` header that git could have sent: colon-separated keys and values
+/// (gitprotocol-http(5)). receive-pack knows no version 2.
+pub fn protocol(header: &str, operation: Operation) -> Option<&str> {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"=:._-".contains(&byte);
+    let good = !header.is_empty() && header.len() <= 256 && header.bytes().all(plain);
+    let version_2 = header.split(':').any(|part| part == "version=2");
+    (good && !(operation == Operation::Push && version_2)).then_some(header)
+}
+
+/// What stands before a ref advertisement of version 0 or 1 (gitprotocol-http(5)); nothing
+/// before that of version 2.
+pub fn preamble(operation: Operation, protocol: Option<&str>) -> &'static [u8] {
+    let version_2 = protocol.is_some_and(|it| it.split(':').any(|part| part == "version=2"));
+    match operation {
+        Operation::Fetch if version_2 => b"",
+        Operation::Fetch => b"001e# service=git-upload-pack\n0000",
+        Operation::Push => b"001f# service=git-receive-pack\n0000",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_plain_protocol_headers_pass() {
+        use Operation::{Fetch, Push};
+        assert_eq!(protocol("version=2", Fetch), Some("version=2"));
+        assert_eq!(protocol("version=2", Push), None);
+        assert_eq!(protocol("version=1:key", Push), Some("version=1:key"));
+        for bad in ["", "version=2\n", "a b", "x;y", "$(id)", &"a".repeat(257)] {
+            assert_eq!(protocol(bad, Fetch), None, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn a_preamble_says_its_own_length() {
+        for operation in [Operation::Fetch, Operation::Push] {
+            let bytes = preamble(operation, None);
+            let length = std::str::from_utf8(&bytes[..4]).unwrap();
+            let length = usize::from_str_radix(length, 16).unwrap();
+            assert_eq!(&bytes[length..], b"0000");
+        }
+        assert!(preamble(Operation::Fetch, Some("x:version=2")).is_empty());
+    }
+}

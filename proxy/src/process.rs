@@ -1,0 +1,260 @@
+//! A running `git upload-pack` or `git receive-pack`, as the stream of what it prints.
+//!
+//! Dropping the stream, which actix-web does when the client goes away, stops git.
+
+use std::pin::Pin;
+use std::process::{Command, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt as _};
+use refwarden_model::bytes::escape;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::AsyncReadExt as _;
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+use tokio_util::io::ReaderStream;
+
+/// Bytes read at once. A pipe holds 64 KiB, and git's packets are at most as long.
+const CHUNK: usize = 64 << 10;
+
+/// Bytes of standard error that are logged; the rest is read and thrown away.
+const LOGGED: u64 = 2048;
+
+/// How long a push whose body arrived whole may go on without its client. Its refs then move
+/// all or none, as they would over SSH; killing it might move some.
+const FINISHING: Duration = Duration::from_secs(10);
+
+/// Time between SIGTERM, on which git removes its lock files, and SIGKILL.
+const STOPPING: Duration = Duration::from_secs(5);
+
+/// What a running git prints.
+pub struct Running {
+    child: Option<Child>,
+    output: Option<ReaderStream<ChildStdout>>,
+    /// None once the body has arrived or the abort was seen.
+    abort: Option<oneshot::Receiver<()>>,
+    finishing: Finishing,
+}
+
+/// Whether git may finish its work when the client has gone.
+#[derive(Clone, Default)]
+pub struct Finishing(Arc<AtomicBool>);
+
+impl Finishing {
+    /// From now on git may finish.
+    pub fn allow(&self) {
+        self.0.store(true, Ordering::Release);
+    }
+
+    fn is_allowed(&self) -> bool {
+        self.0.load(Ordering::Acquire)
+    }
+}
+
+/// What the writer of git's input holds.
+pub struct Input {
+    /// git's standard input.
+    pub stdin: ChildStdin,
+    /// Ends the output with an error, and so stops git.
+    pub abort: oneshot::Sender<()>,
+    /// Lets git finish without a client.
+    pub finishing: Finishing,
+}
+
+/// Time after which a git that was told to stop has stopped.
+pub const STOPPED: Duration = Duration::from_secs(6);
+
+/// Starts git.
+pub fn start(mut command: Command) -> std::io::Result<(Running, Input)> {
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = tokio::process::Command::from(command)
+        .kill_on_drop(true)
+        .spawn()?;
+    let missing = || std::io::Error::other("git started without its pipes");
+    let stdin = child.stdin.take().ok_or_else(missing)?;
+    let stdout = child.stdout.take().ok_or_else(missing)?;
+    let stderr = child.stderr.take().ok_or_else(missing)?;
+    tokio::spawn(log(stderr));
+    let (abort, aborted) = oneshot::channel();
+    let finishing = Finishing::default();
+    let running = Running {
+        child: Some(child),
+        output: Some(ReaderStream::with_capacity(stdout, CHUNK)),
+        abort: Some(aborted),
+        finishing: finishing.clone(),
+    };
+    let input = Input {
+        stdin,
+        abort,
+        finishing,
+    };
+    Ok((running, input))
+}
+
+impl Running {
+    /// Waits for git's exit. Call when the output has ended.
+    pub async fn succeeded(&mut self) -> bool {
+        let Some(mut child) = self.child.take() else {
+            return false;
+        };
+        child.wait().await.is_ok_and(|status| status.success())
+    }
+}
+
+impl Stream for Running {
+    type Item = std::io::Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if let Some(abort) = &mut self.abort
+            && let Poll::Ready(aborted) = Pin::new(abort).poll(cx)
+        {
+            self.abort = None;
+            if aborted.is_ok() {
+                let error = std::io::Error::other("the request did not arrive whole");
+                return Poll::Ready(Some(Err(error)));
+            }
+        }
+        match &mut self.output {
+            Some(output) => output.poll_next_unpin(cx),
+            None => Poll::Ready(None),
+        }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let Some(child) = self.child.take() else {
+            return;
+        };
+        // Without a runtime, `kill_on_drop` does it.
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let output = self.output.take();
+            runtime.spawn(stop(child, output, self.finishing.is_allowed()));
+        }
+    }
+}
+
+async fn stop(mut child: Child, output: Option<ReaderStream<ChildStdout>>, may_finish: bool) {
+    if may_finish {
+        // Nobody listens, but git must not find its pipe closed while it works.
+        let finished = async {
+            if let Some(mut output) = output {
+                while let Some(Ok(_)) = output.next().await {}
+            }
+            child.wait().await
+        };
+        if timeout(FINISHING, finished).await.is_ok() {
+            return;
+        }
+    }
+    let pid = child
+        .id()
+        .and_then(|id| i32::try_from(id).ok())
+        .and_then(Pid::from_raw);
+    if let Some(pid) = pid {
+        // The child is not reaped before `wait`, so the id is still its own.
+        let _ = kill_process(pid, Signal::TERM);
+    }
+    if timeout(STOPPING, child.wait()).await.is_err() {
+        let _ = child.kill().await;
+    }
+}
+
+/// Logs the beginning of what git says on standard error, and reads the rest so that git never
+/// waits. Long words are left out but for object ids: a ref name can hold a secret.
+async fn log(mut stderr: ChildStderr) {
+    let mut said = Vec::new();
+    let _ = (&mut stderr).take(LOGGED).read_to_end(&mut said).await;
+    if !said.is_empty() {
+        tracing::warn!(said = %presentable(&said), "git reports");
+    }
+    let _ = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
+}
+
+fn presentable(said: &[u8]) -> String {
+    let words = said.split(u8::is_ascii_whitespace);
+    let shown = words.map(|word| {
+        let oid = matches!(word.len(), 40 | 64) && word.iter().all(u8::is_ascii_hexdigit);
+        if word.len() < 16 || oid {
+            escape(word)
+        } else {
+            "[...]".to_owned()
+        }
+    });
+    shown.collect::<Vec<_>>().join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tokio::io::AsyncWriteExt as _;
+
+    fn run(script: &str) -> (Running, Input) {
+        let mut command = Command::new("sh");
+        command.args(["-c", script]);
+        start(command).unwrap()
+    }
+
+    fn on_runtime(future: impl Future<Output = ()>) {
+        tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap()
+            .block_on(future);
+    }
+
+    #[test]
+    fn output_streams_and_the_exit_is_known() {
+        on_runtime(async {
+            let (mut running, input) = run("cat; exit 3");
+            drop(input);
+            assert!(running.next().await.is_none());
+            assert!(!running.succeeded().await);
+        });
+    }
+
+    #[test]
+    fn dropping_the_stream_ends_the_process() {
+        on_runtime(async {
+            let (running, mut input) = run("cat; echo never reached");
+            let pid = running.child.as_ref().unwrap().id().unwrap();
+            drop(running);
+            let gone = || std::fs::metadata(format!("/proc/{pid}")).is_err();
+            for _ in 0..1000 {
+                if gone() {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+            assert!(gone());
+            assert!(input.stdin.write_all(b"x").await.is_err());
+        });
+    }
+
+    #[test]
+    fn an_abort_ends_the_output_with_an_error() {
+        on_runtime(async {
+            let (mut running, input) = run("cat");
+            input.abort.send(()).unwrap();
+            assert!(running.next().await.unwrap().is_err());
+        });
+    }
+
+    #[test]
+    fn the_log_holds_no_long_words() {
+        let oid = "0123456789abcdef0123456789abcdef01234567";
+        let said = format!("fatal: bad\x1b ref 'refs/heads/long-enough-to-be-one' {oid}\n");
+        assert_eq!(
+            presentable(said.as_bytes()),
+            format!("fatal: bad\\x1b ref [...] {oid} ")
+        );
+    }
+}

@@ -1,0 +1,207 @@
+//! Answers requests: route, credential, repository, the service's leave, then git.
+
+use std::time::Instant;
+
+use actix_web::http::header::{self, HeaderMap};
+use actix_web::{HttpRequest, HttpResponse, web};
+use bytes::Bytes;
+use futures_util::{StreamExt as _, stream};
+use refwarden_model::PushId;
+use refwarden_wire::hook::{AuthenticateIn, Operation};
+
+use crate::authority::Authority;
+use crate::body;
+use crate::credential::Credential;
+use crate::git::{self, Pusher};
+use crate::inflate::Inflate;
+use crate::process::{self, Input, Running};
+use crate::refusal::{self, Refusal};
+use crate::repository::{Repository, Root};
+use crate::route::{self, NoRoute, Route, Step};
+
+/// Bytes that a fetch may say, inflated: about a million `have` lines.
+const FETCH_BODY: u64 = 64 << 20;
+
+/// What all requests share.
+pub struct Proxy {
+    /// Where the repositories are.
+    pub root: Root,
+    /// Who says what is allowed.
+    pub authority: Authority,
+}
+
+/// Answers one request.
+pub async fn handle(
+    proxy: web::Data<Proxy>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> HttpResponse {
+    let begun = Instant::now();
+    let answer = match answer(&proxy, &request, payload).await {
+        Ok(response) => response,
+        Err(refusal) => refusal.response(),
+    };
+    let milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+    tracing::info!(
+        status = answer.status().as_u16(),
+        client = request.peer_addr().map(|it| it.ip().to_string()),
+        milliseconds,
+        "answered"
+    );
+    answer
+}
+
+async fn answer(
+    proxy: &web::Data<Proxy>,
+    request: &HttpRequest,
+    payload: web::Payload,
+) -> Result<HttpResponse, Refusal> {
+    let route = route::parse(request.method(), request.path(), request.query_string());
+    let route = route.map_err(|no_route| match no_route {
+        NoRoute::NotFound => Refusal::NotFound,
+        NoRoute::Unsupported => Refusal::Unsupported,
+        NoRoute::WrongMethod => Refusal::WrongMethod,
+    })?;
+    let headers = request.headers();
+    let credential = text(headers, &header::AUTHORIZATION).and_then(Credential::parse);
+    if credential.is_none() && !proxy.authority.admits_anonymous(route.operation) {
+        return Err(Refusal::NoToken);
+    }
+    if route.step == Step::Exchange && text(headers, &header::CONTENT_TYPE) != Some(sent(&route)) {
+        return Err(Refusal::MediaType);
+    }
+    let inflate = Inflate::for_coding(text(headers, &header::CONTENT_ENCODING));
+    let inflate = inflate.ok_or(Refusal::MediaType)?;
+    let repository = open(proxy, &route).await?;
+    let address = request.peer_addr().map(|it| it.ip().to_string());
+    let agent = text(headers, &header::USER_AGENT).and_then(presentable_agent);
+    let question = AuthenticateIn {
+        repository: repository.id,
+        operation: route.operation,
+        client_address: address.clone(),
+        client_agent: agent.map(ToOwned::to_owned),
+    };
+    let answer = proxy
+        .authority
+        .authenticate(credential.as_ref(), &question)
+        .await?;
+    let push_id = PushId(uuid::Uuid::now_v7());
+    let pusher = match (&credential, route.operation) {
+        (Some(credential), Operation::Push) => Some(Pusher {
+            token: credential.token(),
+            push_id,
+            address: address.as_deref(),
+            agent,
+        }),
+        _ => None,
+    };
+    tracing::info!(
+        repository = %repository.id,
+        operation = ?route.operation,
+        step = ?route.step,
+        actor = refusal::name(answer.actor.as_ref()),
+        push = pusher.as_ref().map(|it| it.push_id.to_string()),
+        "admitted"
+    );
+    let directory = git::directory(&answer.view, &repository);
+    let protocol = text(headers, &header::HeaderName::from_static("git-protocol"))
+        .and_then(|value| git::protocol(value, route.operation));
+    let command = git::command(
+        directory,
+        route.operation,
+        route.step,
+        protocol,
+        pusher.as_ref(),
+    );
+    let (running, input) = process::start(command).map_err(|error| fault(&error))?;
+    let preamble = match route.step {
+        Step::Advertise => git::preamble(route.operation, protocol),
+        Step::Exchange => b"",
+    };
+    actix_web::rt::spawn(feed(input, payload, inflate, route.operation));
+    respond(&route, running, Bytes::from_static(preamble)).await
+}
+
+async fn open(proxy: &web::Data<Proxy>, route: &Route) -> Result<Repository, Refusal> {
+    let (proxy, path) = (web::Data::clone(proxy), route.repository.clone());
+    let opened = web::block(move || proxy.root.open(&path)).await;
+    opened.map_err(|error| fault(&error))?.map_err(|error| {
+        tracing::info!(%error, "repository not served");
+        Refusal::NotFound
+    })
+}
+
+/// Hands git the request's body. A body that does not arrive whole stops git first and closes
+/// its standard input afterwards.
+async fn feed(mut input: Input, payload: web::Payload, inflate: Inflate, operation: Operation) {
+    let limit = match operation {
+        Operation::Fetch => FETCH_BODY,
+        Operation::Push => u64::MAX,
+    };
+    match body::carry(payload, inflate, limit, &mut input.stdin).await {
+        Ok(()) => {
+            if operation == Operation::Push {
+                input.finishing.allow();
+            }
+        }
+        Err(error) => {
+            tracing::info!(%error, "a request did not arrive whole");
+            let _ = input.abort.send(());
+            tokio::time::sleep(process::STOPPED).await;
+        }
+    }
+}
+
+/// Waits for git's first word, so that a git that fails at once is not answered with 200.
+async fn respond(
+    route: &Route,
+    mut running: Running,
+    preamble: Bytes,
+) -> Result<HttpResponse, Refusal> {
+    let first = match running.next().await {
+        Some(Ok(first)) => Some(first),
+        Some(Err(error)) => return Err(fault(&error)),
+        None if running.succeeded().await => None,
+        None => return Err(fault(&"git failed without a word")),
+    };
+    let begin = [Some(preamble).filter(|it| !it.is_empty()), first];
+    let begin = stream::iter(begin.into_iter().flatten().map(Ok));
+    Ok(HttpResponse::Ok()
+        .content_type(received(route))
+        .insert_header((
+            header::CACHE_CONTROL,
+            "no-cache, max-age=0, must-revalidate",
+        ))
+        .insert_header((header::PRAGMA, "no-cache"))
+        .streaming(begin.chain(running)))
+}
+
+fn sent(route: &Route) -> &'static str {
+    match route.operation {
+        Operation::Fetch => "application/x-git-upload-pack-request",
+        Operation::Push => "application/x-git-receive-pack-request",
+    }
+}
+
+fn received(route: &Route) -> &'static str {
+    match (route.operation, route.step) {
+        (Operation::Fetch, Step::Advertise) => "application/x-git-upload-pack-advertisement",
+        (Operation::Fetch, Step::Exchange) => "application/x-git-upload-pack-result",
+        (Operation::Push, Step::Advertise) => "application/x-git-receive-pack-advertisement",
+        (Operation::Push, Step::Exchange) => "application/x-git-receive-pack-result",
+    }
+}
+
+fn text<'a>(headers: &'a HeaderMap, name: &header::HeaderName) -> Option<&'a str> {
+    headers.get(name)?.to_str().ok()
+}
+
+/// An agent string that may go into an environment and a record.
+fn presentable_agent(agent: &str) -> Option<&str> {
+    (agent.len() <= 256).then_some(agent)
+}
+
+fn fault(error: &dyn std::fmt::Display) -> Refusal {
+    tracing::error!(%error, "a request could not be served");
+    Refusal::Fault
+}
