@@ -48,8 +48,10 @@ pub fn may_decide(
     person: &Actor,
 ) -> Result<Result<(), Barred>, AppError> {
     let bound = Bound::of(request)?;
-    let idents: Vec<ByteText> =
-        records::idents(conn, request.push_id)?.into_iter().map(ByteText::new).collect();
+    let idents: Vec<ByteText> = records::idents(conn, request.push_id)?
+        .into_iter()
+        .map(ByteText::new)
+        .collect();
     Ok(barred(person, &bound.chain, &idents, &bound.requirements))
 }
 
@@ -57,13 +59,13 @@ pub fn may_decide(
 ///
 /// # Errors
 /// [`AppError`] from the database or its JSON.
-pub fn progress(
-    requirements: &[Requirement],
-    decisions: &[Decision],
-) -> Result<Tally, AppError> {
-    let approvals = decisions.iter().filter(|decision| decision.decision == "approve");
-    let people: Result<Vec<Actor>, _> =
-        approvals.map(|decision| serde_json::from_value(decision.approver.clone())).collect();
+pub fn progress(requirements: &[Requirement], decisions: &[Decision]) -> Result<Tally, AppError> {
+    let approvals = decisions
+        .iter()
+        .filter(|decision| decision.decision == "approve");
+    let people: Result<Vec<Actor>, _> = approvals
+        .map(|decision| serde_json::from_value(decision.approver.clone()))
+        .collect();
     Ok(tally(requirements, &people.map_err(AppError::internal)?))
 }
 
@@ -107,7 +109,11 @@ pub fn decide(
         }
         let what = if approves { "approved" } else { "rejected" };
         let event = NewEvent {
-            kind: if approves { "request.approved" } else { "request.rejected" },
+            kind: if approves {
+                "request.approved"
+            } else {
+                "request.rejected"
+            },
             actor: person.subject.clone(),
             push_id: Some(request.push_id),
             request_id: Some(id.to_owned()),
@@ -133,10 +139,14 @@ fn check(
         return Err(AppError::bad_request("A decision is approve or reject."));
     }
     if decision.reason.len() > MAX_REASON {
-        return Err(AppError::bad_request("A reason is at most 4000 bytes long."));
+        return Err(AppError::bad_request(
+            "A reason is at most 4000 bytes long.",
+        ));
     }
     if decision.decision == "reject" && decision.reason.trim().is_empty() {
-        return Err(AppError::bad_request("Say why you reject: the pusher has to know."));
+        return Err(AppError::bad_request(
+            "Say why you reject: the pusher has to know.",
+        ));
     }
     if decision.digest != request.digest {
         return Err(AppError::conflict(
@@ -144,7 +154,10 @@ fn check(
         ));
     }
     if request.state != state::WAITING {
-        return Err(AppError::conflict(format!("The request is {} already.", request.state)));
+        return Err(AppError::conflict(format!(
+            "The request is {} already.",
+            request.state
+        )));
     }
     let before = requests::decisions(conn, &request.id)?;
     let same = |made: &&Decision| {
@@ -152,7 +165,9 @@ fn check(
         approver.is_ok_and(|approver| approver.is_same_person(person))
     };
     if before.iter().any(|made| same(&made)) {
-        return Err(AppError::conflict("You have decided on this request already."));
+        return Err(AppError::conflict(
+            "You have decided on this request already.",
+        ));
     }
     Ok(())
 }
@@ -160,7 +175,10 @@ fn check(
 fn sentence(why: &Barred) -> String {
     let text = why.to_string();
     let mut chars = text.chars();
-    let first = chars.next().map(|c| c.to_ascii_uppercase()).unwrap_or_default();
+    let first = chars
+        .next()
+        .map(|c| c.to_ascii_uppercase())
+        .unwrap_or_default();
     format!("{first}{}.", chars.as_str())
 }
 
@@ -195,5 +213,7 @@ pub fn expire(conn: &mut PgConnection, now: DateTime<Utc>) -> Result<(), AppErro
 /// [`AppError`] from the database.
 pub fn repository_name(conn: &mut PgConnection, request: &Request) -> Result<String, AppError> {
     let repository = repositories::find(conn, request.repository_id)?;
-    Ok(repository.map(|repository| repository.name).unwrap_or_default())
+    Ok(repository
+        .map(|repository| repository.name)
+        .unwrap_or_default())
 }

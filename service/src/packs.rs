@@ -52,8 +52,15 @@ impl PackStore {
     /// # Errors
     /// When the temporary file cannot be made.
     pub fn writer(&self) -> std::io::Result<PackWriter> {
-        let temporary = self.directory.join("incoming").join(Uuid::new_v4().to_string());
-        let file = File::options().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        let temporary = self
+            .directory
+            .join("incoming")
+            .join(Uuid::new_v4().to_string());
+        let file = File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&temporary)?;
         Ok(PackWriter {
             store: self.clone(),
             temporary,
@@ -106,7 +113,11 @@ impl PackWriter {
         }
         std::fs::rename(&self.temporary, self.store.directory.join(&location))?;
         sync_directory(&directory)?;
-        Ok(StoredPack { digest, bytes: self.bytes, location })
+        Ok(StoredPack {
+            digest,
+            bytes: self.bytes,
+            location,
+        })
     }
 }
 
@@ -132,12 +143,20 @@ mod tests {
         let mut writer = store.writer().unwrap();
         writer.write(b"PACK").unwrap();
         drop(writer);
-        assert_eq!(std::fs::read_dir(directory.path().join("incoming")).unwrap().count(), 0);
+        assert_eq!(
+            std::fs::read_dir(directory.path().join("incoming"))
+                .unwrap()
+                .count(),
+            0
+        );
         let mut writer = store.writer().unwrap();
         writer.write(b"PA").unwrap();
         writer.write(b"CK").unwrap();
         let stored = writer.finish().unwrap();
         assert_eq!(stored.digest, hex::encode(Sha256::digest(b"PACK")));
-        assert_eq!(std::fs::read(store.path(&stored.location)).unwrap(), b"PACK");
+        assert_eq!(
+            std::fs::read(store.path(&stored.location)).unwrap(),
+            b"PACK"
+        );
     }
 }

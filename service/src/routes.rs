@@ -22,7 +22,10 @@ pub fn configure(cfg: &mut ServiceConfig) {
         .route("/api/v1/requests/{id}/decisions", post().to(api::decide))
         .route("/api/v1/events", get().to(api::events))
         .route("/api/v1/repositories", get().to(api::repositories))
-        .route("/api/v1/repositories/{repository:.+}/replay", get().to(api::replay))
+        .route(
+            "/api/v1/repositories/{repository:.+}/replay",
+            get().to(api::replay),
+        )
         .route("/api/v1/packs/{digest}", get().to(api::pack))
         .route("/api/openapi.json", get().to(api::openapi))
         .route("/livez", get().to(api::livez))
@@ -36,7 +39,10 @@ pub fn configure(cfg: &mut ServiceConfig) {
         .route("/sign-out", post().to(pages::sign_out))
         .route("/static/{name}", get().to(pages::static_file))
         // The built-in identity provider of the quick start; 404 without it.
-        .route("/idp/.well-known/openid-configuration", get().to(idp::discovery))
+        .route(
+            "/idp/.well-known/openid-configuration",
+            get().to(idp::discovery),
+        )
         .route("/idp/jwks.json", get().to(idp::jwks))
         .route("/idp/authorize", get().to(idp::authorize_form))
         .route("/idp/authorize", post().to(idp::authorize_submit))

@@ -23,8 +23,9 @@ const MAX_JSON: usize = 64 << 20;
 /// Starts logging to standard error; `RUST_LOG` chooses what.
 pub fn log(json: bool) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     if json {
         builder.json().init();
     } else {
@@ -43,9 +44,13 @@ pub async fn run(config_file: &Path) -> Result<(), String> {
     let server = HttpServer::new(move || {
         App::new()
             .app_data(shared.clone())
-            .app_data(JsonConfig::default().limit(MAX_JSON).error_handler(|error, _| {
-                AppError::bad_request(format!("The body: {error}")).into()
-            }))
+            .app_data(
+                JsonConfig::default()
+                    .limit(MAX_JSON)
+                    .error_handler(|error, _| {
+                        AppError::bad_request(format!("The body: {error}")).into()
+                    }),
+            )
             .app_data(QueryConfig::default().error_handler(|error, _| {
                 AppError::bad_request(format!("The query: {error}")).into()
             }))
@@ -58,7 +63,11 @@ pub async fn run(config_file: &Path) -> Result<(), String> {
                 Err::<actix_web::HttpResponse, _>(AppError::not_found())
             }))
     })
-    .workers(std::thread::available_parallelism().map_or(2, usize::from).clamp(2, 8))
+    .workers(
+        std::thread::available_parallelism()
+            .map_or(2, usize::from)
+            .clamp(2, 8),
+    )
     .keep_alive(Duration::from_secs(75))
     .client_request_timeout(Duration::from_secs(10))
     .shutdown_timeout(10)
@@ -86,7 +95,10 @@ fn prepare(config_file: &Path) -> Result<AppState, String> {
     let policy = policy(&config, &config_dir)?;
     for host in &config.hosts {
         let good = host.credential_sha256.len() == 64
-            && host.credential_sha256.bytes().all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase());
+            && host
+                .credential_sha256
+                .bytes()
+                .all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase());
         if !good {
             return Err(format!(
                 "{shown}: host '{}': credential_sha256: expected 64 lower-case hexadecimal digits",
@@ -127,8 +139,10 @@ fn policy(config: &Config, directory: &Path) -> Result<Policy, String> {
             .map_err(|error| format!("policy {}: {error}", path.display()))?;
         files.push((path.display().to_string(), text));
     }
-    let files: Vec<(&str, &str)> =
-        files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let files: Vec<(&str, &str)> = files
+        .iter()
+        .map(|(name, text)| (name.as_str(), text.as_str()))
+        .collect();
     let policy = Policy::parse(&files).map_err(|error| error.to_string())?;
     if policy.rules.is_empty() {
         tracing::warn!("the policy has no rule: every authenticated push is let through");

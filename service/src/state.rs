@@ -55,6 +55,7 @@ impl AppState {
 
     /// Tells everyone who waits for a request that something changed.
     pub fn announce(&self) {
-        self.changed.send_modify(|version| *version = version.wrapping_add(1));
+        self.changed
+            .send_modify(|version| *version = version.wrapping_add(1));
     }
 }

@@ -128,7 +128,10 @@ fn built_in_denials(update: &RefFacts) -> Vec<Denial> {
             update.actual_old.short(),
             update.claimed_old.short()
         );
-        denials.push(Denial { code: Code::StaleOldOid, text });
+        denials.push(Denial {
+            code: Code::StaleOldOid,
+            text,
+        });
     }
     for name in std::iter::once(&update.ref_name).chain(target) {
         if name.as_bytes().starts_with(b"refs/replace/") {

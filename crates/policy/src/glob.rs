@@ -70,7 +70,9 @@ fn translate(source: &str) -> String {
             ("[^/]".to_owned(), 1)
         } else {
             let bytes = rest.get(..first.len_utf8()).unwrap_or_default();
-            let escaped = bytes.bytes().map(|byte| format!("\\x{byte:02x}")).collect();
+            let escaped = bytes
+                .bytes()
+                .fold(String::new(), |text, byte| text + &format!("\\x{byte:02x}"));
             (escaped, first.len_utf8())
         };
         pattern.push_str(&piece);

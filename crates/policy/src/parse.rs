@@ -280,12 +280,16 @@ fn hash(rules: &[Rule], secrets: Effect) -> String {
         field(&format!("{:?} {}", rule.effect, rule.quorum));
         for globs in [&rule.repositories, &rule.refs, &rule.exclude] {
             field(&globs.len().to_string());
-            globs.iter().for_each(|glob| field(glob.source()));
+            for glob in globs {
+                field(glob.source());
+            }
         }
         field(&rule.on.iter().copied().collect::<Vec<_>>().join(" "));
         for list in [&rule.actors, &rule.approvers] {
             field(&list.len().to_string());
-            list.iter().for_each(|entry| field(entry));
+            for entry in list {
+                field(entry);
+            }
         }
     }
     hex::encode(hasher.finalize())

@@ -109,8 +109,6 @@ impl<'r> Sweep<'r> {
                 });
             }
         }
-        self.work
-            .retain(|_, work| !work.ranges.is_empty() || work.cursor > self.scanned);
     }
 
     fn note_keywords(&mut self, view: View<'_>) {

@@ -1,6 +1,6 @@
 //! What people's tools read and post: requests, events, repositories, replay.
 //!
-//! Paths stand in the service's `routes`; the generated OpenAPI document is served at
+//! Paths stand in the service's `routes`; the generated `OpenAPI` document is served at
 //! `/api/openapi.json`. Byte strings that are not UTF-8 are shown lossily here except in
 //! [`ReplayOut`], which is exact.
 

@@ -38,7 +38,9 @@ impl Caller {
         if self.is_auditor {
             Ok(())
         } else {
-            Err(AppError::forbidden("Only auditors read the records; see [access]."))
+            Err(AppError::forbidden(
+                "Only auditors read the records; see [access].",
+            ))
         }
     }
 }
@@ -62,13 +64,19 @@ impl FromRequest for Caller {
             let state = request
                 .app_data::<Data<AppState>>()
                 .ok_or_else(|| AppError::internal("no application state"))?;
-            let header = request.headers().get(AUTHORIZATION).and_then(|v| v.to_str().ok());
+            let header = request
+                .headers()
+                .get(AUTHORIZATION)
+                .and_then(|v| v.to_str().ok());
             let token = header.and_then(|value| value.strip_prefix("Bearer "));
             let token = token.ok_or_else(|| refused(TokenError::Missing))?;
             let audience = &state.config.service.audience;
             let verified = state.issuers.verify(token, audience, Utc::now()).await;
             let chain = verified.map_err(refused)?.actor_chain;
-            Ok(Self { is_auditor: is_auditor(state, &chain), chain })
+            Ok(Self {
+                is_auditor: is_auditor(state, &chain),
+                chain,
+            })
         })
     }
 }

@@ -87,7 +87,10 @@ fn page(conn: &mut PgConnection, filter: &Filter) -> Result<EventsOut, AppError>
     let next = found.last().filter(|_| full).map(cursor);
     let names = repositories::list(conn)?;
     let name_of = |id: Uuid| {
-        names.iter().find(|known| known.id == id).map(|known| known.name.clone())
+        names
+            .iter()
+            .find(|known| known.id == id)
+            .map(|known| known.name.clone())
     };
     let events = found
         .into_iter()
@@ -108,7 +111,9 @@ fn event_out(event: Event, repository: String) -> EventOut {
         actor: event.actor,
         push_id: event.push_id,
         request_id: event.request_id,
-        ref_name: event.ref_name.map(|name| refwarden_model::bytes::escape(&name)),
+        ref_name: event
+            .ref_name
+            .map(|name| refwarden_model::bytes::escape(&name)),
         old: event.old_oid,
         new: event.new_oid,
         codes: event.codes,

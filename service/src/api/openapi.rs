@@ -5,7 +5,10 @@ use utoipa::OpenApi;
 
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Refwarden", description = "Approval requests, records and replay."),
+    info(
+        title = "Refwarden",
+        description = "Approval requests, records and replay."
+    ),
     paths(
         super::requests::list,
         super::requests::show,

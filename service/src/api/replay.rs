@@ -30,10 +30,7 @@ pub struct ReplayQuery {
 /// Lists the repositories under guard.
 #[utoipa::path(get, path = "/api/v1/repositories",
     responses((status = 200, body = Vec<RepositoryOut>)))]
-pub async fn repositories(
-    caller: Caller,
-    state: Data<AppState>,
-) -> Result<HttpResponse, AppError> {
+pub async fn repositories(caller: Caller, state: Data<AppState>) -> Result<HttpResponse, AppError> {
     caller.auditor()?;
     let found = state.db(|conn| Ok(rows::list(conn)?)).await?;
     let out: Vec<RepositoryOut> = found.iter().map(repository_out).collect();
@@ -97,9 +94,14 @@ fn last_event(
     at: Option<&str>,
 ) -> Result<i64, AppError> {
     let wrong = || AppError::bad_request("at: expected a time as in RFC 3339, or seq:N.");
-    let Some(at) = at else { return Ok(repository.next_seq - 1) };
+    let Some(at) = at else {
+        return Ok(repository.next_seq - 1);
+    };
     let seq = match at.strip_prefix("seq:") {
-        Some(number) => number.parse::<i64>().map_err(|_| wrong())?.min(repository.next_seq - 1),
+        Some(number) => number
+            .parse::<i64>()
+            .map_err(|_| wrong())?
+            .min(repository.next_seq - 1),
         None => {
             let time: DateTime<Utc> = at.parse().map_err(|_| wrong())?;
             events::last_at(conn, repository.id, time)?
@@ -108,23 +110,31 @@ fn last_event(
     Ok(seq)
 }
 
-fn fold(
-    conn: &mut PgConnection,
-    repository: &Repository,
-    seq: i64,
-) -> Result<ReplayOut, AppError> {
-    let baseline = rows::baseline_at(conn, repository.id, seq)?.ok_or_else(|| {
-        AppError::bad_request("The repository was not under guard at that time.")
-    })?;
-    let at = events::of_kinds(conn, repository.id, &["repository.adopted"], baseline.seq, seq)?;
-    let adopted_at = at.first().map_or(baseline.recorded_at, |event| event.recorded_at);
+fn fold(conn: &mut PgConnection, repository: &Repository, seq: i64) -> Result<ReplayOut, AppError> {
+    let baseline = rows::baseline_at(conn, repository.id, seq)?
+        .ok_or_else(|| AppError::bad_request("The repository was not under guard at that time."))?;
+    let at = events::of_kinds(
+        conn,
+        repository.id,
+        &["repository.adopted"],
+        baseline.seq,
+        seq,
+    )?;
+    let adopted_at = at
+        .first()
+        .map_or(baseline.recorded_at, |event| event.recorded_at);
     let kinds = ["push.released", "ref.committed"];
     let moves = events::of_kinds(conn, repository.id, &kinds, baseline.seq, seq)?;
     let recorded_at = moves.last().map_or(adopted_at, |event| event.recorded_at);
     let mut refs = baseline_refs(&baseline)?;
     let mut released = Vec::new();
     for event in moves {
-        match (event.kind.as_str(), event.ref_name, event.new_oid, event.push_id) {
+        match (
+            event.kind.as_str(),
+            event.ref_name,
+            event.new_oid,
+            event.push_id,
+        ) {
             ("ref.committed", Some(name), Some(new), _) => {
                 let oid: Oid = new.parse().map_err(AppError::internal)?;
                 if oid.is_zero() {
@@ -143,7 +153,10 @@ fn fold(
         at: recorded_at,
         seq,
         head: ByteText::new(baseline.head.clone()),
-        refs: refs.into_iter().map(|(name, value)| ReplayRef { name, value }).collect(),
+        refs: refs
+            .into_iter()
+            .map(|(name, value)| ReplayRef { name, value })
+            .collect(),
         packs: packs(conn, &baseline, &released)?,
     })
 }
@@ -169,7 +182,11 @@ fn packs(
     for (push_id, digest) in wanted {
         let pack = rows::find_pack(conn, &digest)?.ok_or_else(AppError::not_found)?;
         let bytes = u64::try_from(pack.bytes).unwrap_or_default();
-        out.push(ReplayPack { digest, bytes, push_id });
+        out.push(ReplayPack {
+            digest,
+            bytes,
+            push_id,
+        });
     }
     Ok(out)
 }

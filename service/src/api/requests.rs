@@ -80,7 +80,11 @@ pub async fn show(
         let out = look(&state, &id, &caller).await?;
         let waiting = out.state == requests::state::WAITING;
         let again = waiting && tokio::time::Instant::now() < deadline;
-        if !again || tokio::time::timeout_at(deadline, changed.changed()).await.is_err() {
+        if !again
+            || tokio::time::timeout_at(deadline, changed.changed())
+                .await
+                .is_err()
+        {
             return Ok(HttpResponse::Ok().json(out));
         }
     }
@@ -137,13 +141,12 @@ pub async fn decide(
 ///
 /// # Errors
 /// [`AppError::Internal`] when the request cannot be read back.
-pub fn may_see(
-    request: &Request,
-    chain: &ActorChain,
-    is_auditor: bool,
-) -> Result<bool, AppError> {
+pub fn may_see(request: &Request, chain: &ActorChain, is_auditor: bool) -> Result<bool, AppError> {
     let bound = Bound::of(request)?;
-    let mine = bound.chain.everyone().any(|actor| actor.is_same_person(&chain.pusher));
+    let mine = bound
+        .chain
+        .everyone()
+        .any(|actor| actor.is_same_person(&chain.pusher));
     let asked = bound
         .requirements
         .iter()
@@ -158,9 +161,17 @@ fn request_out(
 ) -> Result<RequestOut, AppError> {
     let bound = Bound::of(request)?;
     let decisions = requests::decisions(conn, &request.id)?;
-    let quorum = bound.requirements.iter().map(|needed| needed.quorum).max().unwrap_or(0);
-    let mut approvers: Vec<String> =
-        bound.requirements.into_iter().flat_map(|needed| needed.approvers).collect();
+    let quorum = bound
+        .requirements
+        .iter()
+        .map(|needed| needed.quorum)
+        .max()
+        .unwrap_or(0);
+    let mut approvers: Vec<String> = bound
+        .requirements
+        .into_iter()
+        .flat_map(|needed| needed.approvers)
+        .collect();
     approvers.sort();
     approvers.dedup();
     Ok(RequestOut {

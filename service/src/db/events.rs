@@ -112,7 +112,9 @@ pub fn append(
         summary: event.summary,
     };
     let rows: Vec<EventRow> = (first..next).zip(new).map(row).collect();
-    diesel::insert_into(events::table).values(rows).execute(conn)?;
+    diesel::insert_into(events::table)
+        .values(rows)
+        .execute(conn)?;
     Ok(next - 1)
 }
 
@@ -164,7 +166,9 @@ pub fn list(conn: &mut PgConnection, filter: &Filter) -> QueryResult<Vec<Event>>
     }
     if let Some((at, repository, seq)) = filter.after {
         let same_time = events::recorded_at.eq(at);
-        let same_repository = events::repository_id.eq(repository).and(events::seq.gt(seq));
+        let same_repository = events::repository_id
+            .eq(repository)
+            .and(events::seq.gt(seq));
         query = query.filter(
             events::recorded_at
                 .gt(at)
@@ -178,7 +182,9 @@ pub fn list(conn: &mut PgConnection, filter: &Filter) -> QueryResult<Vec<Event>>
 }
 
 fn escape_like(text: &str) -> String {
-    text.replace('\\', "\\\\").replace('%', "\\%").replace('_', "\\_")
+    text.replace('\\', "\\\\")
+        .replace('%', "\\%")
+        .replace('_', "\\_")
 }
 
 /// Events of a repository that decide its state, up to and including a number.
@@ -224,8 +230,13 @@ pub fn record_reading(
     reader: &str,
     what: &str,
 ) -> QueryResult<()> {
-    let row =
-        (readings::recorded_at.eq(now), readings::reader.eq(reader), readings::what.eq(what));
-    diesel::insert_into(readings::table).values(row).execute(conn)?;
+    let row = (
+        readings::recorded_at.eq(now),
+        readings::reader.eq(reader),
+        readings::what.eq(what),
+    );
+    diesel::insert_into(readings::table)
+        .values(row)
+        .execute(conn)?;
     Ok(())
 }

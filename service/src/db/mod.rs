@@ -67,9 +67,11 @@ pub fn prepare(url: &str) -> Result<(), String> {
         .get_result(&mut conn)
         .map_err(|error| format!("cannot read the database's settings: {error}"))?;
     if fsync.value != "on" {
-        return Err("the database runs with fsync = off and could lose records; \
+        return Err(
+            "the database runs with fsync = off and could lose records; \
                     set fsync = on and restart it"
-            .to_owned());
+                .to_owned(),
+        );
     }
     // One service at a time migrates; the lock goes with the connection.
     conn.batch_execute("SELECT pg_advisory_lock(7240617)")

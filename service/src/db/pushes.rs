@@ -11,7 +11,10 @@ use super::schema::{pushes, ref_updates, used_tokens};
 /// A push.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
 #[diesel(table_name = pushes)]
-#[expect(missing_docs, reason = "columns are described by refwarden_wire::hook::PushIn")]
+#[expect(
+    missing_docs,
+    reason = "columns are described by refwarden_wire::hook::PushIn"
+)]
 pub struct Push {
     pub id: Uuid,
     pub repository_id: Uuid,
@@ -72,7 +75,10 @@ pub mod update_state {
 /// One ref update of a push.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
 #[diesel(table_name = ref_updates)]
-#[expect(missing_docs, reason = "columns are described by refwarden_model::facts::RefFacts")]
+#[expect(
+    missing_docs,
+    reason = "columns are described by refwarden_model::facts::RefFacts"
+)]
 pub struct RefUpdate {
     pub push_id: Uuid,
     pub ordinal: i32,
@@ -96,7 +102,9 @@ pub struct RefUpdate {
 /// # Errors
 /// What diesel says; a unique violation when this run of receive-pack has a push already.
 pub fn insert(conn: &mut PgConnection, push: &Push) -> QueryResult<()> {
-    diesel::insert_into(pushes::table).values(push).execute(conn)?;
+    diesel::insert_into(pushes::table)
+        .values(push)
+        .execute(conn)?;
     Ok(())
 }
 
@@ -106,7 +114,9 @@ pub fn insert(conn: &mut PgConnection, push: &Push) -> QueryResult<()> {
 /// What diesel says.
 pub fn insert_updates(conn: &mut PgConnection, updates: &[RefUpdate]) -> QueryResult<()> {
     for chunk in updates.chunks(1000) {
-        diesel::insert_into(ref_updates::table).values(chunk).execute(conn)?;
+        diesel::insert_into(ref_updates::table)
+            .values(chunk)
+            .execute(conn)?;
     }
     Ok(())
 }
@@ -116,7 +126,11 @@ pub fn insert_updates(conn: &mut PgConnection, updates: &[RefUpdate]) -> QueryRe
 /// # Errors
 /// What diesel says.
 pub fn find(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<Push>> {
-    pushes::table.find(id).select(Push::as_select()).first(conn).optional()
+    pushes::table
+        .find(id)
+        .select(Push::as_select())
+        .first(conn)
+        .optional()
 }
 
 /// Finds the push of a run of receive-pack and locks its row.
@@ -211,7 +225,10 @@ pub fn mark_settled(
         .find((update.push_id, update.ordinal))
         .filter(ref_updates::state.eq(update_state::PREPARED));
     let changed = diesel::update(row)
-        .set((ref_updates::state.eq(state), ref_updates::settled_at.eq(now)))
+        .set((
+            ref_updates::state.eq(state),
+            ref_updates::settled_at.eq(now),
+        ))
         .execute(conn)?;
     Ok(changed == 1)
 }
@@ -221,7 +238,9 @@ pub fn mark_settled(
 /// # Errors
 /// What diesel says.
 pub fn mark_complete(conn: &mut PgConnection, push: Uuid, now: DateTime<Utc>) -> QueryResult<()> {
-    diesel::update(pushes::table.find(push)).set(pushes::completed_at.eq(now)).execute(conn)?;
+    diesel::update(pushes::table.find(push))
+        .set(pushes::completed_at.eq(now))
+        .execute(conn)?;
     Ok(())
 }
 
@@ -258,7 +277,10 @@ pub fn use_token(
         used_tokens::push_id.eq(push),
         used_tokens::used_at.eq(now),
     );
-    diesel::insert_into(used_tokens::table).values(row).on_conflict_do_nothing().execute(conn)?;
+    diesel::insert_into(used_tokens::table)
+        .values(row)
+        .on_conflict_do_nothing()
+        .execute(conn)?;
     Ok(token_user(conn, issuer, token_id)? == Some(push))
 }
 
@@ -273,5 +295,8 @@ pub fn packs_of(conn: &mut PgConnection, ids: &[Uuid]) -> QueryResult<Vec<(Uuid,
         .order((pushes::received_at, pushes::id))
         .select((pushes::id, pushes::pack_digest))
         .load(conn)?;
-    Ok(rows.into_iter().filter_map(|(id, digest)| Some((id, digest?))).collect())
+    Ok(rows
+        .into_iter()
+        .filter_map(|(id, digest)| Some((id, digest?)))
+        .collect())
 }

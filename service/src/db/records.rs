@@ -13,7 +13,10 @@ const CHUNK: usize = 2000;
 /// A commit as it is stored.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
 #[diesel(table_name = commits)]
-#[expect(missing_docs, reason = "columns are described by refwarden_model::facts::CommitFacts")]
+#[expect(
+    missing_docs,
+    reason = "columns are described by refwarden_model::facts::CommitFacts"
+)]
 pub struct Commit {
     pub push_id: Uuid,
     pub ordinal: i32,
@@ -32,7 +35,10 @@ pub struct Commit {
 /// A changed file as it is stored.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
 #[diesel(table_name = changes)]
-#[expect(missing_docs, reason = "columns are described by refwarden_model::facts::ChangeFacts")]
+#[expect(
+    missing_docs,
+    reason = "columns are described by refwarden_model::facts::ChangeFacts"
+)]
 pub struct Change {
     pub push_id: Uuid,
     pub commit_ordinal: i32,
@@ -53,7 +59,10 @@ pub struct Change {
 /// A finding as it is stored.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
 #[diesel(table_name = findings)]
-#[expect(missing_docs, reason = "columns are described by refwarden_model::facts::FindingFacts")]
+#[expect(
+    missing_docs,
+    reason = "columns are described by refwarden_model::facts::FindingFacts"
+)]
 pub struct Finding {
     pub push_id: Uuid,
     pub ordinal: i32,
@@ -92,7 +101,9 @@ pub fn insert(conn: &mut PgConnection, push: Uuid, facts: &PushFacts) -> QueryRe
         .map(|(index, commit)| commit_row(push, ordinal(index), commit))
         .collect();
     for chunk in commit_rows.chunks(CHUNK) {
-        diesel::insert_into(commits::table).values(chunk).execute(conn)?;
+        diesel::insert_into(commits::table)
+            .values(chunk)
+            .execute(conn)?;
     }
     let mut change_rows = Vec::new();
     for (index, commit) in facts.commits.iter().enumerate() {
@@ -110,14 +121,18 @@ pub fn insert(conn: &mut PgConnection, push: Uuid, facts: &PushFacts) -> QueryRe
         .map(|(index, finding)| finding_row(push, ordinal(index), finding))
         .collect();
     for chunk in finding_rows.chunks(CHUNK) {
-        diesel::insert_into(findings::table).values(chunk).execute(conn)?;
+        diesel::insert_into(findings::table)
+            .values(chunk)
+            .execute(conn)?;
     }
     Ok(())
 }
 
 fn insert_changes(conn: &mut PgConnection, rows: &[Change]) -> QueryResult<()> {
     for chunk in rows.chunks(CHUNK) {
-        diesel::insert_into(changes::table).values(chunk).execute(conn)?;
+        diesel::insert_into(changes::table)
+            .values(chunk)
+            .execute(conn)?;
     }
     Ok(())
 }
@@ -144,22 +159,26 @@ fn change_rows_of(
     commit_ordinal: i32,
     commit: &CommitFacts,
 ) -> impl Iterator<Item = Change> {
-    commit.changes.iter().enumerate().map(move |(index, change)| Change {
-        push_id: push,
-        commit_ordinal,
-        ordinal: ordinal(index),
-        path: change.path.as_bytes().to_vec(),
-        path_text: text(change.path.as_bytes()),
-        old_mode: change.old_mode.clone(),
-        new_mode: change.new_mode.clone(),
-        old_oid: change.old_oid.to_string(),
-        new_oid: change.new_oid.to_string(),
-        status: change.status.to_string(),
-        added: change.added.map(signed),
-        deleted: change.deleted.map(signed),
-        patch: change.patch.as_bytes().to_vec(),
-        patch_cut: change.patch_cut,
-    })
+    commit
+        .changes
+        .iter()
+        .enumerate()
+        .map(move |(index, change)| Change {
+            push_id: push,
+            commit_ordinal,
+            ordinal: ordinal(index),
+            path: change.path.as_bytes().to_vec(),
+            path_text: text(change.path.as_bytes()),
+            old_mode: change.old_mode.clone(),
+            new_mode: change.new_mode.clone(),
+            old_oid: change.old_oid.to_string(),
+            new_oid: change.new_oid.to_string(),
+            status: change.status.to_string(),
+            added: change.added.map(signed),
+            deleted: change.deleted.map(signed),
+            patch: change.patch.as_bytes().to_vec(),
+            patch_cut: change.patch_cut,
+        })
 }
 
 fn finding_row(push: Uuid, ordinal: i32, finding: &FindingFacts) -> Finding {

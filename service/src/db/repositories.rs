@@ -64,7 +64,11 @@ pub struct Pack {
 /// # Errors
 /// What diesel says.
 pub fn find(conn: &mut PgConnection, id: Uuid) -> QueryResult<Option<Repository>> {
-    repositories::table.find(id).select(Repository::as_select()).first(conn).optional()
+    repositories::table
+        .find(id)
+        .select(Repository::as_select())
+        .first(conn)
+        .optional()
 }
 
 /// Finds a repository by name.
@@ -84,7 +88,10 @@ pub fn find_named(conn: &mut PgConnection, name: &str) -> QueryResult<Option<Rep
 /// # Errors
 /// What diesel says.
 pub fn list(conn: &mut PgConnection) -> QueryResult<Vec<Repository>> {
-    repositories::table.order(repositories::name).select(Repository::as_select()).load(conn)
+    repositories::table
+        .order(repositories::name)
+        .select(Repository::as_select())
+        .load(conn)
 }
 
 /// Inserts a new repository.
@@ -92,7 +99,9 @@ pub fn list(conn: &mut PgConnection) -> QueryResult<Vec<Repository>> {
 /// # Errors
 /// What diesel says.
 pub fn insert(conn: &mut PgConnection, repository: &Repository) -> QueryResult<()> {
-    diesel::insert_into(repositories::table).values(repository).execute(conn)?;
+    diesel::insert_into(repositories::table)
+        .values(repository)
+        .execute(conn)?;
     Ok(())
 }
 
@@ -107,7 +116,10 @@ pub fn begin_epoch(
     now: DateTime<Utc>,
 ) -> QueryResult<()> {
     diesel::update(repositories::table.find(id))
-        .set((repositories::epoch.eq(epoch), repositories::adopted_at.eq(now)))
+        .set((
+            repositories::epoch.eq(epoch),
+            repositories::adopted_at.eq(now),
+        ))
         .execute(conn)?;
     Ok(())
 }
@@ -117,7 +129,9 @@ pub fn begin_epoch(
 /// # Errors
 /// What diesel says.
 pub fn insert_baseline(conn: &mut PgConnection, baseline: &Baseline) -> QueryResult<()> {
-    diesel::insert_into(baselines::table).values(baseline).execute(conn)?;
+    diesel::insert_into(baselines::table)
+        .values(baseline)
+        .execute(conn)?;
     Ok(())
 }
 
@@ -125,11 +139,7 @@ pub fn insert_baseline(conn: &mut PgConnection, baseline: &Baseline) -> QueryRes
 ///
 /// # Errors
 /// What diesel says.
-pub fn baseline_at(
-    conn: &mut PgConnection,
-    id: Uuid,
-    seq: i64,
-) -> QueryResult<Option<Baseline>> {
+pub fn baseline_at(conn: &mut PgConnection, id: Uuid, seq: i64) -> QueryResult<Option<Baseline>> {
     baselines::table
         .filter(baselines::repository_id.eq(id))
         .filter(baselines::seq.le(seq))
@@ -154,7 +164,10 @@ pub fn insert_pack(
         packs::location.eq(&pack.location),
         packs::stored_at.eq(now),
     );
-    diesel::insert_into(packs::table).values(row).on_conflict_do_nothing().execute(conn)?;
+    diesel::insert_into(packs::table)
+        .values(row)
+        .on_conflict_do_nothing()
+        .execute(conn)?;
     Ok(())
 }
 
@@ -163,5 +176,9 @@ pub fn insert_pack(
 /// # Errors
 /// What diesel says.
 pub fn find_pack(conn: &mut PgConnection, digest: &str) -> QueryResult<Option<Pack>> {
-    packs::table.find(digest).select(Pack::as_select()).first(conn).optional()
+    packs::table
+        .find(digest)
+        .select(Pack::as_select())
+        .first(conn)
+        .optional()
 }

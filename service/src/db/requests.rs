@@ -92,7 +92,9 @@ pub struct Decision {
 /// # Errors
 /// What diesel says; a unique violation when the code is taken.
 pub fn insert(conn: &mut PgConnection, request: &Request) -> QueryResult<()> {
-    diesel::insert_into(requests::table).values(request).execute(conn)?;
+    diesel::insert_into(requests::table)
+        .values(request)
+        .execute(conn)?;
     Ok(())
 }
 
@@ -101,7 +103,11 @@ pub fn insert(conn: &mut PgConnection, request: &Request) -> QueryResult<()> {
 /// # Errors
 /// What diesel says.
 pub fn find(conn: &mut PgConnection, id: &str) -> QueryResult<Option<Request>> {
-    requests::table.find(id).select(Request::as_select()).first(conn).optional()
+    requests::table
+        .find(id)
+        .select(Request::as_select())
+        .first(conn)
+        .optional()
 }
 
 /// Finds a request and locks its row.
@@ -109,23 +115,27 @@ pub fn find(conn: &mut PgConnection, id: &str) -> QueryResult<Option<Request>> {
 /// # Errors
 /// What diesel says.
 pub fn lock(conn: &mut PgConnection, id: &str) -> QueryResult<Option<Request>> {
-    requests::table.find(id).select(Request::as_select()).for_update().first(conn).optional()
+    requests::table
+        .find(id)
+        .select(Request::as_select())
+        .for_update()
+        .first(conn)
+        .optional()
 }
 
 /// The newest requests, of one state or of any.
 ///
 /// # Errors
 /// What diesel says.
-pub fn list(
-    conn: &mut PgConnection,
-    state: Option<&str>,
-    limit: i64,
-) -> QueryResult<Vec<Request>> {
+pub fn list(conn: &mut PgConnection, state: Option<&str>, limit: i64) -> QueryResult<Vec<Request>> {
     let mut query = requests::table.select(Request::as_select()).into_boxed();
     if let Some(state) = state {
         query = query.filter(requests::state.eq(state.to_owned()));
     }
-    query.order((requests::created_at.desc(), requests::id)).limit(limit).load(conn)
+    query
+        .order((requests::created_at.desc(), requests::id))
+        .limit(limit)
+        .load(conn)
 }
 
 /// Requests bound to exactly this move, newest first, locked.
@@ -211,8 +221,12 @@ pub fn consume(
     push: Uuid,
     now: DateTime<Utc>,
 ) -> QueryResult<bool> {
-    let approved = requests::state.eq(state::APPROVED).and(requests::expires_at.gt(now));
-    let mine = requests::state.eq(state::USED).and(requests::consumed_by.eq(push).assume_not_null());
+    let approved = requests::state
+        .eq(state::APPROVED)
+        .and(requests::expires_at.gt(now));
+    let mine = requests::state
+        .eq(state::USED)
+        .and(requests::consumed_by.eq(push).assume_not_null());
     let changed = diesel::update(requests::table.find(id).filter(approved.or(mine)))
         .set((
             requests::state.eq(state::USED),
@@ -240,6 +254,8 @@ pub fn decisions(conn: &mut PgConnection, id: &str) -> QueryResult<Vec<Decision>
 /// # Errors
 /// What diesel says; a unique violation when that person has decided already.
 pub fn insert_decision(conn: &mut PgConnection, decision: &Decision) -> QueryResult<()> {
-    diesel::insert_into(decisions::table).values(decision).execute(conn)?;
+    diesel::insert_into(decisions::table)
+        .values(decision)
+        .execute(conn)?;
     Ok(())
 }

@@ -110,6 +110,19 @@ diesel::table! {
 }
 
 diesel::allow_tables_to_appear_in_same_query!(
-    repositories, packs, baselines, pushes, requests, ref_updates, commits, changes, findings,
-    decisions, used_tokens, events, readings, sessions, pending_sign_ins,
+    repositories,
+    packs,
+    baselines,
+    pushes,
+    requests,
+    ref_updates,
+    commits,
+    changes,
+    findings,
+    decisions,
+    used_tokens,
+    events,
+    readings,
+    sessions,
+    pending_sign_ins,
 );

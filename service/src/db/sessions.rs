@@ -73,7 +73,11 @@ pub fn find(
         .map(|(actor, csrf, expires_at)| {
             let actor = serde_json::from_value(actor)
                 .map_err(|error| diesel::result::Error::DeserializationError(Box::new(error)))?;
-            Ok(Session { actor, csrf, expires_at })
+            Ok(Session {
+                actor,
+                csrf,
+                expires_at,
+            })
         })
         .transpose()
 }
@@ -124,5 +128,8 @@ pub fn take_pending(
     let row = pending_sign_ins::table
         .find(state_sha256)
         .filter(pending_sign_ins::expires_at.gt(now));
-    diesel::delete(row).returning(PendingSignIn::as_returning()).get_result(conn).optional()
+    diesel::delete(row)
+        .returning(PendingSignIn::as_returning())
+        .get_result(conn)
+        .optional()
 }

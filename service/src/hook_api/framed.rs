@@ -48,7 +48,9 @@ pub async fn read<T: DeserializeOwned>(
     }
     let received = writer.as_ref().map_or(0, crate::packs::PackWriter::bytes);
     if expected(&head).is_some_and(|expected| expected != received) {
-        return Err(AppError::bad_request("The pack is not as long as the head says."));
+        return Err(AppError::bad_request(
+            "The pack is not as long as the head says.",
+        ));
     }
     let pack = match writer {
         None => None,

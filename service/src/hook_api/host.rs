@@ -43,7 +43,9 @@ fn find(request: &HttpRequest) -> Option<HostCredential> {
     let mut found = None;
     for host in &state.config.hosts {
         if bool::from(host.credential_sha256.as_bytes().ct_eq(hash.as_bytes())) {
-            found = Some(HostCredential { name: host.name.clone() });
+            found = Some(HostCredential {
+                name: host.name.clone(),
+            });
         }
     }
     found

@@ -62,8 +62,9 @@ pub async fn prepare(
     state: Data<AppState>,
     body: Json<PrepareIn>,
 ) -> Result<HttpResponse, AppError> {
-    let out =
-        state.db(move |conn| lifecycle::prepare(conn, &host.name, &body, Utc::now())).await?;
+    let out = state
+        .db(move |conn| lifecycle::prepare(conn, &host.name, &body, Utc::now()))
+        .await?;
     state.announce();
     Ok(HttpResponse::Ok().json(out))
 }
@@ -74,7 +75,9 @@ pub async fn settle(
     state: Data<AppState>,
     body: Json<SettleIn>,
 ) -> Result<HttpResponse, AppError> {
-    let out = state.db(move |conn| lifecycle::settle(conn, &host.name, &body, Utc::now())).await?;
+    let out = state
+        .db(move |conn| lifecycle::settle(conn, &host.name, &body, Utc::now()))
+        .await?;
     state.announce();
     Ok(HttpResponse::Ok().json(out))
 }
@@ -102,9 +105,7 @@ pub async fn adopt(
     let (adopted, pack) =
         framed::read::<AdoptIn>(body, &state.packs, |adopted| adopted.pack_bytes).await?;
     let out = state
-        .db(move |conn| {
-            lifecycle::adopt(conn, &host.name, &adopted, pack.as_ref(), Utc::now())
-        })
+        .db(move |conn| lifecycle::adopt(conn, &host.name, &adopted, pack.as_ref(), Utc::now()))
         .await?;
     Ok(HttpResponse::Ok().json(out))
 }
@@ -124,7 +125,9 @@ pub async fn authenticate(
         (Err(error), _) => return Err(refusal(&error)),
     };
     let repository = asked.repository.0;
-    let known = state.db(move |conn| Ok(repositories::find(conn, repository)?)).await?;
+    let known = state
+        .db(move |conn| Ok(repositories::find(conn, repository)?))
+        .await?;
     let known = known.filter(|known| known.host == host.name);
     known.ok_or_else(AppError::not_found)?;
     let actor = verified.map(|token| token.actor_chain);
@@ -136,11 +139,18 @@ pub async fn authenticate(
         address = asked.client_address.as_deref().unwrap_or("unknown"),
         "access"
     );
-    Ok(HttpResponse::Ok().json(AuthenticateOut { actor, view: View::Whole }))
+    Ok(HttpResponse::Ok().json(AuthenticateOut {
+        actor,
+        view: View::Whole,
+    }))
 }
 
 fn anonymous_reads(state: &AppState) -> bool {
-    state.config.proxy.as_ref().is_some_and(|proxy| proxy.anonymous_reads)
+    state
+        .config
+        .proxy
+        .as_ref()
+        .is_some_and(|proxy| proxy.anonymous_reads)
 }
 
 fn pusher_token(request: &HttpRequest) -> Option<String> {
@@ -153,8 +163,14 @@ async fn verify(
     state: &AppState,
     token: Option<&str>,
 ) -> Result<Result<VerifiedToken, TokenError>, AppError> {
-    let Some(token) = token else { return Ok(Err(TokenError::Missing)) };
-    match state.issuers.verify(token, &state.config.service.audience, Utc::now()).await {
+    let Some(token) = token else {
+        return Ok(Err(TokenError::Missing));
+    };
+    match state
+        .issuers
+        .verify(token, &state.config.service.audience, Utc::now())
+        .await
+    {
         Err(TokenError::IssuerUnavailable) => {
             Err(AppError::internal("the issuer's keys cannot be fetched"))
         }

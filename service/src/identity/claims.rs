@@ -28,7 +28,9 @@ impl Claims {
     pub fn seconds(&self, name: &'static str) -> Result<i64, TokenError> {
         let value = self.0.get(name).and_then(Value::as_i64);
         let sane = value.filter(|seconds| (0..=32_503_680_000).contains(seconds));
-        sane.ok_or(TokenError::Malformed("exp, nbf and iat must be whole seconds"))
+        sane.ok_or(TokenError::Malformed(
+            "exp, nbf and iat must be whole seconds",
+        ))
     }
 
     /// Whether `aud` is, or lists, the audience.
@@ -38,7 +40,9 @@ impl Claims {
             Some(Value::Array(many)) if many.iter().all(Value::is_string) => {
                 Ok(many.iter().any(|one| one == audience))
             }
-            _ => Err(TokenError::Malformed("aud must be a string or a list of strings")),
+            _ => Err(TokenError::Malformed(
+                "aud must be a string or a list of strings",
+            )),
         }
     }
 
@@ -46,7 +50,10 @@ impl Claims {
     pub fn actor_chain(&self, issuer: &Issuer) -> Result<ActorChain, TokenError> {
         let subject = self.subject(issuer)?;
         let Some(act) = self.0.get("act") else {
-            return Ok(ActorChain { pusher: subject, on_behalf_of: Vec::new() });
+            return Ok(ActorChain {
+                pusher: subject,
+                on_behalf_of: Vec::new(),
+            });
         };
         // The outermost `act` is the current actor; those nested in it acted before.
         let mut actors = Vec::new();
@@ -72,7 +79,10 @@ impl Claims {
         }
         let pusher = actors.remove(0);
         actors.push(subject);
-        Ok(ActorChain { pusher, on_behalf_of: actors })
+        Ok(ActorChain {
+            pusher,
+            on_behalf_of: actors,
+        })
     }
 
     fn subject(&self, issuer: &Issuer) -> Result<Actor, TokenError> {
@@ -87,7 +97,11 @@ impl Claims {
             IssuerKind::Human => ActorKind::Human,
         };
         let verified = self.0.get("email_verified") == Some(&Value::Bool(true));
-        let email = if verified { self.optional_text("email")? } else { None };
+        let email = if verified {
+            self.optional_text("email")?
+        } else {
+            None
+        };
         Ok(Actor {
             issuer: issuer.url.clone(),
             subject,
@@ -99,11 +113,15 @@ impl Claims {
     }
 
     fn groups(&self, claim: &str) -> Result<Vec<String>, TokenError> {
-        let Some(value) = self.0.get(claim) else { return Ok(Vec::new()) };
+        let Some(value) = self.0.get(claim) else {
+            return Ok(Vec::new());
+        };
         let list = value.as_array().filter(|list| list.len() <= 1000);
         let wrong = TokenError::Malformed("groups must be a list of strings");
         let list = list.ok_or_else(|| wrong.clone())?;
-        list.iter().map(|group| group.as_str().map(str::to_owned).ok_or(wrong.clone())).collect()
+        list.iter()
+            .map(|group| group.as_str().map(str::to_owned).ok_or(wrong.clone()))
+            .collect()
     }
 }
 

@@ -9,8 +9,8 @@ use refwarden_config::Issuer;
 use serde::Deserialize;
 use tokio::sync::Mutex;
 
-use super::jwks::get_json;
 use super::TokenError;
+use super::jwks::get_json;
 
 /// Keys are fetched again after this long,
 const FRESH: Duration = Duration::from_secs(300);
@@ -76,7 +76,11 @@ impl Issuers {
                     Some(serde_json::from_slice(&text).map_err(|error| fail(error.to_string()))?)
                 }
             };
-            let entry = Entry { issuer: issuer.clone(), fixed, cache: Mutex::default() };
+            let entry = Entry {
+                issuer: issuer.clone(),
+                fixed,
+                cache: Mutex::default(),
+            };
             if entries.insert(issuer.url.clone(), entry).is_some() {
                 return Err(format!("issuer {} is configured twice", issuer.url));
             }
@@ -94,14 +98,20 @@ impl Issuers {
     /// # Errors
     /// [`TokenError::IssuerUnavailable`] when it cannot be had or names another issuer.
     pub async fn discovery(&self, url: &str) -> Result<Discovery, TokenError> {
-        let entry = self.entries.get(url).ok_or(TokenError::Foreign("unknown issuer"))?;
+        let entry = self
+            .entries
+            .get(url)
+            .ok_or(TokenError::Foreign("unknown issuer"))?;
         let mut cache = entry.cache.lock().await;
         self.discover(&entry.issuer, &mut cache).await
     }
 
     /// The key of that id. Unknown ids cause at most one fetch in ten seconds.
     pub(super) async fn key(&self, url: &str, kid: Option<&str>) -> Result<Jwk, TokenError> {
-        let entry = self.entries.get(url).ok_or(TokenError::Foreign("unknown issuer"))?;
+        let entry = self
+            .entries
+            .get(url)
+            .ok_or(TokenError::Foreign("unknown issuer"))?;
         if let Some(fixed) = &entry.fixed {
             return find_key(fixed, kid).ok_or(TokenError::BadSignature);
         }
@@ -136,11 +146,13 @@ impl Issuers {
 
     async fn fetch(&self, issuer: &Issuer, cache: &mut Cache) -> Result<JwkSet, TokenError> {
         let discovery = self.discover(issuer, cache).await?;
-        get_json(&self.http, &discovery.jwks_uri).await.map_err(|cause| {
-            tracing::warn!(issuer = issuer.url, cause, "key set cannot be fetched");
-            cache.discovery = None;
-            TokenError::IssuerUnavailable
-        })
+        get_json(&self.http, &discovery.jwks_uri)
+            .await
+            .map_err(|cause| {
+                tracing::warn!(issuer = issuer.url, cause, "key set cannot be fetched");
+                cache.discovery = None;
+                TokenError::IssuerUnavailable
+            })
     }
 
     async fn discover(&self, issuer: &Issuer, cache: &mut Cache) -> Result<Discovery, TokenError> {
@@ -156,7 +168,11 @@ impl Issuers {
             TokenError::IssuerUnavailable
         })?;
         if found.issuer != issuer.url {
-            tracing::warn!(issuer = issuer.url, found = found.issuer, "discovery names another");
+            tracing::warn!(
+                issuer = issuer.url,
+                found = found.issuer,
+                "discovery names another"
+            );
             return Err(TokenError::IssuerUnavailable);
         }
         cache.discovery = Some(found.clone());

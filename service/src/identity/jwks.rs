@@ -21,9 +21,7 @@ pub fn client() -> reqwest::Result<reqwest::Client> {
 }
 
 /// Reads at most [`MAX_BODY`] bytes of JSON.
-pub async fn read_json<T: DeserializeOwned>(
-    mut response: reqwest::Response,
-) -> Result<T, String> {
+pub async fn read_json<T: DeserializeOwned>(mut response: reqwest::Response) -> Result<T, String> {
     let status = response.status();
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await.map_err(|error| error.to_string())? {
@@ -40,6 +38,10 @@ pub async fn read_json<T: DeserializeOwned>(
 
 /// Gets a JSON document.
 pub async fn get_json<T: DeserializeOwned>(http: &reqwest::Client, url: &str) -> Result<T, String> {
-    let response = http.get(url).send().await.map_err(|error| error.to_string())?;
+    let response = http
+        .get(url)
+        .send()
+        .await
+        .map_err(|error| error.to_string())?;
     read_json(response).await
 }

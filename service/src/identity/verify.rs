@@ -50,7 +50,9 @@ impl Issuers {
     ) -> Result<VerifiedToken, TokenError> {
         let (issuer, claims) = self.verified_claims(token, audience, now).await?;
         let sha256 = token_sha256(token);
-        let token_id = claims.optional_text("jti")?.unwrap_or_else(|| sha256.clone());
+        let token_id = claims
+            .optional_text("jti")?
+            .unwrap_or_else(|| sha256.clone());
         let expires_at = DateTime::from_timestamp(claims.seconds("exp")?, 0);
         Ok(VerifiedToken {
             actor_chain: claims.actor_chain(issuer)?,
@@ -91,7 +93,9 @@ impl Issuers {
     ) -> Result<(&Issuer, Claims), TokenError> {
         let header = Header::parse(token)?;
         let claimed = unverified_issuer(token)?;
-        let issuer = self.find(&claimed).ok_or(TokenError::Foreign("unknown issuer"))?;
+        let issuer = self
+            .find(&claimed)
+            .ok_or(TokenError::Foreign("unknown issuer"))?;
         let algorithm = accepted(issuer, &header.alg).ok_or(TokenError::BadSignature)?;
         let jwk = self.key(&issuer.url, header.kid.as_deref()).await?;
         let claims = Claims(verify_signature(token, &jwk, algorithm)?);
@@ -130,7 +134,10 @@ impl Header {
             Some(Value::String(kid)) if kid.len() <= 256 => Some(kid.clone()),
             Some(_) => return Err(TokenError::Malformed("kid must be a short string")),
         };
-        Ok(Self { alg: alg.clone(), kid })
+        Ok(Self {
+            alg: alg.clone(),
+            kid,
+        })
     }
 }
 
@@ -140,7 +147,9 @@ fn unverified_issuer(token: &str) -> Result<String, TokenError> {
 
 fn part(token: &str, index: usize) -> Result<Map<String, Value>, TokenError> {
     let text = token.split('.').nth(index).unwrap_or_default();
-    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| TokenError::Malformed("not base64url"))?;
+    let bytes = URL_SAFE_NO_PAD
+        .decode(text)
+        .map_err(|_| TokenError::Malformed("not base64url"))?;
     serde_json::from_slice(&bytes).map_err(|_| TokenError::Malformed("not a JSON object"))
 }
 
@@ -164,15 +173,20 @@ pub(super) fn check_algorithms(issuer: &Issuer) -> Result<(), String> {
             "issuer {}: algorithm '{name}': expected RS256, PS256, ES256, ES384 or EdDSA",
             issuer.url
         )),
-        None if issuer.algorithms.is_empty() => {
-            Err(format!("issuer {}: algorithms: expected at least one", issuer.url))
-        }
+        None if issuer.algorithms.is_empty() => Err(format!(
+            "issuer {}: algorithms: expected at least one",
+            issuer.url
+        )),
         None => Ok(()),
     }
 }
 
 fn accepted(issuer: &Issuer, alg: &str) -> Option<Algorithm> {
-    issuer.algorithms.iter().find(|name| *name == alg).and_then(|name| known(name))
+    issuer
+        .algorithms
+        .iter()
+        .find(|name| *name == alg)
+        .and_then(|name| known(name))
 }
 
 fn verify_signature(
@@ -182,9 +196,13 @@ fn verify_signature(
 ) -> Result<Map<String, Value>, TokenError> {
     let fits = matches!(
         (&jwk.algorithm, algorithm),
-        (AlgorithmParameters::RSA(_), Algorithm::RS256 | Algorithm::PS256)
-            | (AlgorithmParameters::EllipticCurve(_), Algorithm::ES256 | Algorithm::ES384)
-            | (AlgorithmParameters::OctetKeyPair(_), Algorithm::EdDSA)
+        (
+            AlgorithmParameters::RSA(_),
+            Algorithm::RS256 | Algorithm::PS256
+        ) | (
+            AlgorithmParameters::EllipticCurve(_),
+            Algorithm::ES256 | Algorithm::ES384
+        ) | (AlgorithmParameters::OctetKeyPair(_), Algorithm::EdDSA)
     );
     if !fits {
         return Err(TokenError::BadSignature);
@@ -197,18 +215,25 @@ fn verify_signature(
     validation.validate_nbf = false;
     validation.validate_aud = false;
     let data = jsonwebtoken::decode(token, &key, &validation);
-    data.map(|data| data.claims).map_err(|_| TokenError::BadSignature)
+    data.map(|data| data.claims)
+        .map_err(|_| TokenError::BadSignature)
 }
 
 fn check_times(claims: &Claims, issuer: &Issuer, now: i64) -> Result<(), TokenError> {
     let expires = claims.seconds("exp")?;
     let issued = claims.seconds("iat")?;
-    let begins = if claims.0.contains_key("nbf") { claims.seconds("nbf")? } else { issued };
+    let begins = if claims.0.contains_key("nbf") {
+        claims.seconds("nbf")?
+    } else {
+        issued
+    };
     if expires <= issued {
         return Err(TokenError::Malformed("exp is not after iat"));
     }
     if expires - issued > i64::try_from(issuer.max_lifetime).unwrap_or(i64::MAX) {
-        return Err(TokenError::Foreign("its lifetime is longer than this service accepts"));
+        return Err(TokenError::Foreign(
+            "its lifetime is longer than this service accepts",
+        ));
     }
     let leeway = i64::from(issuer.leeway);
     if now >= expires + leeway {

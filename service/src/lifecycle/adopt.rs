@@ -81,7 +81,10 @@ fn insert(
     now: DateTime<Utc>,
 ) -> Result<(), AppError> {
     if repositories::find_named(conn, &adopted.name)?.is_some() {
-        let text = format!("The name {} is another repository's; choose one.", adopted.name);
+        let text = format!(
+            "The name {} is another repository's; choose one.",
+            adopted.name
+        );
         return Err(AppError::conflict(text));
     }
     let format = match adopted.object_format {

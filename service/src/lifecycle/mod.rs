@@ -24,12 +24,24 @@ use crate::error::AppError;
 
 /// How a push's actor is named in events.
 fn actor_of(push: &Push) -> String {
-    let chain = push.actor_chain.clone().and_then(|chain| serde_json::from_value(chain).ok());
-    chain.map_or_else(|| "unknown".to_owned(), |chain: ActorChain| chain.describe())
+    let chain = push
+        .actor_chain
+        .clone()
+        .and_then(|chain| serde_json::from_value(chain).ok());
+    chain.map_or_else(
+        || "unknown".to_owned(),
+        |chain: ActorChain| chain.describe(),
+    )
 }
 
 fn reason(code: refwarden_model::Code, text: impl Into<String>) -> Reason {
-    Reason { code, ref_name: None, text: text.into(), hint: None, request: None }
+    Reason {
+        code,
+        ref_name: None,
+        text: text.into(),
+        hint: None,
+        request: None,
+    }
 }
 
 /// Closes requests that start from a value that the ref no longer has.

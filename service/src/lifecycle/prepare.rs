@@ -41,11 +41,17 @@ pub fn prepare(
     now: DateTime<Utc>,
 ) -> Result<PrepareOut, AppError> {
     match conn.transaction(|conn| prepare_all(conn, host, asked, now)) {
-        Ok(()) => Ok(PrepareOut { prepared: true, reasons: Vec::new() }),
+        Ok(()) => Ok(PrepareOut {
+            prepared: true,
+            reasons: Vec::new(),
+        }),
         Err(Stop::Failed(error)) => Err(error),
         Err(Stop::Refused(reason)) => {
             record_refusal(conn, host, asked, &reason, now)?;
-            Ok(PrepareOut { prepared: false, reasons: vec![reason] })
+            Ok(PrepareOut {
+                prepared: false,
+                reasons: vec![reason],
+            })
         }
     }
 }
@@ -91,22 +97,30 @@ fn prepare_all(
 /// A token releases one push. Smart HTTP sends it several times for the same one.
 fn use_token(conn: &mut PgConnection, push: &Push, now: DateTime<Utc>) -> Result<(), Stop> {
     let (Some(issuer), Some(token_id)) = (&push.pusher_issuer, &push.token_id) else {
-        return Err(refused(Code::NotReleased, "the push has no verified pusher"));
+        return Err(refused(
+            Code::NotReleased,
+            "the push has no verified pusher",
+        ));
     };
     if pushes::use_token(conn, issuer, token_id, push.id, now)? {
         Ok(())
     } else {
-        Err(refused(Code::UsedToken, "the token has released another push; get a new one"))
+        Err(refused(
+            Code::UsedToken,
+            "the token has released another push; get a new one",
+        ))
     }
 }
 
 fn find<'a>(updates: &'a [RefUpdate], wanted: &Move) -> Result<&'a RefUpdate, Stop> {
     let new = wanted.new.to_string();
-    let about = |update: &&RefUpdate| {
-        update.target == wanted.target.as_bytes() && update.new_oid == new
-    };
+    let about =
+        |update: &&RefUpdate| update.target == wanted.target.as_bytes() && update.new_oid == new;
     let update = updates.iter().find(about).ok_or_else(|| {
-        refused(Code::NotReleased, format!("{}: no such move was released", wanted.target))
+        refused(
+            Code::NotReleased,
+            format!("{}: no such move was released", wanted.target),
+        )
     })?;
     if update.actual_old != wanted.old.to_string() {
         let text = format!("{} has moved since the push was judged", wanted.target);
@@ -127,8 +141,7 @@ fn settle_earlier(
     update: &RefUpdate,
     now: DateTime<Utc>,
 ) -> Result<(), Stop> {
-    let others =
-        pushes::prepared_by_others(conn, push.repository_id, &update.target, push.id)?;
+    let others = pushes::prepared_by_others(conn, push.repository_id, &update.target, push.id)?;
     for other in others {
         let moved = other.new_oid == update.actual_old;
         if !moved && other.actual_old != update.actual_old {
@@ -165,7 +178,9 @@ fn record_refusal(
         return Err(AppError::not_found());
     };
     if repository.host != host {
-        return Err(AppError::forbidden("This host may not speak for that repository."));
+        return Err(AppError::forbidden(
+            "This host may not speak for that repository.",
+        ));
     }
     conn.transaction(|conn| {
         let push = pushes::lock(conn, host, asked.repository.0, &asked.correlation)?;

@@ -58,10 +58,12 @@ fn receive_in_transaction(
     received: &Received<'_>,
     now: DateTime<Utc>,
 ) -> Result<PushOut, AppError> {
-    let repository = repositories::find(conn, received.push.repository.0)?
-        .ok_or_else(AppError::not_found)?;
+    let repository =
+        repositories::find(conn, received.push.repository.0)?.ok_or_else(AppError::not_found)?;
     if repository.host != received.host {
-        return Err(AppError::forbidden("This host may not speak for that repository."));
+        return Err(AppError::forbidden(
+            "This host may not speak for that repository.",
+        ));
     }
     let id = match received.push.push_id {
         // The id comes from the environment, which a local pusher chooses: a taken one is not
@@ -102,7 +104,10 @@ fn judge(
     let mut judged = Judged {
         chain: None,
         token: None,
-        verdict: Verdict { updates: Vec::new(), denials: Vec::new() },
+        verdict: Verdict {
+            updates: Vec::new(),
+            denials: Vec::new(),
+        },
         outcome: Outcome::Denied,
         reasons: Vec::new(),
         requests: vec![None; updates.len()],
@@ -118,10 +123,20 @@ fn judge(
     let chain = &token.actor_chain;
     judged.chain = Some(chain.clone());
     judged.token = Some((token.issuer.clone(), token.token_id.clone()));
-    judged.verdict = evaluate(received.policy, &repository.name, chain, &received.push.facts);
-    judged.reasons.extend(judged.verdict.denials.iter().map(denial_reason));
+    judged.verdict = evaluate(
+        received.policy,
+        &repository.name,
+        chain,
+        &received.push.facts,
+    );
+    judged
+        .reasons
+        .extend(judged.verdict.denials.iter().map(denial_reason));
     if pushes::token_user(conn, &token.issuer, &token.token_id)?.is_some() {
-        judged.refuse(Code::UsedToken, "the token has released a push already; get a new one");
+        judged.refuse(
+            Code::UsedToken,
+            "the token has released a push already; get a new one",
+        );
     }
     for (update, verdict) in updates.iter().zip(&judged.verdict.updates) {
         if let RefOutcome::Deny { denials } = &verdict.outcome {
@@ -142,10 +157,19 @@ fn judge(
             continue;
         }
         if denied {
-            judged.reasons.push(needs_approval(update, &requirements, None));
+            judged
+                .reasons
+                .push(needs_approval(update, &requirements, None));
             continue;
         }
-        let asking = Asking { received, repository, chain, id, update, requirements };
+        let asking = Asking {
+            received,
+            repository,
+            chain,
+            id,
+            update,
+            requirements,
+        };
         let (request, fresh, released) = asking.find_or_make(conn, now)?;
         if let Some(slot) = judged.requests.get_mut(index) {
             *slot = Some(request.id.clone());
@@ -157,7 +181,10 @@ fn judge(
             judged.new_requests.push(request);
         }
     }
-    let rejected = judged.reasons.iter().any(|reason| reason.code == Code::Rejected);
+    let rejected = judged
+        .reasons
+        .iter()
+        .any(|reason| reason.code == Code::Rejected);
     judged.outcome = if denied || rejected {
         Outcome::Denied
     } else if judged.reasons.is_empty() {
@@ -187,7 +214,9 @@ fn needs_approval(
 ) -> Reason {
     let names = |entries: &[String]| {
         let name = |entry: &String| {
-            entry.split_once(':').map_or_else(|| entry.clone(), |(_, name)| name.to_owned())
+            entry
+                .split_once(':')
+                .map_or_else(|| entry.clone(), |(_, name)| name.to_owned())
         };
         entries.iter().map(name).collect::<Vec<_>>().join(", ")
     };
@@ -195,8 +224,16 @@ fn needs_approval(
         .iter()
         .map(|needed| format!("{} of {}", needed.quorum, names(&needed.approvers)))
         .collect();
-    let text = format!("{} needs approval by {}", update.ref_name, needed.join(" and "));
-    Reason { ref_name: Some(update.ref_name.clone()), request, ..reason(Code::NeedsApproval, text) }
+    let text = format!(
+        "{} needs approval by {}",
+        update.ref_name,
+        needed.join(" and ")
+    );
+    Reason {
+        ref_name: Some(update.ref_name.clone()),
+        request,
+        ..reason(Code::NeedsApproval, text)
+    }
 }
 
 /// One ref update that people have to approve.
@@ -244,7 +281,10 @@ impl Asking<'_> {
     fn is_same_chain(&self, request: &Request) -> bool {
         let chain: Option<ActorChain> = serde_json::from_value(request.actor_chain.clone()).ok();
         let key = |chain: &ActorChain| -> Vec<(String, String)> {
-            chain.everyone().map(|actor| (actor.issuer.clone(), actor.subject.clone())).collect()
+            chain
+                .everyone()
+                .map(|actor| (actor.issuer.clone(), actor.subject.clone()))
+                .collect()
         };
         chain.is_some_and(|chain| key(&chain) == key(self.chain))
     }
@@ -284,16 +324,22 @@ impl Asking<'_> {
 
     fn reason(&self, request: &Request, now: DateTime<Utc>) -> Reason {
         let base = self.received.public_url;
-        let found = RequestId::try_from(request.id.clone()).ok().map(|id| RequestRef {
-            url: format!("{base}/r/{id}"),
-            poll: format!("{base}/api/v1/requests/{id}?wait=30"),
-            expires_in: u64::try_from((request.expires_at - now).num_seconds()).unwrap_or(0),
-            id,
-        });
+        let found = RequestId::try_from(request.id.clone())
+            .ok()
+            .map(|id| RequestRef {
+                url: format!("{base}/r/{id}"),
+                poll: format!("{base}/api/v1/requests/{id}?wait=30"),
+                expires_in: u64::try_from((request.expires_at - now).num_seconds()).unwrap_or(0),
+                id,
+            });
         if request.state == state::REJECTED {
             let text = format!("{} was rejected by an approver", self.update.ref_name);
             let ref_name = Some(self.update.ref_name.clone());
-            return Reason { ref_name, request: found, ..reason(Code::Rejected, text) };
+            return Reason {
+                ref_name,
+                request: found,
+                ..reason(Code::Rejected, text)
+            };
         }
         needs_approval(self.update, &self.requirements, found)
     }
@@ -335,8 +381,11 @@ fn record(
     if let Some(pack) = &received.pack {
         repositories::insert_pack(conn, pack, now)?;
     }
-    let mut codes: Vec<String> =
-        judged.reasons.iter().map(|reason| reason.code.to_string()).collect();
+    let mut codes: Vec<String> = judged
+        .reasons
+        .iter()
+        .map(|reason| reason.code.to_string())
+        .collect();
     codes.sort();
     codes.dedup();
     let (push_state, ref_state, kind) = match judged.outcome {
@@ -380,8 +429,12 @@ fn record(
         [only] => Some(only),
         _ => None,
     };
-    let texts: Vec<&str> =
-        judged.reasons.iter().take(3).map(|reason| reason.text.as_str()).collect();
+    let texts: Vec<&str> = judged
+        .reasons
+        .iter()
+        .take(3)
+        .map(|reason| reason.text.as_str())
+        .collect();
     new_events.push(NewEvent {
         kind,
         actor,
@@ -412,7 +465,10 @@ fn push_row(
     let push = received.push;
     let run = &push.correlation;
     let pusher = judged.chain.as_ref().map(|chain| &chain.pusher);
-    let behalf = judged.chain.as_ref().and_then(|chain| chain.on_behalf_of.first());
+    let behalf = judged
+        .chain
+        .as_ref()
+        .and_then(|chain| chain.on_behalf_of.first());
     Ok(Push {
         id,
         repository_id: push.repository.0,
@@ -447,12 +503,7 @@ fn push_row(
     })
 }
 
-fn update_rows(
-    received: &Received<'_>,
-    id: Uuid,
-    judged: &Judged,
-    state: &str,
-) -> Vec<RefUpdate> {
+fn update_rows(received: &Received<'_>, id: Uuid, judged: &Judged, state: &str) -> Vec<RefUpdate> {
     let row = |(index, (update, request)): (usize, (&RefFacts, &Option<String>))| RefUpdate {
         push_id: id,
         ordinal: i32::try_from(index).unwrap_or(i32::MAX),
@@ -470,5 +521,13 @@ fn update_rows(
         request_id: request.clone(),
         state: state.to_owned(),
     };
-    received.push.facts.updates.iter().zip(&judged.requests).enumerate().map(row).collect()
+    received
+        .push
+        .facts
+        .updates
+        .iter()
+        .zip(&judged.requests)
+        .enumerate()
+        .map(row)
+        .collect()
 }

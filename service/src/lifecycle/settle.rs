@@ -61,7 +61,10 @@ pub(super) fn settle_one(
     if !pushes::mark_settled(conn, update, state, now)? {
         return Ok(false);
     }
-    let actor = pushes::find(conn, update.push_id)?.as_ref().map(actor_of).unwrap_or_default();
+    let actor = pushes::find(conn, update.push_id)?
+        .as_ref()
+        .map(actor_of)
+        .unwrap_or_default();
     let event = NewEvent {
         kind,
         actor,
@@ -75,7 +78,13 @@ pub(super) fn settle_one(
     };
     events::append(conn, update.repository_id, now, vec![event])?;
     if moved {
-        mark_overtaken(conn, update.repository_id, &update.target, &update.new_oid, now)?;
+        mark_overtaken(
+            conn,
+            update.repository_id,
+            &update.target,
+            &update.new_oid,
+            now,
+        )?;
     }
     Ok(true)
 }

@@ -37,7 +37,12 @@ fn provider() -> Provider {
     let http = crate::identity::client().unwrap();
     let issuers = Issuers::new(&[issuer], directory.path(), http).unwrap();
     let key = key.to_pkcs8v1().unwrap().as_ref().to_vec();
-    Provider { key, issuers, public, _directory: directory }
+    Provider {
+        key,
+        issuers,
+        public,
+        _directory: directory,
+    }
 }
 
 impl Provider {
@@ -50,7 +55,10 @@ impl Provider {
         let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
         let body = format!("{}.{}", encode(header), encode(claims));
         let pair = Ed25519KeyPair::from_pkcs8(&self.key).unwrap();
-        format!("{body}.{}", URL_SAFE_NO_PAD.encode(pair.sign(body.as_bytes()).as_ref()))
+        format!(
+            "{body}.{}",
+            URL_SAFE_NO_PAD.encode(pair.sign(body.as_bytes()).as_ref())
+        )
     }
 
     async fn check(&self, token: &str) -> Result<VerifiedToken, TokenError> {
@@ -83,16 +91,25 @@ fn with(name: &str, value: Value) -> Value {
 #[tokio::test]
 async fn a_good_token_names_the_agent_and_the_human_behind_it() {
     let provider = provider();
-    let token = provider.check(&provider.sign(&header(), &claims())).await.unwrap();
+    let token = provider
+        .check(&provider.sign(&header(), &claims()))
+        .await
+        .unwrap();
     assert_eq!(token.actor_chain.describe(), "agent for ada");
     assert_eq!(token.actor_chain.pusher.kind, ActorKind::Agent);
     assert_eq!(token.token_id, "t1");
     let human = with("act", Value::Null);
     let mut human = human.as_object().unwrap().clone();
     human.remove("act");
-    let token = provider.check(&provider.sign(&header(), &Value::Object(human))).await.unwrap();
+    let token = provider
+        .check(&provider.sign(&header(), &Value::Object(human)))
+        .await
+        .unwrap();
     assert_eq!(token.actor_chain.pusher.kind, ActorKind::Human);
-    assert_eq!(token.actor_chain.pusher.email.as_deref(), Some("ada@example.org"));
+    assert_eq!(
+        token.actor_chain.pusher.email.as_deref(),
+        Some("ada@example.org")
+    );
 }
 
 #[tokio::test]
@@ -100,7 +117,10 @@ async fn a_client_that_acts_for_itself_is_no_human() {
     let provider = provider();
     let claims = json!({"iss": ISSUER, "aud": "refwarden", "sub": "bot", "client_id": "bot",
         "iat": NOW, "exp": NOW + 60});
-    let token = provider.check(&provider.sign(&header(), &claims)).await.unwrap();
+    let token = provider
+        .check(&provider.sign(&header(), &claims))
+        .await
+        .unwrap();
     assert_eq!(token.actor_chain.pusher.kind, ActorKind::Agent);
     assert_eq!(token.token_id, token.sha256);
 }
@@ -144,7 +164,13 @@ async fn claims_of_the_wrong_type_or_value_are_refused() {
     let mut old = with("exp", json!(NOW - 60));
     old["iat"] = json!(NOW - 600);
     old["nbf"] = json!(NOW - 600);
-    assert_eq!(provider.check(&provider.sign(&header(), &old)).await.unwrap_err(), Expired);
+    assert_eq!(
+        provider
+            .check(&provider.sign(&header(), &old))
+            .await
+            .unwrap_err(),
+        Expired
+    );
 }
 
 #[tokio::test]
@@ -154,7 +180,10 @@ async fn forged_headers_and_signatures_are_refused() {
     let (body, signature) = good.rsplit_once('.').unwrap();
     let encode = |value: &Value| URL_SAFE_NO_PAD.encode(value.to_string());
     let hmac = {
-        let header = JwtHeader { kid: Some("k1".into()), ..JwtHeader::new(Algorithm::HS256) };
+        let header = JwtHeader {
+            kid: Some("k1".into()),
+            ..JwtHeader::new(Algorithm::HS256)
+        };
         let key = EncodingKey::from_secret(&URL_SAFE_NO_PAD.decode(&provider.public).unwrap());
         jsonwebtoken::encode(&header, &claims(), &key).unwrap()
     };
@@ -166,7 +195,11 @@ async fn forged_headers_and_signatures_are_refused() {
         format!("{body}."),
         format!("{body}.{}", signature.chars().rev().collect::<String>()),
         format!("{}.{}.", encode(&json!({"alg": "none"})), encode(&claims())),
-        format!("{}.{}.x", encode(&json!({"alg": "NONE", "kid": "k1"})), encode(&claims())),
+        format!(
+            "{}.{}.x",
+            encode(&json!({"alg": "NONE", "kid": "k1"})),
+            encode(&claims())
+        ),
         hmac,
         raw(json!({"alg": "EdDSA", "kid": "other"})),
         raw(json!({"alg": "EdDSA", "kid": "../../etc/passwd"})),
@@ -185,12 +218,17 @@ async fn forged_headers_and_signatures_are_refused() {
         assert!(refused, "{shown}: {error:?}");
     }
     // A key or an address in the header is not looked at: the signature is the issuer's key's.
-    let jku = raw(json!({"alg": "EdDSA", "kid": "k1", "jku": "http://127.0.0.1:1/",
-        "jwk": {"kty": "OKP", "crv": "Ed25519", "x": provider.public}}));
+    let jku = raw(
+        json!({"alg": "EdDSA", "kid": "k1", "jku": "http://127.0.0.1:1/",
+        "jwk": {"kty": "OKP", "crv": "Ed25519", "x": provider.public}}),
+    );
     assert!(provider.check(&jku).await.is_ok());
     let another = self::provider();
     assert_eq!(
-        provider.check(&another.sign(&header(), &claims())).await.unwrap_err(),
+        provider
+            .check(&another.sign(&header(), &claims()))
+            .await
+            .unwrap_err(),
         TokenError::BadSignature
     );
 }
