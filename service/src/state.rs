@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use diesel::PgConnection;
-use diesel::r2d2::{ConnectionManager, Pool, PooledConnection};
+use diesel::r2d2::{ConnectionManager, Pool};
 use refwarden_config::Config;
 use refwarden_policy::Policy;
 
@@ -14,8 +14,6 @@ use crate::packs::PackStore;
 
 /// A pool of database connections.
 pub type DbPool = Pool<ConnectionManager<PgConnection>>;
-/// A connection taken from the pool.
-pub type Db = PooledConnection<ConnectionManager<PgConnection>>;
 
 /// Shared state.
 pub struct AppState {

@@ -221,16 +221,16 @@ fn verify_signature(
 
 fn check_times(claims: &Claims, issuer: &Issuer, now: i64) -> Result<(), TokenError> {
     let expires = claims.seconds("exp")?;
-    let issued = claims.seconds("iat")?;
+    let made = claims.seconds("iat")?;
     let begins = if claims.0.contains_key("nbf") {
         claims.seconds("nbf")?
     } else {
-        issued
+        made
     };
-    if expires <= issued {
+    if expires <= made {
         return Err(TokenError::Malformed("exp is not after iat"));
     }
-    if expires - issued > i64::try_from(issuer.max_lifetime).unwrap_or(i64::MAX) {
+    if expires - made > i64::try_from(issuer.max_lifetime).unwrap_or(i64::MAX) {
         return Err(TokenError::Foreign(
             "its lifetime is longer than this service accepts",
         ));
@@ -239,7 +239,7 @@ fn check_times(claims: &Claims, issuer: &Issuer, now: i64) -> Result<(), TokenEr
     if now >= expires + leeway {
         return Err(TokenError::Expired);
     }
-    if begins > now + leeway || issued > now + leeway {
+    if begins > now + leeway || made > now + leeway {
         return Err(TokenError::NotYetValid);
     }
     Ok(())
