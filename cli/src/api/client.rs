@@ -1,0 +1,112 @@
+//! The API of the service, with a reader's token.
+
+use std::time::Duration;
+
+use reqwest::blocking::{Client, Response};
+use secrecy::{ExposeSecret as _, SecretString};
+use serde::de::DeserializeOwned;
+
+use super::tokens;
+use crate::args::ServiceArgs;
+use crate::failure::{Context as _, Failure, Outcome};
+use crate::layout::DataDir;
+use crate::output::printable;
+
+/// Who reads in a quick start.
+const READER: &str = "audrey";
+
+/// A service, and the right to ask it.
+pub struct Api {
+    base: String,
+    token: SecretString,
+    http: Client,
+}
+
+impl Api {
+    /// Finds the service and a token.
+    pub fn connect(args: &ServiceArgs) -> Outcome<Self> {
+        let (base, token) = match (&args.data_dir, &args.service_url) {
+            (_, Some(url)) => (url.trim_end_matches('/').to_owned(), token_from_environment()?),
+            (Some(dir), None) => {
+                let dir = DataDir::resolve(dir)?;
+                let token = tokens::request(&dir, "operator", Some(READER), 300)?;
+                (dir.config()?.service.public_url, token)
+            }
+            (None, None) => {
+                return Err(Failure::new("which service?")
+                    .next("give --data-dir DIR, or --service-url URL with REFWARDEN_TOKEN set"));
+            }
+        };
+        let http = client(Duration::from_secs(30))?;
+        Ok(Self { base, token, http })
+    }
+
+    /// Reads JSON.
+    pub fn get<T: DeserializeOwned>(&self, path: &str, query: &[(&str, String)]) -> Outcome<T> {
+        let answer = self.fetch(path, query)?;
+        answer
+            .json()
+            .context(|| format!("the answer to {path} is not understood"))
+    }
+
+    /// Asks for a body to be read as a stream.
+    pub fn fetch(&self, path: &str, query: &[(&str, String)]) -> Outcome<Response> {
+        let mut url = url::Url::parse(&format!("{}{path}", self.base))
+            .context(|| format!("{} is no URL of a service", self.base))?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let answer = self
+            .http
+            .get(url)
+            .bearer_auth(self.token.expose_secret())
+            .send()
+            .map_err(|error| {
+                Failure::new(format!("{} cannot be reached", self.base))
+                    .why(error.without_url())
+                    .next("see whether the service runs: refwarden status")
+            })?;
+        if answer.status().is_success() {
+            return Ok(answer);
+        }
+        Err(Failure::new(format!("the service refuses {path}")).why(describe(answer)))
+    }
+}
+
+/// A client without redirects; `timeout` bounds each wait, not the whole body.
+pub fn client(timeout: Duration) -> Outcome<Client> {
+    Client::builder()
+        .connect_timeout(Duration::from_secs(5))
+        .timeout(timeout)
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .context(|| "no HTTP client can be made".to_owned())
+}
+
+/// What an answer that is no success says, for people.
+pub fn describe(answer: Response) -> String {
+    let status = answer.status();
+    let body = answer.text().unwrap_or_default();
+    let parsed: serde_json::Value = serde_json::from_str(&body).unwrap_or_default();
+    let field = |name: &str| {
+        let text = parsed.get(name).and_then(serde_json::Value::as_str);
+        text.map(printable)
+    };
+    // RFC 9457 from the service, RFC 6749 from an identity provider.
+    let said = field("title").or_else(|| field("error_description")).or_else(|| field("error"));
+    match (said, field("event")) {
+        (Some(said), Some(event)) => format!("{status}: {said} (event {event})"),
+        (Some(said), None) => format!("{status}: {said}"),
+        (None, _) => status.to_string(),
+    }
+}
+
+fn token_from_environment() -> Outcome<SecretString> {
+    std::env::var("REFWARDEN_TOKEN")
+        .ok()
+        .filter(|token| !token.is_empty())
+        .map(SecretString::from)
+        .ok_or_else(|| {
+            Failure::new("there is no token").next("set REFWARDEN_TOKEN; --service-url needs it")
+        })
+}

@@ -1,0 +1,375 @@
+//! The arguments as typed.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done; 1 refused, differences or findings; 2 an error or wrong usage.
+Environment: NO_COLOR for no colours; REFWARDEN_DATA_DIR for --data-dir.";
+
+/// Guards Git servers: every ref update judged, approved, recorded.
+#[derive(Parser)]
+#[command(name = "refwarden", version, after_help = EXIT_CODES, disable_help_subcommand = true)]
+pub struct Arguments {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Starts Postgres, the service and the proxy on this machine.
+    Up(Up),
+    /// Stops what `up` started.
+    Down(Down),
+    /// Says what runs.
+    Status(Status),
+    /// Gets a token from the quick start's identity provider and prints it.
+    Token(Token),
+    /// Puts bare repositories under guard: hooks, configuration, baseline.
+    Install(Install),
+    /// Lists approval requests.
+    Requests(Requests),
+    /// Lists what happened, refusals included.
+    Audit(Audit),
+    /// Rebuilds a repository from the records alone.
+    Replay(Replay),
+    /// Runs the main job on a real repository and checks every step.
+    Demo(Demo),
+    /// Writes completions for a shell to standard output.
+    Completions(Completions),
+}
+
+/// The data directory.
+#[derive(Args, Clone)]
+pub struct DataDirArg {
+    /// Directory that holds configuration, database, packs and logs.
+    #[arg(long, value_name = "DIR", env = "REFWARDEN_DATA_DIR")]
+    pub data_dir: PathBuf,
+}
+
+/// Where the service is and how to ask it.
+#[derive(Args, Clone)]
+pub struct ServiceArgs {
+    /// Data directory of `refwarden up`; its operator asks on behalf of audrey, an auditor.
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "REFWARDEN_DATA_DIR",
+        conflicts_with = "service_url"
+    )]
+    pub data_dir: Option<PathBuf>,
+    /// URL of the service; the token is taken from REFWARDEN_TOKEN.
+    #[arg(long, value_name = "URL")]
+    pub service_url: Option<String>,
+}
+
+/// `refwarden up`.
+#[derive(Args)]
+#[command(after_help = "\
+Makes the directory on the first run; later runs read DIR/refwarden.toml and keep ports and data.
+Without DATABASE_URL, Postgres runs privately in DIR, reached by a socket only and never as root.
+Stays in the foreground unless --detach; Ctrl-C stops everything.
+
+Examples:
+  refwarden up --data-dir ./data
+  refwarden up --data-dir ./data --detach --json
+  DATABASE_URL=postgresql://db.example/refwarden refwarden up --data-dir ./data
+
+Exit codes: 0 started (with --detach) or stopped when told to; 1 it runs already; 2 an error.")]
+pub struct Up {
+    #[command(flatten)]
+    pub dir: DataDirArg,
+    /// Return when everything is ready.
+    #[arg(long)]
+    pub detach: bool,
+    /// Print one JSON object: URLs, sign-ins, process ids.
+    #[arg(long)]
+    pub json: bool,
+    /// Port of the service on the first run; 0 picks a free one.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub port: u16,
+    /// Port of the proxy on the first run; 0 picks a free one.
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub proxy_port: u16,
+}
+
+/// `refwarden down`.
+#[derive(Args)]
+#[command(after_help = "\
+Stops the proxy, then the service, then the private Postgres; data stays.
+
+Example:
+  refwarden down --data-dir ./data
+
+Exit codes: 0 it is stopped now, whether or not it ran; 2 an error.")]
+pub struct Down {
+    #[command(flatten)]
+    pub dir: DataDirArg,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `refwarden status`.
+#[derive(Args)]
+#[command(after_help = "\
+Example:
+  refwarden status --data-dir ./data --json
+
+Exit codes: 0 everything runs and answers; 1 something does not; 2 an error.")]
+pub struct Status {
+    #[command(flatten)]
+    pub dir: DataDirArg,
+    /// Print one JSON object, as `up --json` does, with `running`.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `refwarden token`.
+#[derive(Args)]
+#[command(after_help = "\
+Prints the token and nothing else, so that a script can take it.
+
+Examples:
+  refwarden token --as agent --for ada --ttl 10m --data-dir ./data
+  refwarden token --as operator --for audrey --data-dir ./data
+
+Exit codes: 0 printed; 2 an error.")]
+pub struct Token {
+    #[command(flatten)]
+    pub dir: DataDirArg,
+    /// The client that asks: agent, operator or another one in identities.toml.
+    #[arg(long = "as", value_name = "CLIENT", default_value = "agent")]
+    pub client: String,
+    /// The person: whom an agent acts for, or whose token the operator gets.
+    #[arg(long = "for", value_name = "USER")]
+    pub user: Option<String>,
+    /// How long it is good: 30s, 10m or 1h; at most one hour.
+    #[arg(long, value_name = "TIME", default_value = "10m", value_parser = seconds)]
+    pub ttl: u64,
+    /// Print a JSON object with the token and what it says.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `refwarden install`.
+#[derive(Args)]
+#[command(after_help = "\
+Shows the plan, records a baseline (refs and a pack of everything reachable) with the service,
+sets the repository's configuration and puts the hooks in place last.
+
+Examples:
+  refwarden install ./data/repositories/app.git --data-dir ./data --dry-run
+  refwarden install ./data/repositories/app.git --data-dir ./data
+  refwarden install /srv/git/app.git --hook-config /etc/refwarden/hook.toml --name team/app
+  refwarden install /srv/git/app.git --uninstall
+
+Exit codes: 0 done (or planned); 1 refused, nothing was changed; 2 an error.")]
+pub struct Install {
+    /// Bare repositories.
+    #[arg(required = true, value_name = "REPO")]
+    pub repositories: Vec<PathBuf>,
+    /// Data directory of `refwarden up`, whose hook.toml is used.
+    #[arg(
+        long,
+        value_name = "DIR",
+        env = "REFWARDEN_DATA_DIR",
+        conflicts_with = "hook_config"
+    )]
+    pub data_dir: Option<PathBuf>,
+    /// The hook.toml that the hooks will read.
+    #[arg(long, value_name = "FILE")]
+    pub hook_config: Option<PathBuf>,
+    /// Name that policy matches and people read; from the directory's name if not given.
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Show the plan and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Set aside hooks that are there already; --uninstall puts them back.
+    #[arg(long, conflicts_with = "uninstall")]
+    pub replace: bool,
+    /// Take hooks and configuration out again; the records stay.
+    #[arg(long)]
+    pub uninstall: bool,
+    /// Print one JSON object for each repository.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `refwarden requests`.
+#[derive(Args)]
+#[command(after_help = "\
+Examples:
+  refwarden requests --state waiting --data-dir ./data
+  REFWARDEN_TOKEN=… refwarden requests --service-url https://refwarden.example --json
+
+Exit codes: 0 listed; 2 an error.")]
+pub struct Requests {
+    #[command(flatten)]
+    pub service: ServiceArgs,
+    /// waiting, approved, rejected, expired, cancelled, stale or used.
+    #[arg(long)]
+    pub state: Option<String>,
+    /// Print one JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `refwarden audit`.
+#[derive(Args)]
+#[command(after_help = "\
+Oldest first. Reading the records is itself recorded.
+
+Examples:
+  refwarden audit --data-dir ./data --repository app
+  refwarden audit --data-dir ./data --kind push.denied --since 7d --json
+
+Exit codes: 0 listed; 2 an error.")]
+pub struct Audit {
+    #[command(flatten)]
+    pub service: ServiceArgs,
+    /// Of this repository.
+    #[arg(long, value_name = "NAME")]
+    pub repository: Option<String>,
+    /// About this full ref name.
+    #[arg(long = "ref", value_name = "REF")]
+    pub ref_name: Option<String>,
+    /// Of this kind, such as push.denied.
+    #[arg(long)]
+    pub kind: Option<String>,
+    /// By this actor, such as ada.
+    #[arg(long)]
+    pub actor: Option<String>,
+    /// Of this push.
+    #[arg(long, value_name = "ID")]
+    pub push: Option<uuid::Uuid>,
+    /// Since this time: 7d, 12h, 30m or 2026-01-31T12:00:00Z.
+    #[arg(long, value_name = "TIME", value_parser = since)]
+    pub since: Option<chrono::DateTime<chrono::Utc>>,
+    /// At most this many; all if not given.
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Print one JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `refwarden replay`.
+#[derive(Args)]
+#[command(after_help = "\
+Takes refs and packs from the records only, checks every pack's SHA-256, and ends with
+git fsck --full. With --verify, compares refs, HEAD and all reachable objects with LIVE.
+
+Examples:
+  refwarden replay app --at now --into ./rebuilt.git --data-dir ./data
+  refwarden replay app --at 2026-01-31T12:00:00Z --into ./before.git --data-dir ./data
+  refwarden replay app --at seq:12 --into ./r.git --verify ./data/repositories/app.git --data-dir ./data
+
+Exit codes: 0 rebuilt (and equal, with --verify); 1 it differs from LIVE; 2 an error.")]
+pub struct Replay {
+    /// The repository's name or id.
+    pub repository: String,
+    /// A time (RFC 3339), `now`, or `seq:N` for the repository's Nth event.
+    #[arg(long, value_name = "TIME", default_value = "now")]
+    pub at: String,
+    /// Directory to make; it must be empty or absent.
+    #[arg(long, value_name = "DIR")]
+    pub into: PathBuf,
+    /// A live repository to compare with.
+    #[arg(long, value_name = "LIVE")]
+    pub verify: Option<PathBuf>,
+    #[command(flatten)]
+    pub service: ServiceArgs,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `refwarden demo`.
+#[derive(Args)]
+#[command(after_help = "\
+Runs git, curl-like requests and refwarden itself as a person would, and checks what comes back.
+
+Examples:
+  refwarden demo
+  REPO=/srv/git/app.git DEMO_DIR=/var/tmp/demo DEMO_EXIT=1 refwarden demo
+
+Exit codes: 0 every step did what it must; 1 a step did not; 2 an error.")]
+pub struct Demo {
+    /// A real repository to work on a copy of; the one around the current directory if not given.
+    #[arg(long, env = "REPO", value_name = "PATH", hide_env_values = true)]
+    pub repository: Option<PathBuf>,
+    /// Data directory.
+    #[arg(long, env = "DEMO_DIR", default_value = ".demo", value_name = "DIR")]
+    pub dir: PathBuf,
+    /// Stop everything at the end.
+    #[arg(long)]
+    pub stop: bool,
+}
+
+/// `refwarden completions`.
+#[derive(Args)]
+#[command(after_help = "\
+Example:
+  refwarden completions bash > /etc/bash_completion.d/refwarden")]
+pub struct Completions {
+    /// The shell.
+    pub shell: clap_complete::Shell,
+}
+
+/// A time span such as `10m`, in seconds.
+pub fn seconds(text: &str) -> Result<u64, String> {
+    let expected = || format!("'{text}': expected a number and s, m, h or d, as in 10m");
+    let unit = text.chars().next_back().ok_or_else(expected)?;
+    let factor = match unit {
+        's' => 1,
+        'm' => 60,
+        'h' => 3600,
+        'd' => 86400,
+        _ => return Err(expected()),
+    };
+    let number: u64 = text
+        .strip_suffix(unit)
+        .and_then(|number| number.parse().ok())
+        .ok_or_else(expected)?;
+    number.checked_mul(factor).ok_or_else(expected)
+}
+
+/// A time, or a span back from now.
+fn since(text: &str) -> Result<chrono::DateTime<chrono::Utc>, String> {
+    if let Ok(time) = chrono::DateTime::parse_from_rfc3339(text) {
+        return Ok(time.to_utc());
+    }
+    let expected = format!("'{text}': expected 7d, 12h, 30m or a time such as 2026-01-31T12:00:00Z");
+    let span = seconds(text)
+        .ok()
+        .and_then(|seconds| i64::try_from(seconds).ok())
+        .and_then(chrono::Duration::try_seconds)
+        .ok_or_else(|| expected.clone())?;
+    chrono::Utc::now().checked_sub_signed(span).ok_or(expected)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn spans_have_a_number_and_a_unit() {
+        for (text, expected) in [("1s", 1), ("10m", 600), ("2h", 7200), ("7d", 604_800)] {
+            assert_eq!(seconds(text), Ok(expected));
+        }
+        for bad in ["", "m", "10", "-1m", "1w", "1é", "99999999999999999999d"] {
+            assert!(seconds(bad).is_err(), "{bad}");
+        }
+    }
+}

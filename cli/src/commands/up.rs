@@ -1,0 +1,161 @@
+//! `refwarden up`.
+
+mod lock;
+pub mod report;
+
+use std::process::{Child, ExitCode};
+use std::time::Duration;
+
+use self::report::Report;
+use crate::args::Up;
+use crate::failure::{Failure, Outcome};
+use crate::layout::{DataDir, make_dir};
+use crate::output;
+use crate::process::postgres::Postgres;
+use crate::process::{Part, signals};
+use crate::progress::note;
+use crate::quickstart::{self, Choices};
+
+/// Migrations may take a while.
+const SERVICE_READY: Duration = Duration::from_secs(60);
+const PROXY_READY: Duration = Duration::from_secs(20);
+
+/// Starts everything, and stays unless told to return.
+pub fn run(args: &Up) -> Outcome {
+    let dir = prepare(&args.dir.data_dir)?;
+    let lock = lock::take(&dir)?;
+    let choices = Choices {
+        port: args.port,
+        proxy_port: args.proxy_port,
+    };
+    let mut children = start(&dir, choices, args.json)?;
+    let report = Report::read(&dir)?;
+    if args.json {
+        output::json(&report)?;
+    } else {
+        report.print(args.detach)?;
+    }
+    if args.detach {
+        return Ok(ExitCode::SUCCESS);
+    }
+    let ended = signals::wait(|| children.ended())?;
+    note(args.json, "Stopping …");
+    super::down::stop(&dir, || children.reap());
+    drop(lock);
+    match ended {
+        Some((part, status)) if !status.success() => {
+            Err(part.died(&dir, &format!("it ended with {status}")))
+        }
+        _ => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Makes the directory where it is missing, and names it.
+fn prepare(path: &std::path::Path) -> Outcome<DataDir> {
+    // Others may pass through (Postgres does when root starts it) but not look around.
+    make_dir(path, 0o711)?;
+    let dir = DataDir::resolve(path)?;
+    make_dir(&dir.join("run"), 0o711)?;
+    make_dir(&dir.join("log"), 0o700)?;
+    Ok(dir)
+}
+
+/// What was started here.
+#[derive(Default)]
+struct Children {
+    postgres: Option<Child>,
+    parts: Vec<(Part, Child)>,
+}
+
+impl Children {
+    /// Collects what has ended, so that it does not stay a zombie.
+    fn reap(&mut self) {
+        let parts = self.parts.iter_mut().map(|(_, child)| child);
+        for child in self.postgres.iter_mut().chain(parts) {
+            let _ = child.try_wait();
+        }
+    }
+
+    /// The first part that has ended. Without Postgres the service says that it is not ready.
+    fn ended(&mut self) -> Option<(Part, std::process::ExitStatus)> {
+        self.parts.iter_mut().find_map(|(part, child)| {
+            let status = child.try_wait().ok().flatten()?;
+            Some((*part, status))
+        })
+    }
+}
+
+fn start(dir: &DataDir, choices: Choices, quiet: bool) -> Outcome<Children> {
+    let left = super::down::stop(dir, || {});
+    if !left.is_empty() {
+        let left = left.join(", ");
+        note(quiet, &format!("Stopped what an earlier run left behind: {left}."));
+    }
+    let mut children = Children::default();
+    match start_parts(dir, choices, quiet, &mut children) {
+        Ok(()) => Ok(children),
+        Err(failure) => {
+            super::down::stop(dir, || children.reap());
+            Err(failure)
+        }
+    }
+}
+
+fn start_parts(
+    dir: &DataDir,
+    choices: Choices,
+    quiet: bool,
+    children: &mut Children,
+) -> Outcome<()> {
+    let first = !dir.config_file().exists();
+    let named = std::env::var("DATABASE_URL")
+        .ok()
+        .filter(|url| !url.is_empty());
+    // A directory that began with a server of its own or with another one stays with it.
+    let private = named.is_none() && (first || Postgres::exists(dir));
+    let mut url = named.unwrap_or_default();
+    if private {
+        let word = if Postgres::exists(dir) { "Starting" } else { "Making and starting" };
+        note(quiet, &format!("{word} a private Postgres …"));
+        let postgres = Postgres::new(dir)?;
+        children.postgres = Some(postgres.start()?);
+        url = postgres.url();
+    }
+    if first {
+        quickstart::generate(dir, choices, &url)?;
+    }
+    let config = dir.config()?;
+    check_ports(&config, choices)?;
+    for (part, path, limit) in [
+        (Part::Service, "readyz", SERVICE_READY),
+        (Part::Proxy, "livez", PROXY_READY),
+    ] {
+        note(quiet, &format!("Starting the {} …", part.name()));
+        let base = match part {
+            Part::Service => &config.service.public_url,
+            Part::Proxy => report::proxy_url(&config)?,
+        };
+        children.parts.push((part, part.start(dir)?));
+        if let Some((_, child)) = children.parts.last_mut() {
+            part.wait_ready(dir, child, &format!("{base}/{path}"), limit)?;
+        }
+    }
+    Ok(())
+}
+
+/// Ports are chosen once. Saying another one later must not go unheard.
+fn check_ports(config: &refwarden_config::Config, choices: Choices) -> Outcome<()> {
+    let proxy = config.proxy.as_ref().map(|proxy| proxy.listen.as_str());
+    for (listen, port) in [
+        (Some(config.service.listen.as_str()), choices.port),
+        (proxy, choices.proxy_port),
+    ] {
+        let differs = |listen: &str| !listen.ends_with(&format!(":{port}"));
+        if port != 0 && listen.is_some_and(differs) {
+            return Err(Failure::new(format!("port {port} is not what is configured"))
+                .why(format!("refwarden.toml says {}", listen.unwrap_or("nothing")))
+                .next("leave the option out, or change refwarden.toml"));
+        }
+    }
+    Ok(())
+}

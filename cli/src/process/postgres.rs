@@ -1,0 +1,262 @@
+//! A private Postgres cluster: in the data directory, reached by a socket only, never as root.
+//!
+//! It listens on no network address. Its socket stands in a directory that only its owner may
+//! enter, so whoever gets there is trusted. fsync and synchronous_commit stay on.
+
+mod account;
+mod programs;
+
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::os::unix::process::CommandExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Stdio};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal;
+
+use self::account::Account;
+use self::programs::Programs;
+use super::ProcessId;
+use super::part::{open_log, tail};
+use crate::failure::{Context as _, Failure, Outcome};
+use crate::layout::{DataDir, make_dir, write_file};
+
+/// The name of the database and of its owner.
+const NAME: &str = "refwarden";
+/// `sun_path` holds 108 bytes (unix(7)), of which `/.s.PGSQL.5432` needs 15.
+const LONGEST_SOCKET_DIR: usize = 90;
+/// A crash may have left much to replay.
+const START: Duration = Duration::from_secs(120);
+const STOP: Duration = Duration::from_secs(60);
+
+/// The cluster of a data directory.
+pub struct Postgres<'a> {
+    dir: &'a DataDir,
+    socket_dir: PathBuf,
+}
+
+impl<'a> Postgres<'a> {
+    /// Names the cluster of `dir`; its socket moves to a short path where it must.
+    pub fn new(dir: &'a DataDir) -> Outcome<Self> {
+        Ok(Self {
+            dir,
+            socket_dir: socket_dir(dir)?,
+        })
+    }
+
+    /// Whether the data directory has a cluster of its own.
+    pub fn exists(dir: &DataDir) -> bool {
+        dir.cluster().join("PG_VERSION").exists()
+    }
+
+    /// The URL of its database.
+    pub fn url(&self) -> String {
+        let host: String =
+            url::form_urlencoded::byte_serialize(self.socket_dir.as_os_str().as_encoded_bytes())
+                .collect::<String>()
+                .replace('+', "%20");
+        format!("postgresql:///{NAME}?host={host}&user={NAME}")
+    }
+
+    /// The postmaster, if it runs.
+    pub fn running(dir: &DataDir) -> Option<ProcessId> {
+        let text = std::fs::read_to_string(dir.cluster().join("postmaster.pid")).ok()?;
+        let pid = text.lines().next()?.trim().parse().ok()?;
+        // The file outlives a crash, and its process id may be somebody else's by now.
+        let command = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+        let ours = dir.cluster();
+        let mut words = command.split(|&byte| byte == 0);
+        words
+            .any(|word| word == ours.as_os_str().as_encoded_bytes())
+            .then(|| ProcessId::of(pid))
+            .flatten()
+    }
+
+    /// Makes the cluster if there is none, and starts it.
+    pub fn start(&self) -> Outcome<Child> {
+        let cluster = self.dir.cluster();
+        let version = std::fs::read_to_string(cluster.join("PG_VERSION")).ok();
+        let programs = Programs::find(version.as_deref().map(str::trim))?;
+        let account = self.account()?;
+        if version.is_none() {
+            self.create(&programs, account.as_ref())?;
+        }
+        let log_path = self.dir.log("postgres");
+        let log = open_log(&log_path)?;
+        let both = log
+            .try_clone()
+            .context(|| "the log cannot be opened twice".to_owned())?;
+        let socket = format!("unix_socket_directories={}", self.quoted_socket_dir());
+        let mut command = account::command(account.as_ref(), &programs.postgres());
+        command.arg("-D").arg(&cluster);
+        for setting in [
+            "listen_addresses=",
+            &socket,
+            "unix_socket_permissions=0700",
+            "fsync=on",
+            "synchronous_commit=on",
+            "logging_collector=off",
+            "log_destination=stderr",
+        ] {
+            command.arg("-c").arg(setting);
+        }
+        let mut child = command
+            .current_dir("/")
+            .stdin(Stdio::null())
+            .stdout(both)
+            .stderr(log)
+            .process_group(0)
+            .spawn()
+            .context(|| "Postgres cannot be started".to_owned())?;
+        self.wait_ready(&mut child).map_err(|why| {
+            Failure::new(format!("Postgres does not run: {why}"))
+                .why(format!(
+                    "the end of {}:\n{}",
+                    log_path.display(),
+                    tail(&log_path, 20)
+                ))
+                .next("mend what the log names, or set DATABASE_URL to use another server")
+        })?;
+        Ok(child)
+    }
+
+    /// Stops the cluster of a data directory; says whether it ran.
+    pub fn stop(dir: &DataDir, mut reap: impl FnMut()) -> bool {
+        let Some(process) = Self::running(dir) else {
+            return false;
+        };
+        // SIGINT is the fast shutdown, SIGQUIT the immediate one (postgres(1)).
+        process.signal(Signal::INT);
+        if !process.wait_gone(STOP, &mut reap) {
+            eprintln!("Postgres does not stop; stopping it at once");
+            process.signal(Signal::QUIT);
+            process.wait_gone(STOP, &mut reap);
+        }
+        true
+    }
+
+    fn account(&self) -> Outcome<Option<Account>> {
+        if !rustix::process::geteuid().is_root() {
+            return Ok(None);
+        }
+        Account::choose(self.dir.root()).map(Some)
+    }
+
+    fn create(&self, programs: &Programs, account: Option<&Account>) -> Outcome<()> {
+        let cluster = self.dir.cluster();
+        // Left by an `initdb` that was interrupted: without PG_VERSION it holds no data.
+        if cluster.exists() {
+            std::fs::remove_dir_all(&cluster)
+                .context(|| format!("{} cannot be removed", cluster.display()))?;
+        }
+        make_dir(&cluster, 0o700)?;
+        self.own(account)?;
+        let mut command = account::command(account, &programs.initdb());
+        command
+            .arg("-D")
+            .arg(&cluster)
+            .args(["-U", NAME, "-A", "trust", "-E", "UTF8", "--locale=C"])
+            .current_dir("/");
+        run(command, "", "the Postgres cluster cannot be made")?;
+        let mut command = account::command(account, &programs.postgres());
+        command
+            .arg("--single")
+            .arg("-D")
+            .arg(&cluster)
+            .arg("postgres")
+            .current_dir("/");
+        let statement = format!("CREATE DATABASE {NAME};\n");
+        run(command, &statement, "the database cannot be made")
+    }
+
+    fn own(&self, account: Option<&Account>) -> Outcome<()> {
+        for path in [&self.dir.cluster(), &self.socket_dir] {
+            if let Some(account) = account {
+                std::os::unix::fs::chown(path, Some(account.uid), Some(account.gid))
+                    .context(|| format!("{} cannot be given away", path.display()))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The setting is a list, in which a quoted item may hold commas and spaces.
+    fn quoted_socket_dir(&self) -> String {
+        let text = self.socket_dir.to_string_lossy();
+        format!("\"{}\"", text.replace('"', "\"\""))
+    }
+
+    /// The eighth line of postmaster.pid says when connections are taken.
+    fn wait_ready(&self, child: &mut Child) -> Result<(), String> {
+        let file = self.dir.cluster().join("postmaster.pid");
+        let start = Instant::now();
+        loop {
+            if let Ok(Some(status)) = child.try_wait() {
+                return Err(format!("it ended with {status}"));
+            }
+            let text = std::fs::read_to_string(&file).unwrap_or_default();
+            let mut lines = text.lines();
+            let ours = lines.next().is_some_and(|pid| pid.trim() == child.id().to_string());
+            if ours && lines.nth(6).is_some_and(|status| status.trim() == "ready") {
+                return Ok(());
+            }
+            if start.elapsed() >= START {
+                return Err(format!("not ready after {} s", START.as_secs()));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+/// `run/postgres`, or where that is too long for a socket a directory under `/tmp`, which
+/// `run/socket-dir` remembers.
+fn socket_dir(dir: &DataDir) -> Outcome<PathBuf> {
+    let usual = dir.join("run").join("postgres");
+    if usual.as_os_str().len() <= LONGEST_SOCKET_DIR {
+        make_dir(&usual, 0o700)?;
+        return Ok(usual);
+    }
+    let record = dir.join("run").join("socket-dir");
+    if let Ok(text) = std::fs::read_to_string(&record) {
+        let path = PathBuf::from(text.trim_end());
+        // Nothing else made it: it is still there, or can be made as it was.
+        if path.is_dir() || private_dir(&path).is_ok() {
+            return Ok(path);
+        }
+    }
+    let path = Path::new("/tmp").join(format!("refwarden-{}", uuid::Uuid::new_v4().simple()));
+    private_dir(&path).context(|| format!("{} cannot be made", path.display()))?;
+    write_file(&record, 0o644, &format!("{}\n", path.display()))?;
+    Ok(path)
+}
+
+/// Fails if anything stands there already, a symbolic link included.
+fn private_dir(path: &Path) -> std::io::Result<()> {
+    std::fs::DirBuilder::new().mode(0o700).create(path)?;
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o700))
+}
+
+fn run(mut command: std::process::Command, input: &str, what: &str) -> Outcome<()> {
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .context(|| what.to_owned())?;
+    if let Some(mut stdin) = child.stdin.take() {
+        stdin
+            .write_all(input.as_bytes())
+            .context(|| what.to_owned())?;
+    }
+    let output = child.wait_with_output().context(|| what.to_owned())?;
+    // A single-user backend ends with 0 whatever its statements come to.
+    let said = String::from_utf8_lossy(&output.stderr);
+    if output.status.success() && !said.contains("ERROR:") {
+        return Ok(());
+    }
+    let lines: Vec<&str> = said.lines().rev().take(12).collect();
+    let said: Vec<&str> = lines.into_iter().rev().collect();
+    Err(Failure::new(what)
+        .why(format!("it ended with {}\n{}", output.status, said.join("\n")))
+        .next("mend what it names, or set DATABASE_URL to use another server"))
+}
