@@ -1,0 +1,48 @@
+# Everything one does with this project. `make help` lists the targets.
+# One profile, --release: what is tested is what is installed, and nothing is built twice.
+
+SHELL := /bin/sh
+CARGO ?= $(shell command -v cargo 2>/dev/null || echo "$${CARGO_HOME:-$$HOME/.cargo}/bin/cargo")
+BIN := $(or $(CARGO_TARGET_DIR),target)/release
+
+.DEFAULT_GOAL := help
+.PHONY: help demo build test bench lint clean down bootstrap bootstrap-tests
+
+help: ## Lists the targets
+	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | \
+	    while IFS="$$(printf '\t')" read -r target text; do printf '  make %-8s %s\n' "$$target" "$$text"; done
+	@echo
+	@echo '  make demo takes REPO=/path (a real repository; default: this one), DEMO_DIR=/path'
+	@echo '  (default: .demo) and DEMO_EXIT=1 (stop everything at the end).'
+
+demo: build ## Installs what is missing, builds, and runs the main job on a real repository
+	@$(BIN)/refwarden demo
+
+down: ## Stops what make demo left running
+	@$(BIN)/refwarden down --data-dir "$${DEMO_DIR:-.demo}"
+
+build: bootstrap ## Builds all programs
+	@$(CARGO) build --release --workspace --bins --locked
+
+test: bootstrap-tests build ## Installs what is missing, builds, and runs all tests
+	@$(CARGO) test --release --workspace --locked
+
+bench: bootstrap-tests build ## Measures, side by side in one run, what docs/BENCHMARKS.md says
+	@$(CARGO) run --release --locked -p refwarden-tests --bin bench
+
+lint: bootstrap ## Checks layout, lints and, where cargo-deny is there, licences and advisories
+	@$(CARGO) fmt --all --check
+	@$(CARGO) clippy --release --workspace --all-targets --locked -- -D warnings
+	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check; \
+	    else echo 'lint: cargo-deny is not installed; licences and advisories were not checked'; fi
+
+bootstrap:
+	@install/bootstrap.sh
+
+bootstrap-tests:
+	@install/bootstrap.sh --for-tests
+
+clean: ## Stops the demo and removes what was built
+	@if [ -x $(BIN)/refwarden ] && [ -d "$${DEMO_DIR:-.demo}" ]; then \
+	    $(BIN)/refwarden down --data-dir "$${DEMO_DIR:-.demo}"; fi
+	@$(CARGO) clean
