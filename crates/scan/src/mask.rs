@@ -101,8 +101,7 @@ impl<'s> FromIterator<&'s Secret> for Masker {
                 known.insert(bytes.to_vec(), redacted(bytes));
             }
         }
-        // Building fails only beyond 2^31 states; then nothing may be let through, and
-        // `mask` hides all (see below).
+        // Building fails only beyond 2^31 states; then nothing may be let through.
         let automaton = (!known.is_empty()).then(|| {
             AhoCorasick::builder()
                 .match_kind(MatchKind::Standard)

@@ -23,11 +23,16 @@ const TEMPLATES: [&str; 7] = ["${", "{{", "}}", "$(", "<%", "%>", "%s"];
 /// legitimately hold runs such as `AAAAAAAA`.
 const LONGEST: usize = 512;
 
+/// In secrets up to this length, four letters `x` in a row are enough.
+const SHORT: usize = 16;
+
 /// Whether the bytes are a placeholder, an example or a template rather than a secret.
 pub(crate) fn is_placeholder(secret: &[u8]) -> bool {
     if secret.len() > LONGEST {
         return false;
     }
+    // A run that a generated token of this length does not hold by chance.
+    let blank_run = if secret.len() <= SHORT { 4 } else { 6 };
     WORDS
         .iter()
         .any(|word| contains_ignore_case(secret, word.as_bytes()))
@@ -37,7 +42,7 @@ pub(crate) fn is_placeholder(secret: &[u8]) -> bool {
         || (secret.starts_with(b"<") && secret.ends_with(b">"))
         || longest_run(secret, |a, b| {
             a == b && matches!(b, b'x' | b'X' | b'*' | b'.')
-        }) >= 4
+        }) >= blank_run
         || longest_run(secret, |a, b| a == b) >= (secret.len() / 4).max(6)
         || longest_run(secret, |a, b| a.checked_add(1) == Some(b)) >= 8
 }

@@ -211,16 +211,14 @@ fn search(
             reachable = haystack
                 .get(..start.saturating_add(reach))
                 .unwrap_or(haystack);
-            match regex
+            let again = regex
                 .find_at(reachable, start)
-                .filter(|again| again.start() == start)
-            {
-                Some(again) => hit = again,
-                None => {
-                    at = start + 1;
-                    continue;
-                }
-            }
+                .filter(|again| again.start() == start);
+            let Some(again) = again else {
+                at = start + 1;
+                continue;
+            };
+            hit = again;
         }
         let group = if rule.secret_group == 0 {
             None
