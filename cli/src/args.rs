@@ -344,7 +344,8 @@ fn since(text: &str) -> Result<chrono::DateTime<chrono::Utc>, String> {
     if let Ok(time) = chrono::DateTime::parse_from_rfc3339(text) {
         return Ok(time.to_utc());
     }
-    let expected = format!("'{text}': expected 7d, 12h, 30m or a time such as 2026-01-31T12:00:00Z");
+    let expected =
+        format!("'{text}': expected 7d, 12h, 30m or a time such as 2026-01-31T12:00:00Z");
     let span = seconds(text)
         .ok()
         .and_then(|seconds| i64::try_from(seconds).ok())

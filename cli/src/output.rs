@@ -81,7 +81,8 @@ impl Table {
 
     /// Adds a row; control characters in it are replaced.
     pub fn row<const N: usize>(&mut self, cells: [String; N]) {
-        self.rows.push(cells.iter().map(|cell| printable(cell)).collect());
+        self.rows
+            .push(cells.iter().map(|cell| printable(cell)).collect());
     }
 
     /// Writes the table.
@@ -107,7 +108,9 @@ impl Table {
         }
         let render = |row: &Vec<String>| {
             let cells = row.iter().zip(&widths);
-            let text: Vec<String> = cells.map(|(cell, &width)| format!("{cell:width$}")).collect();
+            let text: Vec<String> = cells
+                .map(|(cell, &width)| format!("{cell:width$}"))
+                .collect();
             text.join("  ").trim_end().to_owned()
         };
         self.rows.iter().map(render).collect()
@@ -117,9 +120,12 @@ impl Table {
 /// Text without control characters and without marks that reorder it.
 pub fn printable(text: &str) -> String {
     let hidden = |c: char| {
-        c.is_control() || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
-    text.chars().map(|c| if hidden(c) { '\u{fffd}' } else { c }).collect()
+    text.chars()
+        .map(|c| if hidden(c) { '\u{fffd}' } else { c })
+        .collect()
 }
 
 #[cfg(test)]

@@ -26,7 +26,10 @@ impl Api {
     /// Finds the service and a token.
     pub fn connect(args: &ServiceArgs) -> Outcome<Self> {
         let (base, token) = match (&args.data_dir, &args.service_url) {
-            (_, Some(url)) => (url.trim_end_matches('/').to_owned(), token_from_environment()?),
+            (_, Some(url)) => (
+                url.trim_end_matches('/').to_owned(),
+                token_from_environment()?,
+            ),
             (Some(dir), None) => {
                 let dir = DataDir::resolve(dir)?;
                 let token = tokens::request(&dir, "operator", Some(READER), 300)?;
@@ -93,7 +96,9 @@ pub fn describe(answer: Response) -> String {
         text.map(printable)
     };
     // RFC 9457 from the service, RFC 6749 from an identity provider.
-    let said = field("title").or_else(|| field("error_description")).or_else(|| field("error"));
+    let said = field("title")
+        .or_else(|| field("error_description"))
+        .or_else(|| field("error"));
     match (said, field("event")) {
         (Some(said), Some(event)) => format!("{status}: {said} (event {event})"),
         (Some(said), None) => format!("{status}: {said}"),

@@ -32,7 +32,11 @@ pub fn request(dir: &DataDir, client: &str, user: Option<&str>, ttl: u64) -> Out
         ("expires_in", ttl.to_string()),
     ];
     if let Some(user) = user {
-        let key = if known.kind == "operator" { "subject" } else { "for" };
+        let key = if known.kind == "operator" {
+            "subject"
+        } else {
+            "for"
+        };
         form.push((key, identities.user(user)?.name.clone()));
     }
     let url = format!("{}/idp/token", config.service.public_url);

@@ -11,6 +11,11 @@ use crate::failure::Outcome;
 #[expect(clippy::unnecessary_wraps, reason = "every command has this shape")]
 pub fn run(args: &Completions) -> Outcome {
     let mut command = Arguments::command();
-    clap_complete::generate(args.shell, &mut command, "refwarden", &mut std::io::stdout());
+    clap_complete::generate(
+        args.shell,
+        &mut command,
+        "refwarden",
+        &mut std::io::stdout(),
+    );
     Ok(ExitCode::SUCCESS)
 }

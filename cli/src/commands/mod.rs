@@ -1,7 +1,12 @@
 //! One module per command.
 
+mod audit;
 mod completions;
+mod demo;
 mod down;
+mod install;
+mod replay;
+mod requests;
 mod status;
 mod token;
 mod up;
@@ -9,7 +14,7 @@ mod up;
 use std::process::ExitCode;
 
 use crate::args::Command;
-use crate::failure::{Failure, Outcome};
+use crate::failure::Outcome;
 
 /// Runs a command.
 pub fn run(command: Command) -> Outcome<ExitCode> {
@@ -18,7 +23,11 @@ pub fn run(command: Command) -> Outcome<ExitCode> {
         Command::Down(args) => down::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Token(args) => token::run(&args),
+        Command::Install(args) => install::run(&args),
+        Command::Requests(args) => requests::run(&args),
+        Command::Audit(args) => audit::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Completions(args) => completions::run(&args),
-        _ => Err(Failure::new("not there yet")),
+        Command::Demo(args) => demo::run(&args),
     }
 }

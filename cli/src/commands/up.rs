@@ -89,7 +89,10 @@ fn start(dir: &DataDir, choices: Choices, quiet: bool) -> Outcome<Children> {
     let left = super::down::stop(dir, || {});
     if !left.is_empty() {
         let left = left.join(", ");
-        note(quiet, &format!("Stopped what an earlier run left behind: {left}."));
+        note(
+            quiet,
+            &format!("Stopped what an earlier run left behind: {left}."),
+        );
     }
     let mut children = Children::default();
     match start_parts(dir, choices, quiet, &mut children) {
@@ -115,7 +118,11 @@ fn start_parts(
     let private = named.is_none() && (first || Postgres::exists(dir));
     let mut url = named.unwrap_or_default();
     if private {
-        let word = if Postgres::exists(dir) { "Starting" } else { "Making and starting" };
+        let word = if Postgres::exists(dir) {
+            "Starting"
+        } else {
+            "Making and starting"
+        };
         note(quiet, &format!("{word} a private Postgres …"));
         let postgres = Postgres::new(dir)?;
         children.postgres = Some(postgres.start()?);
@@ -152,9 +159,14 @@ fn check_ports(config: &refwarden_config::Config, choices: Choices) -> Outcome<(
     ] {
         let differs = |listen: &str| !listen.ends_with(&format!(":{port}"));
         if port != 0 && listen.is_some_and(differs) {
-            return Err(Failure::new(format!("port {port} is not what is configured"))
-                .why(format!("refwarden.toml says {}", listen.unwrap_or("nothing")))
-                .next("leave the option out, or change refwarden.toml"));
+            return Err(
+                Failure::new(format!("port {port} is not what is configured"))
+                    .why(format!(
+                        "refwarden.toml says {}",
+                        listen.unwrap_or("nothing")
+                    ))
+                    .next("leave the option out, or change refwarden.toml"),
+            );
         }
     }
     Ok(())

@@ -163,7 +163,11 @@ pub fn tail(path: &Path, lines: usize) -> String {
     let text = read().unwrap_or_else(|error| error.to_string());
     let all: Vec<&str> = text.lines().collect();
     let from = all.len().saturating_sub(lines);
-    let kept: Vec<String> = all.iter().skip(from).map(|line| format!("  {line}")).collect();
+    let kept: Vec<String> = all
+        .iter()
+        .skip(from)
+        .map(|line| format!("  {line}"))
+        .collect();
     if kept.is_empty() {
         return "  (it is empty)".to_owned();
     }

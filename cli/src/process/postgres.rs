@@ -144,14 +144,19 @@ impl<'a> Postgres<'a> {
     }
 
     fn create(&self, programs: &Programs, account: Option<&Account>) -> Outcome<()> {
-        let cluster = self.dir.cluster();
-        // Left by an `initdb` that was interrupted: without PG_VERSION it holds no data.
+        // Under another name until it is complete. What stands there was interrupted.
+        let cluster = self.dir.join("postgres.new");
         if cluster.exists() {
             std::fs::remove_dir_all(&cluster)
                 .context(|| format!("{} cannot be removed", cluster.display()))?;
         }
         make_dir(&cluster, 0o700)?;
-        self.own(account)?;
+        for path in [&cluster, &self.socket_dir] {
+            if let Some(account) = account {
+                std::os::unix::fs::chown(path, Some(account.uid), Some(account.gid))
+                    .context(|| format!("{} cannot be given away", path.display()))?;
+            }
+        }
         let mut command = account::command(account, &programs.initdb());
         command
             .arg("-D")
@@ -167,17 +172,9 @@ impl<'a> Postgres<'a> {
             .arg("postgres")
             .current_dir("/");
         let statement = format!("CREATE DATABASE {NAME};\n");
-        run(command, &statement, "the database cannot be made")
-    }
-
-    fn own(&self, account: Option<&Account>) -> Outcome<()> {
-        for path in [&self.dir.cluster(), &self.socket_dir] {
-            if let Some(account) = account {
-                std::os::unix::fs::chown(path, Some(account.uid), Some(account.gid))
-                    .context(|| format!("{} cannot be given away", path.display()))?;
-            }
-        }
-        Ok(())
+        run(command, &statement, "the database cannot be made")?;
+        std::fs::rename(&cluster, self.dir.cluster())
+            .context(|| format!("{} cannot be renamed", cluster.display()))
     }
 
     /// The setting is a list, in which a quoted item may hold commas and spaces.
@@ -196,7 +193,9 @@ impl<'a> Postgres<'a> {
             }
             let text = std::fs::read_to_string(&file).unwrap_or_default();
             let mut lines = text.lines();
-            let ours = lines.next().is_some_and(|pid| pid.trim() == child.id().to_string());
+            let ours = lines
+                .next()
+                .is_some_and(|pid| pid.trim() == child.id().to_string());
             if ours && lines.nth(6).is_some_and(|status| status.trim() == "ready") {
                 return Ok(());
             }
@@ -257,6 +256,10 @@ fn run(mut command: std::process::Command, input: &str, what: &str) -> Outcome<(
     let lines: Vec<&str> = said.lines().rev().take(12).collect();
     let said: Vec<&str> = lines.into_iter().rev().collect();
     Err(Failure::new(what)
-        .why(format!("it ended with {}\n{}", output.status, said.join("\n")))
+        .why(format!(
+            "it ended with {}\n{}",
+            output.status,
+            said.join("\n")
+        ))
         .next("mend what it names, or set DATABASE_URL to use another server"))
 }

@@ -88,7 +88,11 @@ impl Identities {
         };
         Ok(Self {
             users: PEOPLE.into_iter().map(user).collect::<Outcome<_>>()?,
-            clients: vec![client("agent", "agent")?, client("operator", "operator")?, web],
+            clients: vec![
+                client("agent", "agent")?,
+                client("operator", "operator")?,
+                web,
+            ],
         })
     }
 
@@ -120,7 +124,12 @@ impl Identities {
     /// A program.
     pub fn client(&self, id: &str) -> Outcome<&Client> {
         let found = self.clients.iter().find(|client| client.id == id);
-        let known = || self.clients.iter().map(|client| client.id.clone()).collect();
+        let known = || {
+            self.clients
+                .iter()
+                .map(|client| client.id.clone())
+                .collect()
+        };
         found.ok_or_else(|| unknown("client", id, known()))
     }
 }

@@ -25,11 +25,7 @@ pub struct Choices {
 /// Makes whatever is missing for a first start. `refwarden.toml` is written last: it is there
 /// only when all else is.
 pub fn generate(dir: &DataDir, choices: Choices, database_url: &str) -> Outcome<()> {
-    for (name, mode) in [
-        ("packs", 0o700),
-        ("spool", 0o700),
-        ("repositories", 0o755),
-    ] {
+    for (name, mode) in [("packs", 0o700), ("spool", 0o700), ("repositories", 0o755)] {
         make_dir(&dir.join(name), mode)?;
     }
     let (port, proxy_port) = ports(choices)?;
@@ -42,7 +38,11 @@ pub fn generate(dir: &DataDir, choices: Choices, database_url: &str) -> Outcome<
     if !key.exists() {
         write_file(&key, 0o600, &format!("{}\n", secret::hexadecimal(32)?))?;
     }
-    write_file(&dir.join("web-client.key"), 0o600, &format!("{web_secret}\n"))?;
+    write_file(
+        &dir.join("web-client.key"),
+        0o600,
+        &format!("{web_secret}\n"),
+    )?;
     let identities = identities::Identities::new(&service_url, &web_secret)?;
     write_file(&dir.identities_file(), 0o600, &identities.to_toml()?)?;
     if !dir.join("policy.toml").exists() {

@@ -140,7 +140,10 @@ impl Report {
         }
         output::line(&format!("  git           {}/NAME.git", self.proxy_url))?;
         output::line(&format!("  repositories  {}", self.repositories_dir))?;
-        output::line(&format!("  agent token   {}", self.agent.token_command.join(" ")))?;
+        output::line(&format!(
+            "  agent token   {}",
+            self.agent.token_command.join(" ")
+        ))?;
         if !detached {
             output::line("Ctrl-C stops everything.")?;
         }

@@ -26,7 +26,9 @@ impl Programs {
         match (fitting, wanted) {
             (Some((_, bin)), _) => Ok(Self { bin }),
             (None, Some(wanted)) => Err(Failure::new("this Postgres cluster cannot be run")
-                .why(format!("it was made by Postgres {wanted}, which is not installed"))
+                .why(format!(
+                    "it was made by Postgres {wanted}, which is not installed"
+                ))
                 .next(format!("install postgresql-{wanted}"))),
             (None, None) => Err(Failure::new("Postgres is not installed")
                 .why("initdb and postgres are neither in PATH nor in /usr/lib/postgresql/*/bin")

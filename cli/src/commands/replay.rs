@@ -1,0 +1,106 @@
+//! `refwarden replay`: a bare repository from the records alone.
+
+pub mod compare;
+mod rebuild;
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use refwarden_wire::api::ReplayOut;
+use serde::Serialize;
+
+use self::compare::Differences;
+use crate::api::Api;
+use crate::args::Replay;
+use crate::failure::{Context as _, Failure, Outcome};
+use crate::output;
+
+#[derive(Serialize)]
+struct Result<'a> {
+    repository: &'a str,
+    seq: i64,
+    at: chrono::DateTime<chrono::Utc>,
+    head: &'a refwarden_model::ByteText,
+    refs: usize,
+    packs: usize,
+    into: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    equal: Option<bool>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    differences: Option<&'a Differences>,
+}
+
+/// Rebuilds, and compares where asked to.
+pub fn run(args: &Replay) -> Outcome {
+    refuse_full(&args.into)?;
+    let api = Api::connect(&args.service)?;
+    let at = (args.at != "now").then(|| ("at", args.at.clone()));
+    let query: Vec<(&str, String)> = at.into_iter().collect();
+    let path = format!("/api/v1/repositories/{}/replay", escaped(&args.repository));
+    let state: ReplayOut = api.get(&path, &query)?;
+    rebuild::rebuild(&api, &state, &args.into)?;
+    let differences = match &args.verify {
+        Some(live) => Some(compare::compare(&args.into, live)?),
+        None => None,
+    };
+    let equal = differences.as_ref().map(Differences::is_none);
+    let result = Result {
+        repository: &state.repository.name,
+        seq: state.seq,
+        at: state.at,
+        head: &state.head,
+        refs: state.refs.len(),
+        packs: state.packs.len(),
+        into: args.into.to_string_lossy().into_owned(),
+        equal,
+        differences: differences.as_ref(),
+    };
+    if args.json {
+        output::json(&result)?;
+    } else {
+        print(&result)?;
+    }
+    Ok(ExitCode::from(u8::from(equal == Some(false))))
+}
+
+fn print(result: &Result<'_>) -> Outcome<()> {
+    output::line(&format!(
+        "Rebuilt {} as it was after event {} ({}) in {}:",
+        result.repository,
+        result.seq,
+        result
+            .at
+            .to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
+        output::printable(&result.into)
+    ))?;
+    output::line(&format!(
+        "{} refs, HEAD {}, from {} packs whose SHA-256 is as recorded; git fsck --full is clean.",
+        result.refs, result.head, result.packs
+    ))?;
+    match result.differences {
+        None => Ok(()),
+        Some(differences) => differences.print(),
+    }
+}
+
+fn refuse_full(into: &Path) -> Outcome<()> {
+    let shown = into.display();
+    match std::fs::read_dir(into) {
+        Ok(mut entries) => match entries.next() {
+            None => Ok(()),
+            Some(_) => Err(Failure::new(format!("{shown} is not empty"))
+                .why("a repository is rebuilt into a directory of its own")
+                .next("name another directory with --into")),
+        },
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(()),
+        Err(error) => Err(error).context(|| format!("{shown} cannot be used")),
+    }
+}
+
+/// A name as part of a path; slashes stay.
+fn escaped(name: &str) -> String {
+    let components = name.split('/');
+    let escape = |part: &str| url::form_urlencoded::byte_serialize(part.as_bytes()).collect();
+    let escaped: Vec<String> = components.map(escape).collect();
+    escaped.join("/")
+}

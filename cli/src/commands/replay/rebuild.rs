@@ -1,0 +1,126 @@
+//! Packs in, refs set in one transaction, everything checked.
+
+use std::io::{Read as _, Write as _};
+use std::path::Path;
+use std::process::Stdio;
+
+use refwarden_wire::api::{ReplayOut, ReplayPack};
+use sha2::{Digest as _, Sha256};
+
+use crate::api::Api;
+use crate::failure::{Context as _, Failure, Outcome};
+use crate::{git, progress};
+
+/// Builds the repository in `into`, which is absent or empty.
+pub fn rebuild(api: &Api, state: &ReplayOut, into: &Path) -> Outcome<()> {
+    let into =
+        &std::path::absolute(into).context(|| format!("{} is no usable path", into.display()))?;
+    let mut command = git::within(into, "init");
+    command
+        .args(["--quiet", "--bare", "--template="])
+        .arg(format!(
+            "--object-format={}",
+            state.repository.object_format.name()
+        ))
+        .arg(into);
+    git::output(command)?;
+    let total = state.packs.len();
+    for (index, pack) in state.packs.iter().enumerate() {
+        unpack(api, into, pack, &format!("pack {}/{total}", index + 1))?;
+    }
+    set_refs(state, into)?;
+    let mut command = git::within(into, "fsck");
+    command.args(["--full", "--no-progress", "--no-dangling"]);
+    git::output(command).map(drop)
+}
+
+/// Downloads a pack into `git index-pack`. Git looks at whole packs only, so one whose digest
+/// turns out wrong at its end is thrown away before git is told that it ended.
+fn unpack(api: &Api, into: &Path, pack: &ReplayPack, what: &str) -> Outcome<()> {
+    let path = format!("/api/v1/packs/{}", pack.digest);
+    let mut answer = api.fetch(&path, &[])?;
+    let bar = progress::bytes(what, Some(pack.bytes));
+    let mut command = git::within(into, "index-pack");
+    command
+        .args(["--stdin", "--fix-thin"])
+        .stdin(Stdio::piped());
+    let mut child = git::spawn(&mut command)?;
+    let mut stdin = child.stdin.take();
+    let mut hasher = Sha256::new();
+    let mut buffer = vec![0; 256 << 10];
+    // The last bytes are held back until the digest is known to be right: without them git
+    // cannot take the pack for whole.
+    let mut held: Vec<u8> = Vec::new();
+    let mut broken = false;
+    loop {
+        let length = answer
+            .read(&mut buffer)
+            .context(|| format!("pack {} broke off", pack.digest))?;
+        let bytes = buffer.get(..length).unwrap_or_default();
+        hasher.update(bytes);
+        bar.inc(u64::try_from(length).unwrap_or_default());
+        let last = length == 0;
+        if last && hex::encode(hasher.clone().finalize()) != pack.digest {
+            let _ = child.kill();
+            let _ = child.wait();
+            return Err(
+                Failure::new(format!("pack {} is not what was recorded", pack.digest))
+                    .why("the SHA-256 of what the service sent differs")
+                    .next("restore the pack store from its backup"),
+            );
+        }
+        if let (Some(stdin), false) = (&mut stdin, broken) {
+            broken = stdin.write_all(&held).is_err();
+        }
+        if last {
+            break;
+        }
+        held = bytes.to_vec();
+    }
+    drop(stdin);
+    bar.finish_and_clear();
+    // Its output is the pack's name, which fits the pipe.
+    match git::ended_badly(&mut child) {
+        None => Ok(()),
+        Some(why) => Err(Failure::new(format!("git does not take pack {}", pack.digest)).why(why)),
+    }
+}
+
+fn set_refs(state: &ReplayOut, into: &Path) -> Outcome<()> {
+    let mut input = Vec::new();
+    let mut symbolic = Vec::new();
+    for one in &state.refs {
+        let (name, value) = (one.name.as_bytes(), one.value.as_bytes());
+        match value.strip_prefix(b"ref: ") {
+            Some(target) => symbolic.push((name, target)),
+            None => {
+                for part in [b"create ", name, b"\0", value, b"\0"] {
+                    input.extend_from_slice(part);
+                }
+            }
+        }
+    }
+    let mut command = git::within(into, "update-ref");
+    command.args(["--stdin", "-z"]);
+    git::feed(command, &input)?;
+    for (name, target) in symbolic {
+        set_symbolic(into, name, target)?;
+    }
+    let head = state.head.as_bytes();
+    if head.starts_with(b"refs/") {
+        return set_symbolic(into, b"HEAD", head);
+    }
+    let mut command = git::within(into, "update-ref");
+    command.args(["--no-deref", "HEAD"]).arg(os(head));
+    git::output(command).map(drop)
+}
+
+fn set_symbolic(into: &Path, name: &[u8], target: &[u8]) -> Outcome<()> {
+    let mut command = git::within(into, "symbolic-ref");
+    command.arg(os(name)).arg(os(target));
+    git::output(command).map(drop)
+}
+
+fn os(bytes: &[u8]) -> &std::ffi::OsStr {
+    std::os::unix::ffi::OsStrExt::from_bytes(bytes)
+}
