@@ -124,7 +124,7 @@ impl Git {
         command
             .env("GIT_DIR", gitdir)
             .env("GIT_NO_REPLACE_OBJECTS", "1")
-            .env("GIT_GRAFT_FILE", "/dev/null")
+            .env("GIT_GRAFT_FILE", "/dev/null/none")
             .env("GIT_TERMINAL_PROMPT", "0")
             .env("GIT_OPTIONAL_LOCKS", "0")
             .env("LC_ALL", "C")

@@ -96,7 +96,7 @@ fn list(
     mut keep: impl FnMut(Oid) -> bool,
 ) -> Result<History, GitError> {
     let git = Git::new(&repository.gitdir, objects, "rev-list")
-        .args(["--objects", "--topo-order", "--format=%P"])
+        .args(["--objects", "--topo-order", "--format=parents %P"])
         .args(["--stdin", "--not", "--all"]);
     let mut process = git.spawn()?;
     let mut stdin = process.stdin()?;
@@ -129,7 +129,10 @@ fn list(
                 }
                 history.commits_total += 1;
                 if history.commits.len() < limits.commits {
-                    let ids = line.split(|byte| byte.is_ascii_whitespace());
+                    // With a word before them: git leaves out a line that would be empty.
+                    let ids = line.strip_prefix(b"parents ");
+                    let ids = ids.ok_or_else(|| process.unexpected("parents"))?;
+                    let ids = ids.split(u8::is_ascii_whitespace);
                     let parents: Option<Vec<Oid>> =
                         ids.filter(|id| !id.is_empty()).map(parse).collect();
                     let parents = parents.ok_or_else(|| process.unexpected("parents"))?;

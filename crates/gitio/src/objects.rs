@@ -119,13 +119,9 @@ impl<'a> InProcess<'a> {
         git2::opts::enable_caching(false);
         let database = git2::Odb::new().ok()?;
         let directory = objects.value("GIT_OBJECT_DIRECTORY");
-        match directory {
-            Some(path) => database.add_disk_alternate(path.to_str()?).ok()?,
-            None => {
-                let path = repository.gitdir.join("objects");
-                database.add_disk_alternate(path.to_str()?).ok()?;
-            }
-        }
+        let own = repository.gitdir.join("objects");
+        let directory = directory.unwrap_or(own.as_os_str());
+        database.add_disk_alternate(directory.to_str()?).ok()?;
         if let Some(list) = objects.value("GIT_ALTERNATE_OBJECT_DIRECTORIES") {
             for path in list.to_str()?.split(':').filter(|path| !path.is_empty()) {
                 // A quoted path (git(1)) may hold a colon. Git knows how to read it.

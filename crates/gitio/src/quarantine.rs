@@ -146,7 +146,11 @@ mod tests {
     fn packed_and_loose_objects_are_listed_and_strangers_refused() {
         let sandbox = Sandbox::new(ObjectFormat::Sha1, "files");
         sandbox.commit("refs/heads/main", &[("a", b"1")]);
-        sandbox.git("repack").args(["-adq"]).output(b"").unwrap();
+        sandbox
+            .git("repack")
+            .args(["-adq", "--no-write-bitmap-index"])
+            .output(b"")
+            .unwrap();
         sandbox.commit("refs/heads/main", &[("a", b"2")]);
         let objects = sandbox.gitdir().join("objects");
         std::fs::remove_dir_all(objects.join("info")).unwrap();

@@ -1,6 +1,6 @@
 //! Questions about what reaches what.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::{BufRead, BufReader};
 use std::time::Instant;
 
@@ -88,10 +88,10 @@ pub fn gained_within(commits: &[NewCommit], old: Option<Oid>, new: Oid) -> Optio
 /// deadline with what was found till then.
 pub fn reachable(
     repository: &Repository,
-    wanted: &HashSet<Oid>,
+    wanted: &BTreeSet<Oid>,
     deadline: Instant,
-) -> Result<HashSet<Oid>, GitError> {
-    let mut found = HashSet::new();
+) -> Result<BTreeSet<Oid>, GitError> {
+    let mut found = BTreeSet::new();
     if wanted.is_empty() {
         return Ok(found);
     }

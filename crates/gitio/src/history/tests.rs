@@ -1,4 +1,4 @@
-use std::collections::HashSet;
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use refwarden_model::ObjectFormat;
@@ -147,10 +147,10 @@ fn reach_is_counted() {
     let lost = unreferenced_without(&repository, &name("refs/heads/side"), side).unwrap();
     assert_eq!(lost, 1);
     let gone = unreferenced(&sandbox, &[&[("z", b"z")]])[0];
-    let wanted = HashSet::from([one, side, gone]);
+    let wanted = BTreeSet::from([one, side, gone]);
     let deadline = Instant::now() + Duration::from_secs(10);
     let found = reachable(&repository, &wanted, deadline).unwrap();
-    assert_eq!(found, HashSet::from([one, side]));
+    assert_eq!(found, BTreeSet::from([one, side]));
 }
 
 use refwarden_model::RefName;
