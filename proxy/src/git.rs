@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
+use refwarden_gitio::Git;
 use refwarden_model::PushId;
 use refwarden_wire::hook::{Operation, View};
 use secrecy::{ExposeSecret as _, SecretString};
@@ -40,17 +41,32 @@ pub fn command(
     protocol: Option<&str>,
     pusher: Option<&Pusher<'_>>,
 ) -> Command {
-    let mut command = crate::standin::git();
-    command.current_dir(directory);
-    match operation {
-        Operation::Fetch => command.args(["upload-pack", "--strict"]),
-        Operation::Push => command.arg("receive-pack"),
+    let subcommand = match operation {
+        Operation::Fetch => "upload-pack",
+        Operation::Push => "receive-pack",
     };
-    command.arg("--stateless-rpc");
-    if step == Step::Advertise {
-        command.arg("--http-backend-info-refs");
+    let mut git = Git::serving(directory, subcommand);
+    if operation == Operation::Fetch {
+        git = git.arg("--strict");
     }
-    command.arg(".");
+    git = git.arg("--stateless-rpc");
+    if step == Step::Advertise {
+        git = git.arg("--http-backend-info-refs");
+    }
+    let mut command = git.arg(".").into_command();
+    command.current_dir(directory);
+    for (name, value) in [
+        ("GIT_CONFIG_NOSYSTEM", "1"),
+        ("GIT_CONFIG_GLOBAL", "/dev/null"),
+    ] {
+        command.env(name, value);
+    }
+    // A path that cannot exist: for a file that does, git prints advice about grafts.
+    command.env("GIT_GRAFT_FILE", "/dev/null/none");
+    // Whose repository it is matters: its hooks and configuration run as this user.
+    for name in ["GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_0", "GIT_CONFIG_VALUE_0"] {
+        command.env_remove(name);
+    }
     if let Some(protocol) = protocol {
         command.env("GIT_PROTOCOL", protocol);
     }

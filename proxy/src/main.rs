@@ -16,7 +16,6 @@ mod refusal;
 mod repository;
 mod route;
 mod serve;
-mod standin;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};

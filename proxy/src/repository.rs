@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::standin::Settings;
+use refwarden_gitio::settings;
 use refwarden_model::RepositoryId;
 
 use crate::route::RepositoryPath;
@@ -26,9 +26,12 @@ pub enum NotServed {
     /// A symbolic link leads out of the root.
     #[error("it leads out of the directory of the repositories")]
     Outside,
-    /// The hooks are not installed, or not to be found out.
-    #[error("it is not under guard: {0}")]
-    Unguarded(String),
+    /// It is no repository, or its configuration cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] settings::OpenError),
+    /// The hooks are not installed.
+    #[error("it is not under guard: refwarden.repository is not set")]
+    Unguarded,
 }
 
 /// The directory under which repositories stand.
@@ -47,10 +50,9 @@ impl Root {
         if !directory.starts_with(&self.0) || directory == self.0 {
             return Err(NotServed::Outside);
         }
-        let settings =
-            Settings::read(&directory).map_err(|error| NotServed::Unguarded(error.to_string()))?;
+        let opened = settings::Repository::open(&directory)?;
         Ok(Repository {
-            id: settings.repository,
+            id: opened.id.ok_or(NotServed::Unguarded)?,
             directory,
         })
     }

@@ -38,8 +38,8 @@ pub enum Via<'a> {
 pub struct Work<'a> {
     repository: &'a Repository<'a>,
     directory: TempDir,
-    /// git, hermetic.
-    git: Git,
+    /// git, hermetic, without a token.
+    pub git: Git,
 }
 
 impl<'a> Repository<'a> {

@@ -1,0 +1,39 @@
+//! Measures Refwarden against what people would run without it, in one run on one machine,
+//! alternating. Prints Markdown on standard output, as it stands in docs/BENCHMARKS.md, and
+//! its progress on standard error.
+//!
+//! Without arguments everything is measured; `push`, `clone` and `memory` choose.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a benchmark that cannot go on says why and ends"
+)]
+
+mod clone;
+mod machine;
+mod matter;
+mod memory;
+mod nginx;
+mod pushes;
+mod sample;
+
+use refwarden_testkit::Stack;
+
+fn main() {
+    let chosen: Vec<String> = std::env::args().skip(1).collect();
+    let wants = |name: &str| chosen.is_empty() || chosen.iter().any(|it| it == name);
+    machine::describe();
+    let stack = Stack::start();
+    if wants("push") {
+        pushes::measure(&stack);
+    }
+    if wants("clone") {
+        clone::measure(&stack);
+    }
+    if wants("memory") {
+        memory::measure(&stack);
+    }
+}

@@ -1,0 +1,22 @@
+//! Tests through the front door: real git against real hooks, proxy, service, Postgres and
+//! sshd.
+//!
+//! One Refwarden is shared by all tests that leave it running, with a repository for each test;
+//! what kills things starts one of its own.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests fail by panicking, as tests do"
+)]
+
+mod approval;
+mod facts;
+mod identity;
+mod matter;
+mod outage;
+mod proxy;
+mod records;
+mod secrets;
+mod shared;
+mod transport;

@@ -1,0 +1,154 @@
+//! The records alone rebuild the repository, and they hold the refusals too.
+
+use refwarden_testkit::{Repository, Via};
+
+use crate::shared::{approve, kinds, replay, request_of, secret, stack};
+
+#[test]
+fn replay_rebuilds_the_repository_before_and_after() {
+    let repository = Repository::unguarded(stack(), "replayed", "sha1");
+    let work = repository.work();
+    work.git(&["tag", "-a", "-m", "Old", "v0"]);
+    work.git(&["push", "-q", "origin", "HEAD:refs/heads/old", "v0"]);
+    repository
+        .git(&["symbolic-ref", "refs/heads/alias", "refs/heads/old"])
+        .passes();
+    repository.git(&["pack-refs", "--all"]).passes();
+    repository.install().passes();
+    let before = repository.refs();
+    replay(&repository).passes();
+    let events = stack().api("audrey").events("replayed");
+    let seq = events.last().map_or(0, |event| event.seq);
+
+    work.commit(&[(b"a", b"a\n")], "A");
+    let refused = work
+        .push(Via::Http, &["HEAD:refs/heads/main"])
+        .fails(&["RW201"]);
+    approve(stack(), &request_of(&refused));
+    work.push(Via::Http, &["HEAD:refs/heads/main"]).passes();
+    work.push(Via::Local, &["HEAD:refs/heads/topic", ":refs/heads/old"])
+        .passes();
+    work.commit(&[(b"s", format!("{}\n", secret(30)).as_bytes())], "Secret");
+    work.push(Via::Local, &["HEAD:refs/heads/topic"])
+        .fails(&["RW301"]);
+    replay(&repository).passes();
+
+    let directory = tempfile::tempdir().unwrap();
+    let into = directory.path().join("before.git");
+    let arguments = [
+        "replay",
+        "replayed",
+        "--at",
+        &format!("seq:{seq}"),
+        "--into",
+        &into.display().to_string(),
+    ];
+    stack().refwarden(&arguments).passes();
+    let git = stack().git();
+    let format = "--format=%(refname) %(objectname) %(symref)";
+    let mut rebuilt = git.run(&into, &["for-each-ref", format]).passes().stdout;
+    rebuilt.extend(std::fs::read(into.join("HEAD")).unwrap());
+    assert_eq!(
+        String::from_utf8_lossy(&rebuilt),
+        String::from_utf8_lossy(&before)
+    );
+    git.run(&into, &["fsck", "--full"]).passes();
+}
+
+#[test]
+fn replay_notices_what_is_not_in_the_records() {
+    let repository = Repository::guarded(stack(), "tampered");
+    replay(&repository).passes();
+    let work = repository.work();
+    let head = work.git(&["rev-parse", "HEAD"]);
+    std::fs::write(
+        repository.path.join("refs/heads/sneaked"),
+        format!("{head}\n"),
+    )
+    .unwrap();
+    let differs = replay(&repository);
+    assert_eq!(differs.code, Some(1), "{differs}");
+    differs.says(&["refs/heads/sneaked"]);
+    std::fs::remove_file(repository.path.join("refs/heads/sneaked")).unwrap();
+    std::fs::write(repository.path.join("HEAD"), "ref: refs/heads/other\n").unwrap();
+    assert_eq!(replay(&repository).code, Some(1));
+}
+
+#[test]
+fn audit_lists_what_happened_with_the_refusals() {
+    let repository = Repository::guarded(stack(), "audited");
+    let work = repository.work();
+    work.commit(&[(b"a", b"a\n")], "A");
+    let refused = work
+        .push(Via::Http, &["HEAD:refs/heads/main"])
+        .fails(&["RW201"]);
+    let request = request_of(&refused);
+    work.push(Via::Local, &[":refs/heads/main"])
+        .fails(&["RW203"]);
+    work.push_with("nonsense", Via::Local, &["HEAD:refs/heads/x"])
+        .fails(&["RW102"]);
+    approve(stack(), &request);
+    work.push(Via::Http, &["HEAD:refs/heads/main"]).passes();
+
+    let listed = stack()
+        .refwarden(&["audit", "--repository", "audited", "--json"])
+        .passes();
+    let lines: Vec<serde_json::Value> = listed
+        .text()
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let codes: String = lines.iter().map(|line| line["codes"].to_string()).collect();
+    for code in ["RW201", "RW203", "RW102"] {
+        assert!(codes.contains(code), "{code}: {listed}");
+    }
+    for (index, line) in lines.iter().enumerate() {
+        assert_eq!(line["seq"], index + 1, "a gap: {listed}");
+    }
+    let text = stack()
+        .refwarden(&["audit", "--repository", "audited"])
+        .passes();
+    let text = text.says(&["refs/heads/main", "agent for ada", "grace"]);
+    assert!(text.text().lines().count() >= 5, "{text}");
+    let kinds = kinds(&repository);
+    for kind in ["push.denied", "ref.committed"] {
+        assert!(kinds.iter().any(|(it, _)| it == kind), "{kind}: {kinds:?}");
+    }
+}
+
+#[test]
+fn only_auditors_read_the_records() {
+    let _repository = Repository::guarded(stack(), "private");
+    for person in ["ada", "grace"] {
+        let response = stack().api(person).get("/events?repository=private");
+        assert!(
+            matches!(response.status().as_u16(), 403 | 404),
+            "{person}: {response:?}"
+        );
+        let response = stack().api(person).get("/repositories/private/replay");
+        assert!(
+            matches!(response.status().as_u16(), 403 | 404),
+            "{person}: {response:?}"
+        );
+    }
+    let stranger = refwarden_testkit::Api::new(&stack().started().service_url, "nonsense");
+    assert_eq!(stranger.get("/events").status().as_u16(), 401);
+    let agent = refwarden_testkit::Api::new(&stack().started().service_url, &stack().token("ada"));
+    assert!(matches!(
+        agent.get("/events").status().as_u16(),
+        401 | 403 | 404
+    ));
+}
+
+#[test]
+fn a_second_up_and_a_second_install_say_so() {
+    let again = stack().refwarden(&["up", "--detach", "--json"]);
+    assert_eq!(again.code, Some(1), "{again}");
+    let repository = Repository::guarded(stack(), "twice");
+    // Either it is refused, or it is harmless: the repository is as it was.
+    let second = repository.install();
+    assert!(matches!(second.code, Some(0 | 1)), "{second}");
+    let work = repository.work();
+    work.push(Via::Local, &["HEAD:refs/heads/topic"]).passes();
+    replay(&repository).passes();
+}

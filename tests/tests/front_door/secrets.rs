@@ -1,0 +1,272 @@
+//! Secrets, in every place of a push, are refused and told to nobody.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use refwarden_testkit::{Objects, Outcome, RawPush, Repository, Via};
+
+use crate::shared::{approve, request_of, secret, stack};
+
+/// Refused as a secret, and not echoed.
+#[track_caller]
+fn found(outcome: Outcome, secret: &str) -> Outcome {
+    let outcome = outcome.fails(&["RW301", "github-pat"]);
+    let said = outcome.said();
+    let remote: Vec<_> = said
+        .lines()
+        .filter(|line| line.starts_with("remote:"))
+        .collect();
+    let echoed = remote.iter().any(|line| line.contains(secret));
+    assert!(!echoed, "the secret is echoed: {remote:#?}");
+    outcome
+}
+
+#[test]
+fn added_and_removed_inside_one_push() {
+    let repository = Repository::guarded(stack(), "secret-removed");
+    let work = repository.work();
+    let secret = secret(1);
+    work.commit(
+        &[(b"config/prod.env", format!("\n\nT={secret}\n").as_bytes())],
+        "Add",
+    );
+    let culprit = work.git(&["rev-parse", "--short=7", "HEAD"]);
+    work.git(&["rm", "-q", "config/prod.env"]);
+    work.commit(&[(b"other", b"x\n")], "Remove");
+    let refused = found(work.push(Via::Http, &["HEAD:refs/heads/topic"]), &secret);
+    refused.says(&["config/prod.env:3", &culprit]);
+    assert_eq!(repository.value("refs/heads/topic"), None);
+}
+
+#[test]
+fn only_in_a_merge() {
+    let repository = Repository::guarded(stack(), "secret-merge");
+    let work = repository.work();
+    let secret = secret(2);
+    let base = work.git(&["rev-parse", "HEAD"]);
+    let side = work.commit(&[(b"side", b"s\n")], "Side");
+    work.git(&["checkout", "-q", "--detach", &base]);
+    work.commit(&[(b"main", b"m\n")], "Main");
+    work.git(&["merge", "-q", "--no-commit", "--no-ff", &side]);
+    std::fs::write(work.path().join("evil"), format!("{secret}\n")).unwrap();
+    work.git(&["add", "-A"]);
+    work.git(&["commit", "-q", "-m", "Merge"]);
+    found(work.push(Via::Local, &["HEAD:refs/heads/topic"]), &secret).says(&["evil:1"]);
+}
+
+#[test]
+fn in_messages_of_commits_and_tags() {
+    let repository = Repository::guarded(stack(), "secret-message");
+    let work = repository.work();
+    let secret = secret(3);
+    work.git(&["tag", "-a", "-m", &format!("Use {secret}"), "v1"]);
+    found(work.push(Via::Local, &["refs/tags/v1"]), &secret);
+    work.commit(&[(b"a", b"a\n")], &format!("Use {secret}"));
+    found(work.push(Via::Local, &["HEAD:refs/heads/topic"]), &secret);
+}
+
+#[test]
+fn in_a_blob_that_a_tag_names() {
+    let repository = Repository::guarded(stack(), "secret-tag");
+    let work = repository.work();
+    let secret = secret(4);
+    std::fs::write(work.path().join("t"), &secret).unwrap();
+    let blob = work.git(&["hash-object", "-w", "t"]);
+    found(
+        work.push(Via::Local, &[&format!("{blob}:refs/tags/light")]),
+        &secret,
+    );
+    work.git(&["tag", "-a", "-m", "Blob", "heavy", &blob]);
+    found(work.push(Via::Local, &["refs/tags/heavy"]), &secret);
+}
+
+#[test]
+fn in_names() {
+    let repository = Repository::guarded(stack(), "secret-name");
+    let work = repository.work();
+    let secret = secret(5);
+    let name = format!("HEAD:refs/heads/{secret}");
+    work.push(Via::Local, &[&name]).fails(&["RW301"]);
+    assert_eq!(repository.value(&format!("refs/heads/{secret}")), None);
+    work.commit(&[(format!("{secret}.txt").as_bytes(), b"x\n")], "Name");
+    found(work.push(Via::Local, &["HEAD:refs/heads/topic"]), &secret);
+    let option = format!("--push-option=reason={secret}");
+    work.git(&["reset", "-q", "--hard", "HEAD^"]);
+    work.push(Via::Local, &[&option, "HEAD:refs/heads/topic"])
+        .fails(&["RW301"]);
+}
+
+#[test]
+fn smuggled_unreachable_and_referred_to_later() {
+    let repository = Repository::guarded(stack(), "secret-smuggled");
+    let objects = Objects::beside(stack().git(), &repository.path, "sha1");
+    let secret = secret(6);
+    let old = repository.value("refs/heads/main").unwrap();
+    let git = || stack().git().with("REFWARDEN_TOKEN", &stack().token("ada"));
+
+    // A pack that holds a blob which nothing refers to.
+    let loot = objects.blob(format!("{secret}\n").as_bytes());
+    let innocent = objects.blob(b"nothing\n");
+    let tree = objects.tree(&[(b"file", &innocent)]);
+    let commit = objects.commit(&tree, &[&old], b"Innocent");
+    let pack = objects.pack(&[&commit, &tree, &innocent, &loot]);
+    let push = RawPush::one(&repository.zero(), &commit, b"refs/heads/topic", pack);
+    let report = push.send_local(&git(), &repository.path);
+    report.refuses(&["RW301"]);
+    assert!(!report.messages.contains(&secret), "{report:#?}");
+
+    // A blob that the repository holds already, unreachable, and a push that refers to it
+    // without bringing it.
+    let held = stack().git().feed(
+        &repository.path,
+        &["hash-object", "-w", "--stdin"],
+        format!("{secret}\n").as_bytes(),
+    );
+    assert_eq!(held.passes().text(), loot);
+    let tree = objects.tree(&[(b"loot", &loot)]);
+    let commit = objects.commit(&tree, &[&old], b"Refer");
+    let pack = objects.pack(&[&commit, &tree]);
+    let push = RawPush::one(&repository.zero(), &commit, b"refs/heads/later", pack);
+    let report = push.send_local(&git(), &repository.path);
+    report.refuses(&["RW301", "loot"]);
+    assert_eq!(repository.value("refs/heads/later"), None);
+}
+
+#[test]
+fn in_a_thin_pack_and_in_a_delta() {
+    let repository = Repository::unguarded(stack(), "secret-thin", "sha1");
+    let work = repository.work();
+    let long: Vec<_> = (0..2000).map(|line| format!("line {line}\n")).collect();
+    let long = long.concat();
+    let old = work.commit(&[(b"long", long.as_bytes())], "Long");
+    work.git(&["push", "-q", "origin", "HEAD:refs/heads/main"]);
+    repository.install().passes();
+    let secret = secret(7);
+    let new = work.commit(
+        &[(b"long", format!("{long}{secret}\n").as_bytes())],
+        "Delta",
+    );
+    let path = work.path().join(".git");
+    let objects = Objects::beside(stack().git(), &path, "sha1");
+    let pack = objects.thin_pack(&new, &old);
+    assert!(
+        pack.len() < 4096,
+        "the pack is not thin: {} bytes",
+        pack.len()
+    );
+    let push = RawPush::one(&repository.zero(), &new, b"refs/heads/topic", pack);
+    let report = push.send_http(&repository.http_url(), &stack().token("ada"));
+    report.refuses(&["RW301", "long:2001"]);
+}
+
+#[test]
+fn what_stood_in_the_repository_before_does_not_block() {
+    let repository = Repository::unguarded(stack(), "secret-before", "sha1");
+    let work = repository.work();
+    let secret = secret(8);
+    work.commit(
+        &[(b"old.env", format!("{secret}\n").as_bytes())],
+        "Long ago",
+    );
+    work.git(&["push", "-q", "origin", "HEAD:refs/heads/main"]);
+    repository.install().passes();
+    work.commit(&[(b"new", b"x\n")], "Now");
+    work.push(Via::Local, &["HEAD:refs/heads/topic"]).passes();
+    let other = crate::shared::secret(9);
+    work.commit(&[(b"more", format!("{other}\n").as_bytes())], "More");
+    found(work.push(Via::Local, &["HEAD:refs/heads/topic"]), &other);
+}
+
+#[test]
+fn no_record_and_no_log_holds_a_secret() {
+    let repository = Repository::guarded(stack(), "secret-records");
+    let work = repository.work();
+    let secret = secret(10);
+    let line = format!("T={secret}\n");
+    work.commit(
+        &[
+            (b"plain.env", line.as_bytes()),
+            (format!("{secret}.txt").as_bytes(), b"x\n"),
+            (
+                b"binary",
+                [&b"\0\xff"[..], line.as_bytes()].concat().as_slice(),
+            ),
+        ],
+        &format!("Message with {secret}"),
+    );
+    work.git(&["tag", "-a", "-m", &secret, "v1"]);
+    for via in [Via::Local, Via::Http] {
+        found(
+            work.push(via, &["HEAD:refs/heads/topic", "refs/tags/v1"]),
+            &secret,
+        );
+        found(work.push(via, &["HEAD:refs/heads/main"]), &secret);
+        work.push(via, &[&format!("HEAD:refs/heads/{secret}")])
+            .fails(&["RW301"]);
+        let option = format!("--push-option=reason={secret}");
+        work.push(via, &[&option, "HEAD:refs/heads/topic"])
+            .fails(&["RW301"]);
+    }
+    let events = stack()
+        .api("audrey")
+        .get("/events?repository=secret-records")
+        .text()
+        .unwrap();
+    let dump = dump();
+    assert!(
+        dump.contains("secret-records"),
+        "the dump is not what it should be"
+    );
+    let logs = stack().logs();
+    assert!(
+        logs.contains("admitted"),
+        "the logs are not what they should be"
+    );
+    for form in forms(&secret) {
+        for (place, text) in [("database", &dump), ("logs", &logs), ("events", &events)] {
+            if let Some(at) = text.find(&form) {
+                let begin = text[..at].rfind('\n').map_or(0, |it| it + 1);
+                let line: String = text[begin..].chars().take(300).collect();
+                panic!("the {place} hold the secret: {line}");
+            }
+        }
+    }
+}
+
+/// How a secret could stand in text: plain, in hexadecimal as in a dump, and in base64 at each
+/// of its three alignments; without the characters at its ends, which a redacted form may show.
+fn forms(secret: &str) -> Vec<String> {
+    let middle = &secret[6..secret.len() - 3];
+    let mut forms = vec![middle.to_owned(), hex::encode(middle)];
+    for shift in 0..3 {
+        let encoded = STANDARD.encode("x".repeat(shift) + middle);
+        // The first and last groups depend on the neighbours.
+        forms.push(encoded[4..encoded.len() - 4].to_owned());
+    }
+    forms
+}
+
+/// Everything in the database, as text.
+fn dump() -> String {
+    let mut command = std::process::Command::new("pg_dump");
+    command
+        .arg("--inserts")
+        .arg(&stack().started().database_url);
+    refwarden_testkit::run(command, b"").passes().text()
+}
+
+#[test]
+fn an_approver_sees_findings_without_the_secret() {
+    let repository = Repository::guarded(stack(), "secret-page");
+    let work = repository.work();
+    work.commit(&[(b"fine", b"x\n")], "Fine");
+    let refused = work
+        .push(Via::Local, &["HEAD:refs/heads/main"])
+        .fails(&["RW201"]);
+    let request = request_of(&refused);
+    let url = format!("{}/r/{request}", stack().started().service_url);
+    let page = stack().browser("grace").open(&url);
+    for word in ["secret-page", "refs/heads/main", "fine", "agent for ada"] {
+        assert!(page.body.contains(word), "{word}: {}", page.body);
+    }
+    approve(stack(), &request);
+}
