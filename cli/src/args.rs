@@ -61,7 +61,7 @@ pub struct ServiceArgs {
         conflicts_with = "service_url"
     )]
     pub data_dir: Option<PathBuf>,
-    /// URL of the service; the token is taken from REFWARDEN_TOKEN.
+    /// URL of the service; the token is taken from `REFWARDEN_TOKEN`.
     #[arg(long, value_name = "URL")]
     pub service_url: Option<String>,
 }
@@ -157,6 +157,10 @@ pub struct Token {
 
 /// `refwarden install`.
 #[derive(Args)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag that a person types"
+)]
 #[command(after_help = "\
 Shows the plan, records a baseline (refs and a pack of everything reachable) with the service,
 sets the repository's configuration and puts the hooks in place last.

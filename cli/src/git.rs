@@ -207,3 +207,13 @@ pub fn trimmed(mut bytes: Vec<u8>) -> Vec<u8> {
     }
     bytes
 }
+
+/// Oids, one a line.
+pub fn lines(oids: &[Oid]) -> String {
+    let mut text = String::new();
+    for oid in oids {
+        text.push_str(&oid.to_string());
+        text.push('\n');
+    }
+    text
+}

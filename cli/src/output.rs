@@ -80,7 +80,7 @@ impl Table {
     }
 
     /// Adds a row; control characters in it are replaced.
-    pub fn row<const N: usize>(&mut self, cells: [String; N]) {
+    pub fn row<const N: usize>(&mut self, cells: &[String; N]) {
         self.rows
             .push(cells.iter().map(|cell| printable(cell)).collect());
     }
@@ -135,8 +135,8 @@ mod tests {
     #[test]
     fn columns_are_aligned_and_escapes_do_not_survive() {
         let mut table = Table::new(["REF", "KIND"]);
-        table.row(["refs/heads/main".into(), "create".into()]);
-        table.row(["\x1b[31mx\u{202e}".into(), "delete".into()]);
+        table.row(&["refs/heads/main".into(), "create".into()]);
+        table.row(&["\x1b[31mx\u{202e}".into(), "delete".into()]);
         assert_eq!(
             table.lines(),
             [

@@ -23,7 +23,7 @@ pub fn run(args: &Audit) -> Outcome {
         if args.json {
             return output::json(&event);
         }
-        table.row([
+        table.row(&[
             event
                 .recorded_at
                 .to_rfc3339_opts(SecondsFormat::Millis, true),

@@ -30,7 +30,7 @@ pub fn run(args: &Requests) -> Outcome {
             "LINK",
         ]);
         for one in found {
-            table.row([
+            table.row(&[
                 one.id,
                 one.state,
                 one.repository,

@@ -17,7 +17,7 @@ use crate::progress::note;
 use crate::quickstart::{self, Choices};
 
 /// Migrations may take a while.
-const SERVICE_READY: Duration = Duration::from_secs(60);
+const SERVICE_READY: Duration = Duration::from_mins(1);
 const PROXY_READY: Duration = Duration::from_secs(20);
 
 /// Starts everything, and stays unless told to return.

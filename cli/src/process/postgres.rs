@@ -1,7 +1,7 @@
 //! A private Postgres cluster: in the data directory, reached by a socket only, never as root.
 //!
 //! It listens on no network address. Its socket stands in a directory that only its owner may
-//! enter, so whoever gets there is trusted. fsync and synchronous_commit stay on.
+//! enter, so whoever gets there is trusted. `fsync` and `synchronous_commit` stay on.
 
 mod account;
 mod programs;
@@ -27,8 +27,8 @@ const NAME: &str = "refwarden";
 /// `sun_path` holds 108 bytes (unix(7)), of which `/.s.PGSQL.5432` needs 15.
 const LONGEST_SOCKET_DIR: usize = 90;
 /// A crash may have left much to replay.
-const START: Duration = Duration::from_secs(120);
-const STOP: Duration = Duration::from_secs(60);
+const START: Duration = Duration::from_mins(2);
+const STOP: Duration = Duration::from_mins(1);
 
 /// The cluster of a data directory.
 pub struct Postgres<'a> {

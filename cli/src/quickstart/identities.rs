@@ -117,24 +117,24 @@ impl Identities {
     /// A person.
     pub fn user(&self, name: &str) -> Outcome<&User> {
         let found = self.users.iter().find(|user| user.name == name);
-        let known = || self.users.iter().map(|user| user.name.clone()).collect();
-        found.ok_or_else(|| unknown("user", name, known()))
+        let known = || -> Vec<String> { self.users.iter().map(|user| user.name.clone()).collect() };
+        found.ok_or_else(|| unknown("user", name, &known()))
     }
 
     /// A program.
     pub fn client(&self, id: &str) -> Outcome<&Client> {
         let found = self.clients.iter().find(|client| client.id == id);
-        let known = || {
+        let known = || -> Vec<String> {
             self.clients
                 .iter()
                 .map(|client| client.id.clone())
                 .collect()
         };
-        found.ok_or_else(|| unknown("client", id, known()))
+        found.ok_or_else(|| unknown("client", id, &known()))
     }
 }
 
-fn unknown(what: &str, name: &str, known: Vec<String>) -> Failure {
+fn unknown(what: &str, name: &str, known: &[String]) -> Failure {
     Failure::new(format!("there is no {what} '{name}'"))
         .why(format!("identities.toml knows {}", known.join(", ")))
 }

@@ -21,6 +21,9 @@ pub struct Browser {
     cookies: BTreeMap<String, String>,
 }
 
+/// The fields of a form, and the origin of its page.
+type Post = (Vec<(String, String)>, String);
+
 /// A page as it came.
 pub struct Page {
     /// Its address, after redirects.
@@ -60,11 +63,11 @@ impl Browser {
         self.follow(url, Some((form.filled(filled), origin)))
     }
 
-    fn follow(&mut self, url: Url, post: Option<(Vec<(String, String)>, String)>) -> Outcome<Page> {
+    fn follow(&mut self, url: Url, post: Option<Post>) -> Outcome<Page> {
         let mut url = url;
         let mut post = post;
         for _ in 0..REDIRECTS {
-            let answer = self.send(&url, post.take())?;
+            let answer = self.send(&url, post.take().as_ref())?;
             self.keep_cookies(&answer);
             let target = answer.headers().get(LOCATION);
             let target = target.and_then(|target| target.to_str().ok());
@@ -86,8 +89,8 @@ impl Browser {
         Err(Failure::new(format!("{url} leads nowhere")).why("too many redirects"))
     }
 
-    fn send(&self, url: &Url, post: Option<(Vec<(String, String)>, String)>) -> Outcome<Response> {
-        let request = match &post {
+    fn send(&self, url: &Url, post: Option<&Post>) -> Outcome<Response> {
+        let request = match post {
             None => self.http.get(url.clone()),
             Some((fields, origin)) => self
                 .http

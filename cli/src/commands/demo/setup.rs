@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::Guarded;
 use super::person::git;
-use super::shell::{Shell, run};
+use super::shell::{Shell, run, saw};
 use crate::failure::{Context as _, Failure, Outcome};
 use crate::layout::{DataDir, make_dir};
 use crate::output;
@@ -160,7 +160,7 @@ impl Stage {
         shell.typed(&format!("TOKEN=$(refwarden {})", args.join(" ")))?;
         let ran = shell.quietly(&args)?;
         if !ran.ok {
-            shell.saw(&ran.text)?;
+            saw(&ran.text)?;
             shell.check(false, "a token for the agent")?;
         }
         Ok(ran.stdout.trim_end().to_owned().into())
@@ -216,9 +216,9 @@ impl Stage {
         let stem: String = stem.chars().map(good).collect();
         let stem = stem.trim_matches('-');
         let stem = if stem.is_empty() { "repository" } else { stem };
-        let taken = |name: &String| self.repositories.join(format!("{name}.git")).exists();
-        let names = (1..).map(|number| format!("{stem}-{number}"));
-        names.skip_while(taken).next().unwrap_or_default()
+        let free = |name: &String| !self.repositories.join(format!("{name}.git")).exists();
+        let mut names = (1..).map(|number| format!("{stem}-{number}"));
+        names.find(free).unwrap_or_default()
     }
 }
 

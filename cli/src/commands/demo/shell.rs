@@ -60,20 +60,6 @@ impl Shell {
         output::line(&format!("  {}$ {line}{}", self.style.dim, self.style.reset))
     }
 
-    /// Shows what a person saw.
-    pub fn saw(&self, text: &str) -> Outcome<()> {
-        let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
-        for line in lines.iter().filter(|line| !line.is_empty()).take(SHOWN) {
-            // Of a line that was written over itself, the last state.
-            let line = line.rsplit('\r').next().unwrap_or(line);
-            output::line(&format!("      {}", printable(line)))?;
-        }
-        if lines.len() > SHOWN {
-            output::line(&format!("      … {} more lines", lines.len() - SHOWN))?;
-        }
-        Ok(())
-    }
-
     /// Says what must hold, and stops unless it does.
     pub fn check(&self, holds: bool, what: &str) -> Outcome<()> {
         let style = self.style;
@@ -91,7 +77,7 @@ impl Shell {
     pub fn refwarden(&self, args: &[&str]) -> Outcome<Ran> {
         self.typed(&format!("refwarden {}", args.join(" ")))?;
         let ran = self.quietly(args)?;
-        self.saw(&ran.text)?;
+        saw(&ran.text)?;
         Ok(ran)
     }
 
@@ -106,9 +92,23 @@ impl Shell {
     pub fn run(&self, typed: &str, command: Command) -> Outcome<Ran> {
         self.typed(typed)?;
         let ran = run(command)?;
-        self.saw(&ran.text)?;
+        saw(&ran.text)?;
         Ok(ran)
     }
+}
+
+/// Shows what a person saw.
+pub fn saw(text: &str) -> Outcome<()> {
+    let lines: Vec<&str> = text.lines().map(str::trim_end).collect();
+    for line in lines.iter().filter(|line| !line.is_empty()).take(SHOWN) {
+        // Of a line that was written over itself, the last state.
+        let line = line.rsplit('\r').next().unwrap_or(line);
+        output::line(&format!("      {}", printable(line)))?;
+    }
+    if lines.len() > SHOWN {
+        output::line(&format!("      … {} more lines", lines.len() - SHOWN))?;
+    }
+    Ok(())
 }
 
 /// Runs a command to its end.

@@ -9,7 +9,7 @@ use super::Guarded;
 use super::browser::Browser;
 use super::person::{Person, authorized, git};
 use super::setup::Stage;
-use super::shell::{Ran, Shell};
+use super::shell::{Ran, Shell, saw};
 use crate::failure::{Context as _, Failure, Outcome};
 
 /// The agent's push that waits for approval.
@@ -264,7 +264,7 @@ fn commit(person: &Person<'_>, file: &str, content: &[u8], message: &str) -> Out
     for args in [&["add", file][..], &["commit", "--quiet", "-m", message]] {
         let ran = person.ask(args)?;
         if !ran.ok {
-            person.shell.saw(&ran.text)?;
+            saw(&ran.text)?;
             person.shell.check(false, "a commit is made")?;
         }
     }

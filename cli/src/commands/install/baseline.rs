@@ -123,7 +123,7 @@ impl Baseline<'_> {
             .stdin(Stdio::piped());
         let mut child = git::spawn(&mut command)?;
         if let Some(mut stdin) = child.stdin.take() {
-            let lines: String = tips.iter().map(|oid| format!("{oid}\n")).collect();
+            let lines = git::lines(&tips);
             // It reads all of its input before it writes.
             stdin
                 .write_all(lines.as_bytes())

@@ -94,7 +94,7 @@ impl Hook {
         write().context(|| format!("{} cannot be written", staged.display()))?;
         Ok(Staged {
             hook: self,
-            staged,
+            file: staged,
             digest: hex::encode(Sha256::digest(&bytes)),
         })
     }
@@ -125,7 +125,7 @@ impl Hook {
 /// A hook that is ready to be renamed into place. Dropped, it leaves nothing.
 pub struct Staged<'a> {
     hook: &'a Hook,
-    staged: PathBuf,
+    file: PathBuf,
     digest: String,
 }
 
@@ -150,7 +150,7 @@ impl Staged<'_> {
             &digest_key(self.hook.name),
             Some(self.digest.as_ref()),
         )?;
-        std::fs::rename(&self.staged, &self.hook.path)
+        std::fs::rename(&self.file, &self.hook.path)
             .context(|| format!("{} cannot be put in place", self.hook.path.display()))?;
         let directory = repository.join("hooks");
         std::fs::File::open(&directory)
@@ -162,7 +162,7 @@ impl Staged<'_> {
 impl Drop for Staged<'_> {
     fn drop(&mut self) {
         // Once in place it has another name, and this removes nothing.
-        let _ = std::fs::remove_file(&self.staged);
+        let _ = std::fs::remove_file(&self.file);
     }
 }
 

@@ -22,7 +22,9 @@ pub struct Plan {
     refs: Refs,
     hooks: Vec<Hook>,
     hook_config: PathBuf,
-    /// Whether the same guard stands there already.
+    /// The guard that stands there: its hook.toml and the repository's name in it.
+    guarded: Option<(String, String)>,
+    /// Whether it is the same as the planned one.
     current: bool,
 }
 
@@ -40,16 +42,17 @@ impl Plan {
                 .context(|| format!("{} is no repository id: {text}", settings::REPOSITORY))?,
             None => RepositoryId(Uuid::now_v7()),
         };
-        let guarded = git::config(repository, settings::HOOK_CONFIG)?;
-        let name = match &args.name {
-            Some(name) => name.clone(),
-            None => match git::config(repository, settings::NAME)? {
-                Some(name) => name,
-                None => name_of(repository)?,
-            },
+        let file = git::config(repository, settings::HOOK_CONFIG)?;
+        let named = git::config(repository, settings::NAME)?;
+        let name = match (&args.name, &named) {
+            (Some(name), _) | (None, Some(name)) => name.clone(),
+            (None, None) => name_of(repository)?,
         };
-        let current = hooks.iter().all(|hook| hook.found == Found::Ours)
-            && guarded.is_some_and(|file| Path::new(&file) == host.file);
+        let complete = hooks.iter().all(|hook| hook.found == Found::Ours);
+        let guarded = file.zip(named).filter(|_| complete);
+        let same =
+            |(file, named): &(String, String)| Path::new(file) == host.file && *named == name;
+        let current = guarded.as_ref().is_some_and(same);
         Ok(Self {
             id,
             name,
@@ -57,6 +60,7 @@ impl Plan {
             refs: git::refs(repository)?,
             hooks,
             hook_config: host.file.clone(),
+            guarded,
             current,
             repository: repository.to_owned(),
         })
@@ -77,7 +81,7 @@ impl Plan {
             "  baseline   {refs} refs, HEAD {}, and a pack of all they reach",
             self.refs.head
         ))?;
-        output::line(&format!("  config     {}", self.settings().join(", ")))?;
+        output::line(&format!("  config     {}", settings_set().join(", ")))?;
         for hook in self.hooks.iter().rev() {
             let aside = match hook.found {
                 Found::Foreign => " (what is there is set aside)",
@@ -100,7 +104,7 @@ impl Plan {
             "object_format": self.format,
             "head": self.refs.head,
             "refs": self.refs.direct.len() + self.refs.symbolic.len(),
-            "config": self.settings(),
+            "config": settings_set(),
             "hooks": hooks,
             "epoch": adopted.map(|adopted| adopted.epoch),
             "pack_digest": adopted.and_then(|adopted| adopted.pack_digest.as_deref()),
@@ -154,17 +158,26 @@ impl Plan {
 
     /// What can be undone is; the failure that led here is the one to tell.
     fn undo(&self) {
+        if let Some((file, name)) = &self.guarded {
+            // It was under guard, and stays under the one it had.
+            let restore = |key, value: &str| {
+                let _ = git::set_config(&self.repository, key, Some(value.as_ref()));
+            };
+            restore(settings::HOOK_CONFIG, file);
+            restore(settings::NAME, name);
+            return;
+        }
         for hook in hooks::look(&self.repository).unwrap_or_default() {
             let _ = hook.remove(&self.repository);
         }
         let _ = settings::restore(&self.repository);
     }
+}
 
-    fn settings(&self) -> Vec<String> {
-        let ours = [settings::REPOSITORY, settings::NAME, settings::HOOK_CONFIG];
-        let git = settings::GIT.map(|(key, value, _)| format!("{key}={value}"));
-        ours.into_iter().map(str::to_owned).chain(git).collect()
-    }
+fn settings_set() -> Vec<String> {
+    let ours = [settings::REPOSITORY, settings::NAME, settings::HOOK_CONFIG];
+    let git = settings::GIT.map(|(key, value, _)| format!("{key}={value}"));
+    ours.into_iter().map(str::to_owned).chain(git).collect()
 }
 
 /// Hooks that git never runs would guard nothing.

@@ -77,8 +77,8 @@ pub fn compare(rebuilt: &Path, live: &Path) -> Outcome<Differences> {
         if one == other {
             differences.equal_refs += 1;
         } else {
-            let line = format!("{name} is {one}, and live {other}");
-            differences.refs.push(line);
+            let text = format!("{name} is {one}, and live {other}");
+            differences.refs.push(text);
         }
     }
     let (mine, theirs) = (objects(&rebuilt)?, objects(&live)?);
@@ -132,7 +132,7 @@ fn objects(repository: &Path) -> Outcome<Vec<Oid>> {
         .stdin(Stdio::piped());
     let mut child = git::spawn(&mut command)?;
     if let Some(mut stdin) = child.stdin.take() {
-        let lines: String = tips.iter().map(|oid| format!("{oid}\n")).collect();
+        let lines = git::lines(&tips);
         // It reads all of its input before it writes.
         stdin
             .write_all(lines.as_bytes())
