@@ -10,6 +10,7 @@ mod identity;
 mod idp;
 mod lifecycle;
 mod packs;
+mod random;
 mod routes;
 mod start;
 mod state;

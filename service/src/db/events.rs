@@ -67,8 +67,6 @@ pub struct Event {
     pub request_id: Option<String>,
     /// The ref it is about.
     pub ref_name: Option<Vec<u8>>,
-    /// The same, lossily as text.
-    pub ref_name_text: Option<String>,
     /// Value before.
     pub old_oid: Option<String>,
     /// Value after.

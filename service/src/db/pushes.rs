@@ -11,10 +11,6 @@ use super::schema::{pushes, ref_updates, used_tokens};
 /// A push.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
 #[diesel(table_name = pushes)]
-#[expect(
-    missing_docs,
-    reason = "columns are described by refwarden_wire::hook::PushIn"
-)]
 pub struct Push {
     pub id: Uuid,
     pub repository_id: Uuid,
@@ -75,10 +71,6 @@ pub mod update_state {
 /// One ref update of a push.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
 #[diesel(table_name = ref_updates)]
-#[expect(
-    missing_docs,
-    reason = "columns are described by refwarden_model::facts::RefFacts"
-)]
 pub struct RefUpdate {
     pub push_id: Uuid,
     pub ordinal: i32,

@@ -13,10 +13,6 @@ const CHUNK: usize = 2000;
 /// A commit as it is stored.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
 #[diesel(table_name = commits)]
-#[expect(
-    missing_docs,
-    reason = "columns are described by refwarden_model::facts::CommitFacts"
-)]
 pub struct Commit {
     pub push_id: Uuid,
     pub ordinal: i32,
@@ -35,10 +31,6 @@ pub struct Commit {
 /// A changed file as it is stored.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
 #[diesel(table_name = changes)]
-#[expect(
-    missing_docs,
-    reason = "columns are described by refwarden_model::facts::ChangeFacts"
-)]
 pub struct Change {
     pub push_id: Uuid,
     pub commit_ordinal: i32,
@@ -59,10 +51,6 @@ pub struct Change {
 /// A finding as it is stored.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
 #[diesel(table_name = findings)]
-#[expect(
-    missing_docs,
-    reason = "columns are described by refwarden_model::facts::FindingFacts"
-)]
 pub struct Finding {
     pub push_id: Uuid,
     pub ordinal: i32,

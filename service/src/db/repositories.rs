@@ -51,8 +51,6 @@ pub struct Baseline {
 #[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = packs)]
 pub struct Pack {
-    /// Hexadecimal SHA-256.
-    pub digest: String,
     /// Bytes.
     pub bytes: i64,
     /// Where it is in the store.

@@ -1,7 +1,5 @@
 //! The tables, as diesel sees them; they are described in `migrations/`.
 
-#![expect(missing_docs, reason = "columns are described where they are created")]
-
 diesel::table! {
     repositories (id) {
         id -> Uuid, name -> Text, object_format -> Text, host -> Text, epoch -> Int4,

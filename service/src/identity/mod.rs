@@ -6,7 +6,7 @@ mod issuers;
 mod jwks;
 mod verify;
 
-pub use issuers::{Discovery, Issuers};
+pub use issuers::Issuers;
 pub use jwks::{client, read_json};
 pub use verify::{VerifiedToken, token_sha256};
 

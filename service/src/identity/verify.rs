@@ -28,8 +28,6 @@ pub struct VerifiedToken {
     pub issuer: String,
     /// Hexadecimal SHA-256 of the token: what records keep of it.
     pub sha256: String,
-    /// When it expires.
-    pub expires_at: DateTime<Utc>,
 }
 
 /// Hexadecimal SHA-256 of a token.
@@ -53,13 +51,11 @@ impl Issuers {
         let token_id = claims
             .optional_text("jti")?
             .unwrap_or_else(|| sha256.clone());
-        let expires_at = DateTime::from_timestamp(claims.seconds("exp")?, 0);
         Ok(VerifiedToken {
             actor_chain: claims.actor_chain(issuer)?,
             token_id,
             issuer: issuer.url.clone(),
             sha256,
-            expires_at: expires_at.ok_or(TokenError::Malformed("exp is out of range"))?,
         })
     }
 
