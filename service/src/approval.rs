@@ -134,7 +134,7 @@ fn check(
     person: &Actor,
     decision: &DecisionIn,
 ) -> Result<(), AppError> {
-    may_decide(conn, request, person)?.map_err(|why| AppError::forbidden(sentence(&why)))?;
+    may_decide(conn, request, person)?.map_err(|why| AppError::forbidden(sentence(why)))?;
     if decision.decision != "approve" && decision.decision != "reject" {
         return Err(AppError::bad_request("A decision is approve or reject."));
     }
@@ -172,7 +172,7 @@ fn check(
     Ok(())
 }
 
-fn sentence(why: &Barred) -> String {
+fn sentence(why: Barred) -> String {
     let text = why.to_string();
     let mut chars = text.chars();
     let first = chars

@@ -113,8 +113,7 @@ fn prepare(config_file: &Path) -> Result<AppState, String> {
         Some(quick_start) => Some(idp::Idp::open(&config, quick_start, &config_dir)?),
     };
     db::prepare(&config.database.url)?;
-    let pool = db::pool(&config.database.url, config.database.connections)
-        .map_err(|error| format!("cannot open the database pool: {error}"))?;
+    let pool = db::pool(&config.database.url, config.database.connections);
     let packs = PackStore::open(config_dir.join(&config.service.pack_dir))
         .map_err(|error| format!("cannot open the pack store: {error}"))?;
     let (changed, _) = tokio::sync::watch::channel(0);

@@ -1,4 +1,4 @@
-//! The OpenAPI document, generated from the handlers.
+//! The `OpenAPI` document, generated from the handlers.
 
 use actix_web::HttpResponse;
 use utoipa::OpenApi;

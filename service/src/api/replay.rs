@@ -97,17 +97,12 @@ fn last_event(
     let Some(at) = at else {
         return Ok(repository.next_seq - 1);
     };
-    let seq = match at.strip_prefix("seq:") {
-        Some(number) => number
-            .parse::<i64>()
-            .map_err(|_| wrong())?
-            .min(repository.next_seq - 1),
-        None => {
-            let time: DateTime<Utc> = at.parse().map_err(|_| wrong())?;
-            events::last_at(conn, repository.id, time)?
-        }
-    };
-    Ok(seq)
+    if let Some(number) = at.strip_prefix("seq:") {
+        let seq: i64 = number.parse().map_err(|_| wrong())?;
+        return Ok(seq.min(repository.next_seq - 1));
+    }
+    let time: DateTime<Utc> = at.parse().map_err(|_| wrong())?;
+    Ok(events::last_at(conn, repository.id, time)?)
 }
 
 fn fold(conn: &mut PgConnection, repository: &Repository, seq: i64) -> Result<ReplayOut, AppError> {

@@ -37,17 +37,14 @@ impl CustomizeConnection<PgConnection, diesel::r2d2::Error> for Settings {
 }
 
 /// Opens the pool. Connections are made when they are needed.
-///
-/// # Errors
-/// When the URL is not one.
-pub fn pool(url: &str, size: u32) -> Result<DbPool, diesel::r2d2::PoolError> {
-    Ok(Pool::builder()
+pub fn pool(url: &str, size: u32) -> DbPool {
+    Pool::builder()
         .max_size(size)
         .min_idle(Some(size.min(4)))
         .connection_timeout(Duration::from_secs(2))
         .connection_customizer(Box::new(Settings))
         .test_on_check_out(false)
-        .build_unchecked(ConnectionManager::new(url)))
+        .build_unchecked(ConnectionManager::new(url))
 }
 
 #[derive(QueryableByName)]

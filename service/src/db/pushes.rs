@@ -11,6 +11,7 @@ use super::schema::{pushes, ref_updates, used_tokens};
 /// A push.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
 #[diesel(table_name = pushes)]
+#[expect(clippy::struct_field_names, reason = "a push option is called so")]
 pub struct Push {
     pub id: Uuid,
     pub repository_id: Uuid,

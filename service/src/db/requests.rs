@@ -66,6 +66,10 @@ pub mod state {
 /// What a person said.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
 #[diesel(table_name = decisions)]
+#[expect(
+    clippy::struct_field_names,
+    reason = "the column is named for what it holds"
+)]
 pub struct Decision {
     /// The request.
     pub request_id: String,

@@ -13,11 +13,11 @@ use super::TokenError;
 use super::jwks::get_json;
 
 /// Keys are fetched again after this long,
-const FRESH: Duration = Duration::from_secs(300);
+const FRESH: Duration = Duration::from_mins(5);
 /// and for a key id that is not among them, no more often than this,
 const UNKNOWN_KEY_PAUSE: Duration = Duration::from_secs(10);
 /// and go on being used this long when the issuer does not answer.
-const STALE: Duration = Duration::from_secs(3600);
+const STALE: Duration = Duration::from_hours(1);
 
 /// What discovery tells (`OpenID` Connect Discovery 1.0, section 3), as far as it is used.
 #[derive(Clone, Debug, Deserialize)]

@@ -26,8 +26,6 @@ pub struct VerifiedToken {
     pub token_id: String,
     /// Its issuer.
     pub issuer: String,
-    /// Hexadecimal SHA-256 of the token: what records keep of it.
-    pub sha256: String,
 }
 
 /// Hexadecimal SHA-256 of a token.
@@ -47,15 +45,13 @@ impl Issuers {
         now: DateTime<Utc>,
     ) -> Result<VerifiedToken, TokenError> {
         let (issuer, claims) = self.verified_claims(token, audience, now).await?;
-        let sha256 = token_sha256(token);
         let token_id = claims
             .optional_text("jti")?
-            .unwrap_or_else(|| sha256.clone());
+            .unwrap_or_else(|| token_sha256(token));
         Ok(VerifiedToken {
             actor_chain: claims.actor_chain(issuer)?,
             token_id,
             issuer: issuer.url.clone(),
-            sha256,
         })
     }
 

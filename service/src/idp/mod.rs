@@ -1,4 +1,4 @@
-//! The built-in identity provider of the quick start: OpenID Connect discovery, key set, code
+//! The built-in identity provider of the quick start: `OpenID` Connect discovery, key set, code
 //! flow with PKCE, client credentials.
 //!
 //! For trying Refwarden on one machine: it refuses to start unless the service listens on
@@ -31,7 +31,7 @@ use identities::Identities;
 use sign::Signer;
 
 /// A code is good for this long (RFC 6749, section 4.1.2, asks for at most ten minutes).
-const CODE_LIFETIME: Duration = Duration::from_secs(60);
+const CODE_LIFETIME: Duration = Duration::from_mins(1);
 /// Password tries for one user in a minute.
 const MAX_TRIES: u32 = 10;
 
@@ -109,7 +109,7 @@ impl Idp {
         let Ok(mut tries) = self.tries.lock() else {
             return false;
         };
-        tries.retain(|_, (since, _)| since.elapsed() < Duration::from_secs(60));
+        tries.retain(|_, (since, _)| since.elapsed() < Duration::from_mins(1));
         let (_, count) = tries.entry(user.to_owned()).or_insert((Instant::now(), 0));
         *count += 1;
         *count <= MAX_TRIES

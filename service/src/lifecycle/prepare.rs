@@ -13,7 +13,7 @@ use crate::error::AppError;
 
 /// Rolls the transaction back while carrying what is told to the caller.
 enum Stop {
-    Refused(Reason),
+    Refused(Box<Reason>),
     Failed(AppError),
 }
 
@@ -50,14 +50,14 @@ pub fn prepare(
             record_refusal(conn, host, asked, &reason, now)?;
             Ok(PrepareOut {
                 prepared: false,
-                reasons: vec![reason],
+                reasons: vec![*reason],
             })
         }
     }
 }
 
 fn refused(code: Code, text: impl Into<String>) -> Stop {
-    Stop::Refused(reason(code, text))
+    Stop::Refused(Box::new(reason(code, text)))
 }
 
 fn prepare_all(

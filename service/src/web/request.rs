@@ -190,10 +190,9 @@ fn build(
         .any(|made| made.approver_subject == signed_in.actor.subject);
     let barred = approval::may_decide(conn, request, &signed_in.actor)?;
     let why_not = match (&barred, mine, request.state == state::WAITING) {
-        (_, _, false) => String::new(),
-        (Err(why), _, _) => why.to_string(),
-        (Ok(()), true, _) => "you have decided already".to_owned(),
-        (Ok(()), false, _) => String::new(),
+        (Err(why), _, true) => why.to_string(),
+        (Ok(()), true, true) => "you have decided already".to_owned(),
+        _ => String::new(),
     };
     let name = |actor: &Actor| visible(actor.subject.as_bytes());
     let client = [push.client_agent.as_deref(), push.client_address.as_deref()];

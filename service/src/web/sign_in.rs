@@ -1,4 +1,4 @@
-//! Sign-in by OpenID Connect: code flow with PKCE, state and nonce.
+//! Sign-in by `OpenID` Connect: code flow with PKCE, state and nonce.
 
 use actix_web::HttpResponse;
 use actix_web::http::header::LOCATION;

@@ -1,5 +1,7 @@
 //! Text from outside as people may safely read it, and numbers and times in words.
 
+use std::fmt::Write as _;
+
 use chrono::{DateTime, Utc};
 
 /// Makes visible what would not be: controls, zero-width and direction-changing characters
@@ -9,13 +11,14 @@ pub fn visible(bytes: &[u8]) -> String {
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
             if is_unseen(c) {
-                out.push_str(&format!("<U+{:04X}>", u32::from(c)));
+                // Writing to a String cannot fail.
+                let _ = write!(out, "<U+{:04X}>", u32::from(c));
             } else {
                 out.push(c);
             }
         }
         for byte in chunk.invalid() {
-            out.push_str(&format!("\\x{byte:02x}"));
+            let _ = write!(out, "\\x{byte:02x}");
         }
     }
     out
