@@ -1,1 +1,61 @@
-//! x
+//! The hooks that git runs for a guarded repository: `pre-receive`, `reference-transaction`,
+//! `post-receive` (githooks(5)).
+//!
+//! They learn facts, send them to the approval service, and do what it says. Whatever goes wrong
+//! refuses the push in plain words. They write nothing to a repository; the one file they write
+//! is the host's spool. The binaries call the three functions here and nothing else.
+
+mod client;
+mod correlation;
+mod environment;
+mod facts;
+mod fault;
+mod host;
+mod incoming;
+mod known;
+mod post_receive;
+mod pre_receive;
+mod reference_transaction;
+mod report;
+mod scanning;
+mod spool;
+mod updates;
+
+use std::process::ExitCode;
+
+use fault::Fault;
+
+/// Runs `pre-receive`.
+pub fn pre_receive() -> ExitCode {
+    run("pre-receive", pre_receive::run)
+}
+
+/// Runs `reference-transaction`.
+pub fn reference_transaction() -> ExitCode {
+    run("reference-transaction", reference_transaction::run)
+}
+
+/// Runs `post-receive`.
+pub fn post_receive() -> ExitCode {
+    run("post-receive", || {
+        post_receive::run();
+        Ok(())
+    })
+}
+
+fn run(name: &str, hook: fn() -> Result<(), Fault>) -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some("--version") {
+        println!("refwarden {name} {}", env!("CARGO_PKG_VERSION"));
+        return ExitCode::SUCCESS;
+    }
+    // A panic's own message may quote what was being read, so it is not shown.
+    std::panic::set_hook(Box::new(|_| {}));
+    let ended = std::panic::catch_unwind(hook);
+    match ended.unwrap_or_else(|_| Err(Fault::hook("the hook stopped at a defect of its own"))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            report::fault(&fault);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,2 +1,5 @@
-//! x
-fn main() {}
+//! The `post-receive` hook.
+
+fn main() -> std::process::ExitCode {
+    refwarden_hooks::post_receive()
+}

@@ -1,2 +1,5 @@
-//! x
-fn main() {}
+//! The `pre-receive` hook.
+
+fn main() -> std::process::ExitCode {
+    refwarden_hooks::pre_receive()
+}

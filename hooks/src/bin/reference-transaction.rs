@@ -1,2 +1,5 @@
-//! x
-fn main() {}
+//! The `reference-transaction` hook.
+
+fn main() -> std::process::ExitCode {
+    refwarden_hooks::reference_transaction()
+}

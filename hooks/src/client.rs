@@ -1,0 +1,212 @@
+//! Speaks to the approval service.
+//!
+//! Times: one second to connect; `timeout_ms` of the configuration, at most five seconds, for an
+//! answer. A pack gets a second more for each 4 MiB, so a large push may take its time but must
+//! get on.
+
+use std::io::Read;
+use std::time::Duration;
+
+use refwarden_model::Code;
+use refwarden_wire::Problem;
+use refwarden_wire::hook::{FRAMED, PUSHES, PushIn, PushOut, TOKEN_HEADER};
+use reqwest::blocking::{Body, RequestBuilder, Response};
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use secrecy::{ExposeSecret, SecretString};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::fault::Fault;
+use crate::host::Host;
+
+/// Longest answer that is read, in bytes.
+const ANSWER_MAX: u64 = 16 << 20;
+
+/// Bytes that a pack must travel in a second at least.
+const PACK_BYTES_PER_SECOND: u64 = 4 << 20;
+
+/// Time for a pack whose length is not known beforehand.
+const UNKNOWN_PACK: Duration = Duration::from_mins(2);
+
+/// The approval service, as seen by one hook.
+pub struct Client {
+    http: reqwest::blocking::Client,
+    base: String,
+    credential: HeaderValue,
+    timeout: Duration,
+}
+
+/// Why a call did not get its answer.
+pub enum CallError {
+    /// The service understood and said no (4xx): the same call will not do better later.
+    Rejected(Fault),
+    /// Anything else.
+    Failed(Fault),
+}
+
+impl From<CallError> for Fault {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::Rejected(fault) | CallError::Failed(fault) => fault,
+        }
+    }
+}
+
+impl Client {
+    /// Prepares to speak; connects to nothing yet.
+    pub fn new(host: &Host) -> Result<Self, Fault> {
+        let base = host.config.service_url.trim_end_matches('/').to_owned();
+        let mut builder = reqwest::blocking::Client::builder()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(Duration::from_secs(1))
+            .timeout(None);
+        if base.starts_with("http://") {
+            // Reading the system's certificates takes longer than the rest of a small push.
+            builder = builder.tls_certs_only([]);
+        }
+        let http = builder.build();
+        let credential = host.credential()?;
+        let bearer = format!("Bearer {}", credential.expose_secret());
+        let mut credential = HeaderValue::try_from(bearer)
+            .map_err(|_| Fault::hook("the host credential is not one line of text"))?;
+        credential.set_sensitive(true);
+        Ok(Self {
+            http: http.map_err(|_| Fault::hook("the HTTP client cannot be started"))?,
+            base,
+            credential,
+            timeout: Duration::from_millis(host.config.timeout_ms.min(5000)),
+        })
+    }
+
+    /// Posts a JSON body and reads a JSON answer.
+    pub fn call<I: Serialize, O: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &I,
+    ) -> Result<O, CallError> {
+        let body = serde_json::to_vec(body)
+            .map_err(|_| CallError::Failed(Fault::hook("a message cannot be written")))?;
+        self.call_raw(path, body)
+    }
+
+    /// Posts JSON as it stands, from the spool.
+    pub fn call_raw<O: DeserializeOwned>(&self, path: &str, body: Vec<u8>) -> Result<O, CallError> {
+        let request = self.request(path).timeout(self.timeout);
+        answer(request.header(CONTENT_TYPE, "application/json").body(body))
+    }
+
+    /// Posts a push with its pack.
+    pub fn push(
+        &self,
+        push: &PushIn,
+        token: Option<&SecretString>,
+        pack: Option<Box<dyn Read + Send>>,
+    ) -> Result<PushOut, Fault> {
+        let json = serde_json::to_vec(push)
+            .map_err(|_| Fault::hook("the facts of the push cannot be written"))?;
+        let length = u32::try_from(json.len())
+            .map_err(|_| Fault::unscanned("the push is too large to describe"))?;
+        let mut head = length.to_be_bytes().to_vec();
+        head.extend_from_slice(&json);
+        let head_bytes = head.len() as u64;
+        let more = match push.pack_bytes {
+            Some(bytes) => Duration::from_secs(bytes / PACK_BYTES_PER_SECOND),
+            None => UNKNOWN_PACK,
+        };
+        let body = match (pack, push.pack_bytes) {
+            (None, _) => Body::from(head),
+            (Some(pack), Some(bytes)) => {
+                Body::sized(std::io::Cursor::new(head).chain(pack), head_bytes + bytes)
+            }
+            (Some(pack), None) => Body::new(std::io::Cursor::new(head).chain(pack)),
+        };
+        let mut request = self.request(PUSHES).timeout(self.timeout + more);
+        if let Some(token) = token {
+            // What cannot travel in a header is no token; the service records that none came.
+            if let Ok(mut value) = HeaderValue::try_from(token.expose_secret()) {
+                value.set_sensitive(true);
+                request = request.header(TOKEN_HEADER, value);
+            }
+        }
+        Ok(answer(request.header(CONTENT_TYPE, FRAMED).body(body))?)
+    }
+
+    fn request(&self, path: &str) -> RequestBuilder {
+        let request = self.http.post(format!("{}{path}", self.base));
+        request.header(AUTHORIZATION, self.credential.clone())
+    }
+}
+
+fn answer<O: DeserializeOwned>(request: RequestBuilder) -> Result<O, CallError> {
+    let response = request.send().map_err(|error| failed(&error))?;
+    if !response.status().is_success() {
+        return Err(problem(response));
+    }
+    let body = read(response)?;
+    serde_json::from_slice(&body).map_err(|_| {
+        let text = "the approval service answered with something unexpected";
+        CallError::Failed(Fault::new(Code::ServiceFault, text).hint(LATER))
+    })
+}
+
+const LATER: &str = "nothing was changed; push again later, or tell an administrator";
+
+fn read(response: Response) -> Result<Vec<u8>, CallError> {
+    let mut body = Vec::new();
+    let read = response.take(ANSWER_MAX).read_to_end(&mut body);
+    read.map_err(|_| {
+        let text = "the approval service did not finish its answer";
+        CallError::Failed(Fault::new(Code::ServiceSlow, text).hint(LATER))
+    })?;
+    Ok(body)
+}
+
+fn failed(error: &reqwest::Error) -> CallError {
+    let fault = if error.is_connect() {
+        Fault::new(
+            Code::ServiceUnreachable,
+            "the approval service cannot be reached",
+        )
+    } else if error.is_timeout() {
+        Fault::new(
+            Code::ServiceSlow,
+            "the approval service did not answer in time",
+        )
+    } else {
+        Fault::new(Code::ServiceUnreachable, "the approval service broke off")
+    };
+    CallError::Failed(fault.hint(LATER))
+}
+
+fn problem(response: Response) -> CallError {
+    let status = response.status();
+    let problem: Option<Problem> = read(response)
+        .ok()
+        .and_then(|body| serde_json::from_slice(&body).ok());
+    let event = problem
+        .as_ref()
+        .map(|problem| format!(" (event {})", problem.event))
+        .unwrap_or_default();
+    let code = problem.as_ref().and_then(|problem| problem.code);
+    let (code, text) = match status.as_u16() {
+        401 | 403 => (
+            Code::HostRefused,
+            "the approval service does not accept this Git server",
+        ),
+        404 => (
+            Code::UnknownRepository,
+            "the approval service does not know this repository",
+        ),
+        _ => (
+            code.unwrap_or(Code::ServiceFault),
+            "the approval service is at fault",
+        ),
+    };
+    let fault = Fault::new(code, format!("{text}{event}")).hint(LATER);
+    if status.is_client_error() {
+        CallError::Rejected(fault)
+    } else {
+        CallError::Failed(fault)
+    }
+}

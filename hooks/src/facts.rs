@@ -1,0 +1,273 @@
+//! Puts what was learned into the facts that are sent, with every known secret masked.
+
+use std::collections::HashMap;
+
+use refwarden_gitio::Repository;
+use refwarden_gitio::history::{self, Change, NewCommit};
+use refwarden_gitio::objects::{Kind, ReadObjects};
+use refwarden_gitio::refs::Resolved;
+use refwarden_model::facts::{
+    ChangeFacts, CommitFacts, FindingFacts, Place, PushFacts, RefFacts, UpdateKind,
+};
+use refwarden_model::{ByteText, Oid};
+use refwarden_scan::{Checksum, Masker};
+
+use crate::fault::Fault;
+use crate::incoming::{Incoming, Occurrence};
+use crate::scanning::{Found, Report};
+use crate::updates::Update;
+
+/// Findings that are listed.
+const FINDINGS_MAX: usize = 1000;
+
+/// Longest message that is sent, in bytes. The pack holds all of it.
+const MESSAGE_MAX: usize = 64 << 10;
+
+/// Facts about one ref update.
+pub fn update(
+    repository: &Repository,
+    incoming: &Incoming,
+    reader: &mut dyn ReadObjects,
+    claimed: &Update,
+    resolved: Resolved,
+) -> Result<RefFacts, Fault> {
+    let (old, new) = (resolved.value, claimed.new);
+    let mut facts = RefFacts {
+        ref_name: claimed.name.clone(),
+        target: resolved.target,
+        claimed_old: claimed.claimed_old,
+        actual_old: old,
+        new,
+        kind: UpdateKind::NoOp,
+        new_type: None,
+        gained: 0,
+        lost: 0,
+    };
+    let commits = &incoming.history.commits;
+    let is_whole = commits.len() as u64 == incoming.history.commits_total;
+    let new_kind = if new.is_zero() {
+        None
+    } else {
+        Some(reader.header(new)?.kind)
+    };
+    facts.new_type = new_kind.map(|kind| kind.name().to_owned());
+    if old == new {
+        return Ok(facts);
+    }
+    if new.is_zero() {
+        facts.kind = UpdateKind::Delete;
+        if matches!(reader.header(old)?.kind, Kind::Commit | Kind::Tag) {
+            let target = &facts.target;
+            // A tag may name something that is no commit; then there is nothing to count.
+            facts.lost = history::unreferenced_without(repository, target, old).unwrap_or(0);
+        }
+        return Ok(facts);
+    }
+    if old.is_zero() {
+        facts.kind = UpdateKind::Create;
+        facts.gained = match history::gained_within(commits, None, new) {
+            Some(gained) if is_whole => gained,
+            _ => incoming.history.commits_total,
+        };
+        return Ok(facts);
+    }
+    facts.kind = UpdateKind::NonFastForward;
+    if new_kind != Some(Kind::Commit) || reader.header(old)?.kind != Kind::Commit {
+        return Ok(facts);
+    }
+    let quick = if is_whole {
+        history::gained_within(commits, Some(old), new)
+    } else {
+        None
+    };
+    (facts.gained, facts.lost) = if let Some(gained) = quick {
+        (gained, 0)
+    } else {
+        let counts = history::counts(repository, &incoming.objects, old, new)?;
+        (counts.gained, counts.lost)
+    };
+    if facts.lost == 0 && !facts.target.is_tag() {
+        facts.kind = UpdateKind::FastForward;
+    }
+    Ok(facts)
+}
+
+/// What goes into [`push`].
+pub struct Learned<'a> {
+    /// The repository.
+    pub repository: &'a Repository,
+    /// What the push brings.
+    pub incoming: &'a Incoming,
+    /// Where contents come in.
+    pub occurrences: &'a HashMap<Oid, Vec<Occurrence<'a>>>,
+    /// What was found.
+    pub report: &'a Report,
+    /// By finding: whether it is no news.
+    pub known: &'a [bool],
+    /// Knows every secret that was found.
+    pub masker: &'a Masker,
+    /// The ref updates.
+    pub updates: Vec<RefFacts>,
+    /// Push options, without the token.
+    pub options: &'a [Vec<u8>],
+    /// The ruleset's id.
+    pub ruleset_id: String,
+}
+
+/// Facts about the push.
+pub fn push(learned: Learned<'_>, reader: &mut dyn ReadObjects) -> Result<PushFacts, Fault> {
+    let history = &learned.incoming.history;
+    let mut commits = Vec::with_capacity(history.commits.len());
+    for commit in &history.commits {
+        commits.push(learned.commit(commit, reader)?);
+    }
+    let listed = learned.report.found.iter().zip(learned.known);
+    let mut findings: Vec<FindingFacts> = listed
+        .map(|(found, &known)| learned.finding(found, known))
+        .collect();
+    // What blocks comes first, should the list be cut.
+    findings.sort_by_key(|finding| finding.pre_existing);
+    findings.truncate(FINDINGS_MAX);
+    let mask = |text: &Vec<u8>| ByteText::new(learned.masker.mask(text).into_owned());
+    Ok(PushFacts {
+        object_format: learned.repository.object_format,
+        commits,
+        commits_total: history.commits_total,
+        findings,
+        findings_total: learned.report.total,
+        objects_scanned: learned.report.objects,
+        push_options: learned.options.iter().map(mask).collect(),
+        ruleset_id: learned.ruleset_id.clone(),
+        updates: learned.updates,
+    })
+}
+
+impl Learned<'_> {
+    fn mask(&self, text: &[u8]) -> ByteText {
+        if self.report.is_cut() {
+            // Not every secret is known, so nothing that may hold one is told.
+            return ByteText::from("[left out: too many secrets]");
+        }
+        ByteText::new(self.masker.mask(text).into_owned())
+    }
+
+    fn commit(
+        &self,
+        commit: &NewCommit,
+        reader: &mut dyn ReadObjects,
+    ) -> Result<CommitFacts, Fault> {
+        let unread = || Fault::unscanned(format!("commit {} cannot be read", commit.oid));
+        let (_, bytes) = reader.load(commit.oid, 16 << 20, &mut |_, _| {})?;
+        let bytes = bytes.ok_or_else(unread)?;
+        let parsed = ParsedCommit::parse(&bytes).ok_or_else(unread)?;
+        let listed = self.incoming.history.changes.get(&commit.oid);
+        let changes = listed.into_iter().flat_map(|listed| &listed.changes);
+        let message = parsed.message.get(..MESSAGE_MAX);
+        Ok(CommitFacts {
+            oid: commit.oid,
+            parents: commit.parents.clone(),
+            tree: parsed.tree,
+            author: self.mask(parsed.author),
+            committer: self.mask(parsed.committer),
+            message: self.mask(message.unwrap_or(parsed.message)),
+            signed: parsed.signed,
+            changes: changes.map(|change| self.change(change)).collect(),
+            changes_total: listed.map_or(0, |listed| listed.total),
+        })
+    }
+
+    fn change(&self, change: &Change) -> ChangeFacts {
+        let withheld = self.report.is_cut() && !change.patch.is_empty();
+        let patch = if withheld {
+            ByteText::default()
+        } else {
+            self.mask(&change.patch)
+        };
+        ChangeFacts {
+            path: self.mask(&change.path),
+            old_mode: change.old_mode.clone(),
+            new_mode: change.new_mode.clone(),
+            old_oid: change.old_oid,
+            new_oid: change.new_oid,
+            status: change.status,
+            added: change.added,
+            deleted: change.deleted,
+            patch,
+            patch_cut: change.patch_cut || withheld,
+        }
+    }
+
+    fn finding(&self, found: &Found, pre_existing: bool) -> FindingFacts {
+        let finding = &found.finding;
+        let comes_in = found.object.and_then(|oid| {
+            let mut list = self.occurrences.get(&oid)?.iter();
+            list.find(|occurrence| Some(&occurrence.change.path) == found.path.as_ref())
+        });
+        let commit = match (found.place, comes_in) {
+            (Place::Commit, _) => found.object,
+            (_, Some(occurrence)) => Some(occurrence.commit),
+            _ => None,
+        };
+        FindingFacts {
+            rule_id: finding.rule_id.to_string(),
+            fingerprint: finding.fingerprint.to_string(),
+            place: found.place,
+            object: found.object,
+            path: found.path.as_deref().map(|path| self.mask(path)),
+            commit,
+            line: finding.line,
+            column: finding.column,
+            redacted: finding.redacted.clone(),
+            pre_existing,
+            checksum: match finding.checksum {
+                Checksum::Valid => Some("valid".into()),
+                Checksum::Invalid => Some("invalid".into()),
+                Checksum::NotApplicable => None,
+            },
+        }
+    }
+}
+
+/// The parts of a commit object (headers, an empty line, the message).
+struct ParsedCommit<'a> {
+    tree: Oid,
+    author: &'a [u8],
+    committer: &'a [u8],
+    signed: bool,
+    message: &'a [u8],
+}
+
+impl<'a> ParsedCommit<'a> {
+    fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let mut rest = bytes;
+        let (mut tree, mut author, mut committer) = (None, &b""[..], &b""[..]);
+        let mut signed = false;
+        loop {
+            let end = rest.iter().position(|&byte| byte == b'\n');
+            let (line, after) = match end {
+                Some(end) => (rest.get(..end)?, rest.get(end + 1..)?),
+                None => (rest, &b""[..]),
+            };
+            rest = after;
+            if line.is_empty() {
+                break;
+            }
+            if let Some(id) = line.strip_prefix(b"tree ") {
+                tree = Oid::parse(id).ok();
+            } else if let Some(value) = line.strip_prefix(b"author ") {
+                author = value;
+            } else if let Some(value) = line.strip_prefix(b"committer ") {
+                committer = value;
+            } else if line.starts_with(b"gpgsig") {
+                signed = true;
+            }
+        }
+        Some(Self {
+            tree: tree?,
+            author,
+            committer,
+            signed,
+            message: rest,
+        })
+    }
+}

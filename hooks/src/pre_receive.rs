@@ -1,0 +1,175 @@
+//! `pre-receive`: learns what a push would do, has it recorded and judged, tells the verdict.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use refwarden_gitio::Refs;
+use refwarden_model::facts::{Place, PushFacts, UpdateKind};
+use refwarden_model::{Code, RefName};
+use refwarden_scan::{Masker, Ruleset, Scanner};
+use refwarden_wire::hook::{Outcome, PushIn, PushOut};
+
+use crate::client::Client;
+use crate::correlation::Parent;
+use crate::environment::Environment;
+use crate::facts::{self, Learned};
+use crate::fault::Fault;
+use crate::host::Host;
+use crate::incoming::Incoming;
+use crate::known;
+use crate::scanning::Report;
+use crate::spool::Spool;
+use crate::updates::{self, Update};
+
+/// Runs the hook.
+pub fn run() -> Result<(), Fault> {
+    let mut clock = Clock::start();
+    let host = Host::open()?;
+    let updates = updates::read(std::io::stdin().lock(), host.repository.object_format)?;
+    let environment = Environment::read()?;
+    let parent = Parent::of_this_process()?;
+    clock.step("start");
+    // The ruleset and the client take their time to build; git works meanwhile.
+    let (incoming, ruleset, client) = std::thread::scope(|scope| {
+        let ruleset = scope.spawn(Ruleset::builtin);
+        let client = scope.spawn(|| Client::new(&host));
+        let incoming = Incoming::read(&host.repository, &updates);
+        (incoming, ruleset.join(), client.join())
+    });
+    let ruleset = ruleset
+        .ok()
+        .and_then(Result::ok)
+        .ok_or_else(|| Fault::unscanned("the rules for secrets cannot be loaded"))?;
+    let client = client.map_err(|_| Fault::hook("the HTTP client cannot be started"))??;
+    let incoming = incoming?;
+    clock.step("history");
+    Spool::of(&host).drain(&client)?;
+    let facts = learn(
+        &host,
+        &updates,
+        &environment,
+        &incoming,
+        &ruleset,
+        &mut clock,
+    )?;
+    let lie = stale(&facts);
+    let (pack, pack_bytes) = incoming.pack(&host.repository)?;
+    let push = PushIn {
+        repository: host.id,
+        correlation: parent.correlation,
+        push_id: environment.push_id,
+        transport: environment.transport,
+        client_address: environment.client_address,
+        client_agent: environment.client_agent,
+        hook_version: env!("CARGO_PKG_VERSION").to_owned(),
+        facts,
+        pack_bytes,
+        timings: clock.steps,
+    };
+    let answer = client.push(&push, environment.token.as_ref(), pack)?;
+    obey(answer, lie)
+}
+
+fn obey(answer: PushOut, lie: Option<RefName>) -> Result<(), Fault> {
+    match (answer.outcome, lie) {
+        (Outcome::Released, None) => Ok(()),
+        // The service refuses this too; the hook does not depend on it.
+        (Outcome::Released, Some(name)) => {
+            let text = format!("{name} is not where the client says it is");
+            Err(Fault::new(Code::StaleOldOid, text).hint("fetch, then push again"))
+        }
+        (outcome, _) => Err(Fault::Refused {
+            outcome,
+            reasons: answer.reasons,
+            url: Some(answer.url),
+        }),
+    }
+}
+
+/// The first ref whose old value the client does not tell as it is. Git itself does not compare
+/// it for a delete.
+fn stale(facts: &PushFacts) -> Option<RefName> {
+    let lied = |claimed, actual| claimed != actual;
+    let mut updates = facts.updates.iter();
+    let found = updates.find(|update| {
+        update.kind != UpdateKind::NoOp && lied(update.claimed_old, update.actual_old)
+    });
+    found.map(|update| update.ref_name.clone())
+}
+
+fn learn(
+    host: &Host,
+    claimed: &[Update],
+    environment: &Environment,
+    incoming: &Incoming,
+    ruleset: &Ruleset,
+    clock: &mut Clock,
+) -> Result<PushFacts, Fault> {
+    let repository = &host.repository;
+    let mut reader = incoming.reader(repository);
+    let names: Vec<RefName> = claimed.iter().map(|update| update.name.clone()).collect();
+    let resolved = Refs::new(repository).resolve(&names)?;
+    let mut updates = Vec::with_capacity(claimed.len());
+    for (update, resolved) in claimed.iter().zip(resolved) {
+        let facts = facts::update(repository, incoming, reader.as_mut(), update, resolved)?;
+        updates.push(facts);
+    }
+    clock.step("refs");
+    let scanner = Scanner::new(ruleset, host.fingerprint_key()?);
+    let occurrences = incoming.occurrences();
+    let mut report = Report::default();
+    for oid in incoming.all() {
+        report.object(&scanner, reader.as_mut(), oid, &occurrences)?;
+    }
+    for name in &names {
+        report.text(&scanner, name.as_bytes(), Place::RefName);
+    }
+    for option in &environment.options {
+        report.text(&scanner, option, Place::PushOption);
+    }
+    clock.step("scan");
+    let former = known::former(incoming, &scanner, reader.as_mut(), &report.found)?;
+    let known = known::pre_existing(repository, incoming, &report.found, &former)?;
+    let found = report.found.iter().map(|found| &found.finding);
+    let masker: Masker = found
+        .chain(former.values().flatten())
+        .map(|finding| &finding.secret)
+        .collect();
+    let learned = Learned {
+        repository,
+        incoming,
+        occurrences: &occurrences,
+        report: &report,
+        known: &known,
+        masker: &masker,
+        updates,
+        options: &environment.options,
+        ruleset_id: ruleset.id().to_string(),
+    };
+    let facts = facts::push(learned, reader.as_mut());
+    clock.step("facts");
+    facts
+}
+
+/// Microseconds by step.
+struct Clock {
+    last: Instant,
+    steps: BTreeMap<String, u64>,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self {
+            last: Instant::now(),
+            steps: BTreeMap::new(),
+        }
+    }
+
+    fn step(&mut self, name: &str) {
+        let now = Instant::now();
+        let spent = now.duration_since(self.last).as_micros();
+        self.steps
+            .insert(name.to_owned(), u64::try_from(spent).unwrap_or(u64::MAX));
+        self.last = now;
+    }
+}

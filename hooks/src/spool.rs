@@ -1,0 +1,113 @@
+//! What could not be reported at once: one file of JSON lines per repository, each a `SettleIn`.
+//! Written durably before the hook ends, sent in order by the next push's hooks. A line that
+//! the service rejects for good moves to a file ending in `.rejected`, and is not lost.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use refwarden_wire::hook::{SETTLE, SettleIn, SettleOut};
+use rustix::fs::{FlockOperation, flock};
+
+use crate::client::{CallError, Client};
+use crate::fault::Fault;
+use crate::host::Host;
+
+/// The spool of one repository.
+pub struct Spool {
+    directory: PathBuf,
+    stem: String,
+}
+
+/// How long a push waits for older reports to be sent.
+const DRAIN_TIME: Duration = Duration::from_secs(1);
+
+impl Spool {
+    /// The spool of the host's repository.
+    pub fn of(host: &Host) -> Self {
+        Self {
+            directory: host.config.spool_dir.clone(),
+            stem: host.id.to_string(),
+        }
+    }
+
+    /// Appends a report; on disk when this returns.
+    pub fn append(&self, report: &SettleIn) -> io::Result<()> {
+        let mut line = serde_json::to_vec(report)?;
+        line.push(b'\n');
+        let _lock = self.lock()?;
+        self.append_to("jsonl", &line)
+    }
+
+    /// Whether there is something to send.
+    pub fn is_empty(&self) -> bool {
+        let length = std::fs::metadata(self.file("jsonl")).map(|file| file.len());
+        length.unwrap_or(0) == 0
+    }
+
+    /// Sends what there is, in order, and stops at the first failure.
+    pub fn drain(&self, client: &Client) -> Result<(), Fault> {
+        if self.is_empty() {
+            return Ok(());
+        }
+        self.drain_until(client, Instant::now() + DRAIN_TIME)
+            .map_err(|error| Fault::hook(format!("the spool: {}", error.kind())))
+    }
+
+    fn drain_until(&self, client: &Client, deadline: Instant) -> io::Result<()> {
+        let _lock = self.lock()?;
+        let bytes = match std::fs::read(self.file("jsonl")) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+            Err(error) => return Err(error),
+        };
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() && Instant::now() < deadline {
+            let end = rest.iter().position(|&byte| byte == b'\n');
+            let length = end.map_or(rest.len(), |end| end + 1);
+            let (line, later) = rest.split_at_checked(length).unwrap_or((rest, b""));
+            match client.call_raw::<SettleOut>(SETTLE, line.to_vec()) {
+                Ok(_) => {}
+                Err(CallError::Rejected(_)) => self.append_to("rejected", line)?,
+                Err(CallError::Failed(_)) => break,
+            }
+            rest = later;
+        }
+        if rest.len() < bytes.len() {
+            self.replace(rest)?;
+        }
+        Ok(())
+    }
+
+    fn replace(&self, rest: &[u8]) -> io::Result<()> {
+        let temporary = self.file("jsonl.new");
+        let mut file = File::create(&temporary)?;
+        file.write_all(rest)?;
+        file.sync_all()?;
+        std::fs::rename(temporary, self.file("jsonl"))?;
+        File::open(&self.directory)?.sync_all()
+    }
+
+    fn append_to(&self, extension: &str, bytes: &[u8]) -> io::Result<()> {
+        let path = self.file(extension);
+        let mut file = OpenOptions::new().create(true).append(true).open(path)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        File::open(&self.directory)?.sync_all()
+    }
+
+    fn lock(&self) -> io::Result<File> {
+        std::fs::create_dir_all(&self.directory)?;
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(self.file("lock"))?;
+        flock(&file, FlockOperation::LockExclusive)?;
+        Ok(file)
+    }
+
+    fn file(&self, extension: &str) -> PathBuf {
+        self.directory.join(format!("{}.{extension}", self.stem))
+    }
+}
