@@ -122,7 +122,10 @@ pub async fn authenticate(
     let verified = match (verify(&state, token.as_deref()).await?, asked.operation) {
         (Ok(token), _) => Some(token),
         (Err(TokenError::Missing), Operation::Fetch) if anonymous_reads(&state) => None,
-        (Err(error), _) => return Err(refusal(&error)),
+        (Err(error), _) => {
+            record_refusal(&state, host, &asked, error.clone()).await?;
+            return Err(refusal(&error));
+        }
     };
     let repository = asked.repository.0;
     let known = state
@@ -143,6 +146,23 @@ pub async fn authenticate(
         actor,
         view: View::Whole,
     }))
+}
+
+/// A token that was refused at the door is an event of the repository. A request without one is
+/// not: git always tries so first.
+async fn record_refusal(
+    state: &AppState,
+    host: HostCredential,
+    asked: &AuthenticateIn,
+    error: TokenError,
+) -> Result<(), AppError> {
+    if error == TokenError::Missing {
+        return Ok(());
+    }
+    let asked = asked.clone();
+    state
+        .db(move |conn| lifecycle::turn_away(conn, &host.name, &asked, &error, Utc::now()))
+        .await
 }
 
 fn anonymous_reads(state: &AppState) -> bool {

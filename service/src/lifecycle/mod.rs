@@ -6,12 +6,14 @@ mod complete;
 mod prepare;
 mod receive;
 mod settle;
+mod turn_away;
 
 pub use adopt::adopt;
 pub use complete::complete;
 pub use prepare::prepare;
 pub use receive::{Received, receive};
 pub use settle::settle;
+pub use turn_away::turn_away;
 
 use chrono::{DateTime, Utc};
 use refwarden_model::ActorChain;

@@ -207,6 +207,25 @@ fn denial_reason(denial: &Denial) -> Reason {
     reason(denial.code, denial.text.clone())
 }
 
+/// Says once for each code what to do next, where the code alone does not.
+fn add_hints(reasons: &mut [Reason]) {
+    let mut told = Vec::new();
+    for reason in reasons {
+        let hint = match reason.code {
+            Code::SecretFound => {
+                "take it out of that commit (amend or rebase), then push again; revoke it"
+            }
+            Code::StaleOldOid => "fetch, look at what changed, then push again",
+            Code::Rejected => "read why at the link, change the commits, push again",
+            _ => continue,
+        };
+        if !told.contains(&reason.code) {
+            told.push(reason.code);
+            reason.hint = Some(hint.to_owned());
+        }
+    }
+}
+
 fn needs_approval(
     update: &RefFacts,
     requirements: &[Requirement],
