@@ -82,6 +82,7 @@ impl<'a> Postgres<'a> {
         if version.is_none() {
             self.create(&programs, account.as_ref())?;
         }
+        self.clear_stale_lock()?;
         let log_path = self.dir.log("postgres");
         let log = open_log(&log_path)?;
         let both = log
@@ -134,6 +135,40 @@ impl<'a> Postgres<'a> {
             process.wait_gone(STOP, &mut reap);
         }
         true
+    }
+
+    /// After a crash, postmaster.pid names a process that is no postmaster: a zombie for a
+    /// moment, or somebody else who was given the number. Postgres refuses to start as long as
+    /// there is any. The file goes once no process works in the cluster's directory.
+    fn clear_stale_lock(&self) -> Outcome<()> {
+        let file = self.dir.cluster().join("postmaster.pid");
+        let Ok(text) = std::fs::read_to_string(&file) else {
+            return Ok(());
+        };
+        let pid = text.lines().next().unwrap_or_default().trim();
+        let process = Path::new("/proc").join(pid);
+        let start = Instant::now();
+        while process.exists() || self.is_worked_in() {
+            if start.elapsed() >= Duration::from_secs(5) {
+                if self.is_worked_in() {
+                    // Postgres knows best what that means, and says it.
+                    return Ok(());
+                }
+                return std::fs::remove_file(&file)
+                    .context(|| format!("{} cannot be removed", file.display()));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+
+    /// Every process of a cluster has its directory for current directory.
+    fn is_worked_in(&self) -> bool {
+        let cluster = self.dir.cluster();
+        let processes = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        processes
+            .filter_map(|process| std::fs::read_link(process.path().join("cwd")).ok())
+            .any(|directory| directory == cluster)
     }
 
     fn account(&self) -> Outcome<Option<Account>> {
