@@ -9,7 +9,7 @@ use refwarden_gitio::refs::Resolved;
 use refwarden_model::facts::{
     ChangeFacts, CommitFacts, FindingFacts, Place, PushFacts, RefFacts, UpdateKind,
 };
-use refwarden_model::{ByteText, Oid};
+use refwarden_model::{ByteText, Oid, RefName};
 use refwarden_scan::{Checksum, Masker};
 
 use crate::fault::Fault;
@@ -90,6 +90,48 @@ pub fn update(
         facts.kind = UpdateKind::FastForward;
     }
     Ok(facts)
+}
+
+/// Takes secrets out of the names of refs that do not stand yet. Such a push is refused, so the
+/// name need not be exact; the name of a ref that stands is told as it is.
+pub fn hide_names(updates: &mut [RefFacts], report: &Report) {
+    for found in &report.found {
+        let Some(name) = found
+            .path
+            .as_deref()
+            .filter(|_| found.place == Place::RefName)
+        else {
+            continue;
+        };
+        let secret = found.finding.secret.expose();
+        let mut instead = format!("masked-{}", found.finding.fingerprint);
+        instead.truncate("masked-".len() + 8);
+        let named = |update: &&mut RefFacts| {
+            update.actual_old.is_zero() && update.ref_name.as_bytes() == name
+        };
+        for update in updates.iter_mut().filter(named) {
+            let hidden = replace(name, secret, instead.as_bytes());
+            if let Ok(hidden) = RefName::parse(&hidden) {
+                update.ref_name = hidden.clone();
+                update.target = hidden;
+            }
+        }
+    }
+}
+
+fn replace(text: &[u8], part: &[u8], instead: &[u8]) -> Vec<u8> {
+    let mut rest = text;
+    let mut replaced = Vec::new();
+    while let Some((first, after)) = rest.split_first() {
+        if let Some(after) = rest.strip_prefix(part).filter(|_| !part.is_empty()) {
+            replaced.extend_from_slice(instead);
+            rest = after;
+        } else {
+            replaced.push(*first);
+            rest = after;
+        }
+    }
+    replaced
 }
 
 /// What goes into [`push`].

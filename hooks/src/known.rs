@@ -8,7 +8,7 @@ use refwarden_gitio::history::{Change, reachable};
 use refwarden_gitio::objects::ReadObjects;
 use refwarden_gitio::{Git, ObjectEnv, Repository};
 use refwarden_model::Oid;
-use refwarden_model::facts::Place;
+use refwarden_model::facts::{Place, RefFacts};
 use refwarden_scan::{Finding, Fingerprint, Scanner};
 
 use crate::fault::Fault;
@@ -57,6 +57,7 @@ pub fn pre_existing(
     incoming: &Incoming,
     found: &[Found],
     former: &Former,
+    updates: &[RefFacts],
 ) -> Result<Vec<bool>, Fault> {
     if found.is_empty() {
         return Ok(Vec::new());
@@ -67,7 +68,11 @@ pub fn pre_existing(
     let names = former_names(repository, incoming, found)?;
     let is_known = |found: &Found| {
         let Some(object) = found.object else {
-            return false;
+            // A ref that stands already may be deleted, whatever its name holds.
+            let name = found.path.as_deref();
+            return updates.iter().any(|update| {
+                Some(update.ref_name.as_bytes()) == name && !update.actual_old.is_zero()
+            });
         };
         let fingerprint = &found.finding.fingerprint;
         let from_parent = inherited.get(&object);

@@ -1,10 +1,10 @@
 //! `pre-receive`: learns what a push would do, has it recorded and judged, tells the verdict.
 
 use std::collections::BTreeMap;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use refwarden_gitio::Refs;
-use refwarden_model::facts::{Place, PushFacts, UpdateKind};
+use refwarden_model::facts::{PushFacts, UpdateKind};
 use refwarden_model::{Code, RefName};
 use refwarden_scan::{Masker, Ruleset, Scanner};
 use refwarden_wire::hook::{Outcome, PushIn, PushOut};
@@ -31,16 +31,19 @@ pub fn run() -> Result<(), Fault> {
     clock.step("start");
     // The ruleset and the client take their time to build; git works meanwhile.
     let (incoming, ruleset, client) = std::thread::scope(|scope| {
-        let ruleset = scope.spawn(Ruleset::builtin);
-        let client = scope.spawn(|| Client::new(&host));
+        let ruleset = scope.spawn(|| timed(Ruleset::builtin));
+        let client = scope.spawn(|| timed(|| Client::new(&host)));
         let incoming = Incoming::read(&host.repository, &updates);
         (incoming, ruleset.join(), client.join())
     });
+    let (ruleset, spent) = ruleset.map_err(|_| Fault::hook("the rules stopped at a defect"))?;
+    clock.record("rules", spent);
     let ruleset = ruleset
         .ok()
-        .and_then(Result::ok)
         .ok_or_else(|| Fault::unscanned("the rules for secrets cannot be loaded"))?;
-    let client = client.map_err(|_| Fault::hook("the HTTP client cannot be started"))??;
+    let (client, spent) = client.map_err(|_| Fault::hook("the HTTP client cannot be started"))?;
+    clock.record("client", spent);
+    let client = client?;
     let incoming = incoming?;
     clock.step("history");
     Spool::of(&host).drain(&client)?;
@@ -122,14 +125,15 @@ fn learn(
         report.object(&scanner, reader.as_mut(), oid, &occurrences)?;
     }
     for name in &names {
-        report.text(&scanner, name.as_bytes(), Place::RefName);
+        report.ref_name(&scanner, name.as_bytes());
     }
     for option in &environment.options {
-        report.text(&scanner, option, Place::PushOption);
+        report.push_option(&scanner, option);
     }
     clock.step("scan");
     let former = known::former(incoming, &scanner, reader.as_mut(), &report.found)?;
-    let known = known::pre_existing(repository, incoming, &report.found, &former)?;
+    let known = known::pre_existing(repository, incoming, &report.found, &former, &updates)?;
+    facts::hide_names(&mut updates, &report);
     let found = report.found.iter().map(|found| &found.finding);
     let masker: Masker = found
         .chain(former.values().flatten())
@@ -151,7 +155,12 @@ fn learn(
     facts
 }
 
-/// Microseconds by step.
+fn timed<T>(work: impl FnOnce() -> T) -> (T, Duration) {
+    let start = Instant::now();
+    (work(), start.elapsed())
+}
+
+/// Microseconds by step. What runs beside another step is counted for itself.
 struct Clock {
     last: Instant,
     steps: BTreeMap<String, u64>,
@@ -167,9 +176,12 @@ impl Clock {
 
     fn step(&mut self, name: &str) {
         let now = Instant::now();
-        let spent = now.duration_since(self.last).as_micros();
-        self.steps
-            .insert(name.to_owned(), u64::try_from(spent).unwrap_or(u64::MAX));
+        self.record(name, now.duration_since(self.last));
         self.last = now;
+    }
+
+    fn record(&mut self, name: &str, spent: Duration) {
+        let spent = u64::try_from(spent.as_micros()).unwrap_or(u64::MAX);
+        self.steps.insert(name.to_owned(), spent);
     }
 }

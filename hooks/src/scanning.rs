@@ -70,9 +70,14 @@ impl Report {
         self.found.extend(kept);
     }
 
-    /// Scans a ref name or a push option.
-    pub fn text(&mut self, scanner: &Scanner<'_>, text: &[u8], place: Place) {
-        self.add(scanner.scan(text, None), place, None, None);
+    /// Scans a ref name.
+    pub fn ref_name(&mut self, scanner: &Scanner<'_>, name: &[u8]) {
+        self.add(scanner.scan(name, None), Place::RefName, None, Some(name));
+    }
+
+    /// Scans a push option.
+    pub fn push_option(&mut self, scanner: &Scanner<'_>, option: &[u8]) {
+        self.add(scanner.scan(option, None), Place::PushOption, None, None);
     }
 
     /// Scans an object, under every path at which it comes in.
