@@ -181,6 +181,7 @@ fn judge(
             judged.new_requests.push(request);
         }
     }
+    add_hints(&mut judged.reasons);
     let rejected = judged
         .reasons
         .iter()

@@ -48,6 +48,7 @@ pub async fn static_file(name: Path<String>) -> Result<HttpResponse, AppError> {
             "text/javascript; charset=utf-8",
             include_str!("../../static/keys.js"),
         ),
+        "icon.svg" => ("image/svg+xml", include_str!("../../static/icon.svg")),
         _ => return Err(AppError::not_found()),
     };
     Ok(HttpResponse::Ok()
