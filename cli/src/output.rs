@@ -142,7 +142,7 @@ mod tests {
             [
                 "REF              KIND",
                 "refs/heads/main  create",
-                "\u{fffd}[31mx\u{fffd}           delete",
+                "\u{fffd}[31mx\u{fffd}          delete",
             ]
         );
     }
