@@ -224,7 +224,7 @@ mod tests {
     #[test]
     fn dropping_the_stream_ends_the_process() {
         on_runtime(async {
-            let (running, mut input) = run("cat; echo never reached");
+            let (running, mut input) = run("exec cat");
             let pid = running.child.as_ref().unwrap().id().unwrap();
             drop(running);
             let gone = || std::fs::metadata(format!("/proc/{pid}")).is_err();

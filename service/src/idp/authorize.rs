@@ -73,7 +73,10 @@ pub async fn submit(state: Data<AppState>, form: Form<SubmitIn>) -> Result<HttpR
     let problem = if idp.may_try(&username) {
         let user = idp.identities.user(&username);
         match user.filter(|user| user.has_password(&password)) {
-            Some(_) => return back(idp, asked, username),
+            Some(_) => {
+                idp.forget_tries(&username);
+                return back(idp, asked, username);
+            }
             None => "Name or password is wrong.",
         }
     } else {

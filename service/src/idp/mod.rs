@@ -32,7 +32,7 @@ use sign::Signer;
 
 /// A code is good for this long (RFC 6749, section 4.1.2, asks for at most ten minutes).
 const CODE_LIFETIME: Duration = Duration::from_mins(1);
-/// Password tries for one user in a minute.
+/// Failed password tries for one user in a minute.
 const MAX_TRIES: u32 = 10;
 
 /// The identity provider's state.
@@ -104,7 +104,7 @@ impl Idp {
         (grant.made.elapsed() < CODE_LIFETIME).then_some(grant)
     }
 
-    /// Counts a password try; false when there were too many.
+    /// Counts a password try that is about to be made; false when too many have failed.
     fn may_try(&self, user: &str) -> bool {
         let Ok(mut tries) = self.tries.lock() else {
             return false;
@@ -113,6 +113,13 @@ impl Idp {
         let (_, count) = tries.entry(user.to_owned()).or_insert((Instant::now(), 0));
         *count += 1;
         *count <= MAX_TRIES
+    }
+
+    /// A right password makes the tries before it forgotten.
+    fn forget_tries(&self, user: &str) {
+        if let Ok(mut tries) = self.tries.lock() {
+            tries.remove(user);
+        }
     }
 }
 

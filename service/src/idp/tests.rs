@@ -116,4 +116,6 @@ fn passwords_can_be_tried_ten_times_a_minute() {
     let tries = (0..12).filter(|_| idp.may_try("ada")).count();
     assert_eq!(tries, 10);
     assert!(idp.may_try("grace"));
+    idp.forget_tries("ada");
+    assert!(idp.may_try("ada"));
 }

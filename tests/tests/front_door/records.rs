@@ -11,7 +11,7 @@ fn replay_rebuilds_the_repository_before_and_after() {
     work.git(&["tag", "-a", "-m", "Old", "v0"]);
     work.git(&["push", "-q", "origin", "HEAD:refs/heads/old", "v0"]);
     repository
-        .git(&["symbolic-ref", "refs/heads/alias", "refs/heads/old"])
+        .git(&["symbolic-ref", "refs/heads/alias", "refs/heads/main"])
         .passes();
     repository.git(&["pack-refs", "--all"]).passes();
     repository.install().passes();

@@ -265,7 +265,12 @@ fn an_approver_sees_findings_without_the_secret() {
     let request = request_of(&refused);
     let url = format!("{}/r/{request}", stack().started().service_url);
     let page = stack().browser("grace").open(&url);
-    for word in ["secret-page", "refs/heads/main", "fine", "agent for ada"] {
+    for word in [
+        "secret-page",
+        "refs/heads/main",
+        "fine",
+        "<strong>ada</strong>",
+    ] {
         assert!(page.body.contains(word), "{word}: {}", page.body);
     }
     approve(stack(), &request);
