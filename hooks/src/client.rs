@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use refwarden_model::Code;
 use refwarden_wire::Problem;
-use refwarden_wire::hook::{FRAMED, PUSHES, PushIn, PushOut, TOKEN_HEADER};
+use refwarden_wire::hook::{FRAMED, PING, PUSHES, PushIn, PushOut, TOKEN_HEADER};
 use reqwest::blocking::{Body, RequestBuilder, Response};
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use secrecy::{ExposeSecret, SecretString};
@@ -24,6 +24,9 @@ const ANSWER_MAX: u64 = 16 << 20;
 
 /// Bytes that a pack must travel in a second at least.
 const PACK_BYTES_PER_SECOND: u64 = 4 << 20;
+
+/// Packs up to this size are read before they are sent, in bytes.
+const PACK_HELD_MAX: u64 = 1 << 20;
 
 /// Time for a pack whose length is not known beforehand.
 const UNKNOWN_PACK: Duration = Duration::from_mins(2);
@@ -109,17 +112,27 @@ impl Client {
             .map_err(|_| Fault::unscanned("the push is too large to describe"))?;
         let mut head = length.to_be_bytes().to_vec();
         head.extend_from_slice(&json);
-        let head_bytes = head.len() as u64;
         let more = match push.pack_bytes {
             Some(bytes) => Duration::from_secs(bytes / PACK_BYTES_PER_SECOND),
             None => UNKNOWN_PACK,
         };
+        let head_bytes = head.len() as u64;
+        let mut streams = false;
         let body = match (pack, push.pack_bytes) {
             (None, _) => Body::from(head),
+            (Some(pack), Some(bytes)) if bytes <= PACK_HELD_MAX => {
+                let read = pack.take(bytes).read_to_end(&mut head);
+                read.map_err(|_| Fault::unscanned("the pack cannot be read"))?;
+                Body::from(head)
+            }
             (Some(pack), Some(bytes)) => {
+                streams = true;
                 Body::sized(std::io::Cursor::new(head).chain(pack), head_bytes + bytes)
             }
-            (Some(pack), None) => Body::new(std::io::Cursor::new(head).chain(pack)),
+            (Some(pack), None) => {
+                streams = true;
+                Body::new(std::io::Cursor::new(head).chain(pack))
+            }
         };
         let mut request = self.request(PUSHES).timeout(self.timeout + more);
         if let Some(token) = token {
@@ -129,7 +142,23 @@ impl Client {
                 request = request.header(TOKEN_HEADER, value);
             }
         }
-        Ok(answer(request.header(CONTENT_TYPE, FRAMED).body(body))?)
+        match answer(request.header(CONTENT_TYPE, FRAMED).body(body)) {
+            Ok(answer) => Ok(answer),
+            // When the other side ends a stream, the client only says that it did. Why is
+            // found out with a call that has no body.
+            Err(CallError::Failed(fault)) if streams => Err(self.why(fault)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn why(&self, otherwise: Fault) -> Fault {
+        let ping = self.http.get(format!("{}{PING}", self.base));
+        let ping = ping.header(AUTHORIZATION, self.credential.clone());
+        match ping.timeout(Duration::from_secs(1)).send() {
+            Ok(response) if response.status().is_success() => otherwise,
+            Ok(response) => problem(response).into(),
+            Err(error) => failed(&error).into(),
+        }
     }
 
     fn request(&self, path: &str) -> RequestBuilder {

@@ -96,6 +96,9 @@ impl Git {
             .envs(objects.0.iter().map(|(name, value)| (name, value)))
             .args(["--no-pager", "-c", "core.quotePath=false"])
             .args(["-c", "core.attributesFile=/dev/null"])
+            // Otherwise git maps packs whole, and a pack of 1 GiB shows as memory in use.
+            .args(["-c", "core.packedGitWindowSize=4m"])
+            .args(["-c", "core.packedGitLimit=32m"])
             .arg(subcommand);
         git
     }

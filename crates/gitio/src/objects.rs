@@ -215,6 +215,11 @@ impl<'a> CatFile<'a> {
 
     fn start(&self, option: &str) -> Result<Batch, GitError> {
         let git = Git::new(&self.repository.gitdir, self.objects, "cat-file").arg(option);
+        // Blobs above this are written as they are inflated, and not held.
+        let git = git
+            .env("GIT_CONFIG_COUNT", "1")
+            .env("GIT_CONFIG_KEY_0", "core.bigFileThreshold")
+            .env("GIT_CONFIG_VALUE_0", "1m");
         let mut process = git.spawn()?;
         Ok(Batch {
             stdin: process.stdin()?,
