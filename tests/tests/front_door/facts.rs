@@ -420,7 +420,7 @@ fn fact_11_odd_ref_names_are_recorded_exactly_and_shown_escaped() {
     // What nobody can see, or what turns the reading direction, is refused by name.
     for name in ["refs/heads/\u{202e}txt", "refs/heads/\u{9b}31m"] {
         let name = name.as_bytes();
-        let push = RawPush::one(&repository.zero(), &begin, name, objects.pack(&[]));
+        let push = RawPush::one(&repository.zero(), &begin, name, objects.pack(&[&tree]));
         let report = push.send_local(&pusher(), &repository.path);
         assert!(report.messages.contains("RW204"), "{report:#?}");
         assert!(report.messages.is_ascii(), "{report:#?}");
