@@ -76,4 +76,9 @@ pub fn bulk(git: &Git, repository: &Repository<'_>, megabytes: usize) {
         "--force",
     ];
     git.feed(&repository.path, &import, &stream).passes();
+    // One pack, and no search for deltas where there are none, neither now nor for a clone.
+    for (name, value) in [("pack.window", "0"), ("core.compression", "0")] {
+        git.run(&repository.path, &["config", name, value]).passes();
+    }
+    git.run(&repository.path, &["repack", "-adq"]).passes();
 }

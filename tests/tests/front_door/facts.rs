@@ -430,7 +430,7 @@ fn fact_11_odd_ref_names_are_recorded_exactly_and_shown_escaped() {
         &repository.zero(),
         &begin,
         format!("refs/replace/{begin}").as_bytes(),
-        vec![],
+        objects.pack(&[&tree]),
     );
     push.send_local(&pusher(), &repository.path)
         .refuses(&["RW204"]);
