@@ -56,7 +56,18 @@ fn secret_denials(policy: &Policy, facts: &PushFacts) -> Vec<Denial> {
             text,
         }
     };
-    new.map(denial).collect()
+    let mut denials: Vec<Denial> = new.map(denial).collect();
+    // What is not listed may be anything: a list that was cut never passes.
+    let listed = u64::try_from(facts.findings.len()).unwrap_or(u64::MAX);
+    if facts.findings_total > listed {
+        let hidden = facts.findings_total - listed;
+        let text = format!("{hidden} more findings than can be judged one by one");
+        denials.push(Denial {
+            code: Code::ScanFailed,
+            text,
+        });
+    }
+    denials
 }
 
 fn judge_update(

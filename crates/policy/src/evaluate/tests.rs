@@ -134,6 +134,8 @@ fn only_new_secrets_refuse() {
     let policy = policy(&RULES);
     let judge = |facts: &PushFacts| evaluate(&policy, "r", &chain(ActorKind::Human), facts);
     assert!(!judge(&facts).is_denied());
+    facts.findings_total = 2;
+    assert_eq!(judge(&facts).denials[0].code, Code::ScanFailed);
     facts.findings.push(finding(false));
     assert_eq!(judge(&facts).denials[0].text, "secret r in a:3 ****");
 }
