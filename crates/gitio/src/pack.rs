@@ -33,7 +33,8 @@ pub fn stream(
     let git = git.args(["--stdout", "-q", "--delta-base-offset"]);
     let (git, oids) = match selection {
         Selection::AllReachable => (git.args(["--revs", "--all"]), Vec::new()),
-        Selection::Objects(oids) => (git, oids),
+        // Deltas that exist are kept and none are sought: somebody waits for this pack.
+        Selection::Objects(oids) => (git.arg("--window=0"), oids),
     };
     let mut process = git.spawn()?;
     let stdout = process.stdout()?;
