@@ -19,7 +19,7 @@ pub fn measure(stack: &Stack) {
         ("text-50", "50 commits", 40),
         ("text-500", "500 commits", 40),
         ("text-5000", "5 000 commits", 20),
-        ("bulk-256", "256 MiB that do not compress", 10),
+        ("bulk-256", "256 MiB that do not compress", 7),
     ] {
         eprintln!("clones, {title}");
         let repository = Repository::empty(stack, name, "sha1");
