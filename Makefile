@@ -33,7 +33,7 @@ bench: bootstrap-tests build ## Measures, side by side in one run, what docs/BEN
 lint: bootstrap ## Checks layout, lints and, where cargo-deny is there, licences and advisories
 	@$(CARGO) fmt --all --check
 	@$(CARGO) clippy --release --workspace --all-targets --locked -- -D warnings
-	@if $(CARGO) deny --version >/dev/null 2>&1; then $(CARGO) deny check; \
+	@if $(CARGO) deny --version >/dev/null 2>&1; then install/deny.sh; \
 	    else echo 'lint: cargo-deny is not installed; licences and advisories were not checked'; fi
 
 bootstrap:
