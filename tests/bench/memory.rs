@@ -11,7 +11,9 @@ use crate::matter;
 /// Pushes and clones packs of several sizes and prints peaks.
 pub fn measure(stack: &Stack) {
     println!("## Memory\n");
-    println!("Peak resident set in MiB while a pack is pushed and cloned through the proxy.\n");
+    println!(
+        "Peak resident set in MiB (`VmHWM`, looked at every 10 ms) while a pack is pushed and cloned.\n"
+    );
     println!("| pack | pre-receive | git index-pack | proxy | service | push | clone |");
     println!("|---|---|---|---|---|---|---|");
     for megabytes in [16, 128, 1024] {
