@@ -24,7 +24,10 @@ down: ## Stops what make demo left running
 build: bootstrap ## Builds all programs
 	@$(CARGO) build --release --workspace --bins --locked
 
-test: bootstrap-tests build ## Installs what is missing, builds, and runs all tests
+# Programs and tests are built by one command: by two, cargo would build what they share twice,
+# once without and once with the features that tests ask for.
+test: bootstrap-tests ## Installs what is missing, builds, and runs all tests
+	@$(CARGO) build --release --workspace --all-targets --locked
 	@$(CARGO) test --release --workspace --locked
 
 bench: bootstrap-tests build ## Measures, side by side in one run, what docs/BENCHMARKS.md says
