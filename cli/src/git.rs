@@ -5,6 +5,7 @@ use std::io::{Read as _, Write as _};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
+use refwarden_gitio::refs::RefValue;
 use refwarden_gitio::{Git, ObjectEnv};
 use refwarden_model::{ByteText, ObjectFormat, Oid, RefName};
 
@@ -114,50 +115,20 @@ pub struct Refs {
 
 /// Reads all refs.
 pub fn refs(repository: &Path) -> Outcome<Refs> {
-    let mut command = within(repository, "for-each-ref");
-    command.args(["--format=%(objectname) %(symref) %(refname)"]);
-    let listed = output(command)?;
-    let mut refs = Refs {
-        head: head(repository)?,
-        direct: Vec::new(),
-        symbolic: Vec::new(),
+    let problem = || format!("the refs of {} cannot be read", repository.display());
+    let opened = refwarden_gitio::Repository::open(repository).context(problem)?;
+    let mut all = refwarden_gitio::Refs::new(&opened).all().context(problem)?;
+    all.refs.sort();
+    all.symrefs.sort();
+    let head = match all.head {
+        RefValue::Symbolic(target) => ByteText::new(target.as_bytes()),
+        RefValue::Direct(oid) => ByteText::new(oid.to_string()),
+        RefValue::Missing => return Err(Failure::new(problem()).why("there is no HEAD")),
     };
-    for line in listed
-        .split(|&byte| byte == b'\n')
-        .filter(|line| !line.is_empty())
-    {
-        let mut fields = line.splitn(3, |&byte| byte == b' ');
-        let (Some(oid), Some(symref), Some(name)) = (fields.next(), fields.next(), fields.next())
-        else {
-            return Err(Failure::new("git for-each-ref answered something unknown"));
-        };
-        let name = ref_name(name)?;
-        if symref.is_empty() {
-            let oid = Oid::parse(oid).context(|| format!("{name} has no oid"))?;
-            refs.direct.push((name, oid));
-        } else {
-            refs.symbolic.push((name, ref_name(symref)?));
-        }
-    }
-    Ok(refs)
-}
-
-fn head(repository: &Path) -> Outcome<ByteText> {
-    let mut command = within(repository, "symbolic-ref");
-    command.args(["-q", "HEAD"]);
-    if let Some(target) = lookup(command)? {
-        return Ok(ByteText::new(target));
-    }
-    let mut command = within(repository, "rev-parse");
-    command.args(["--verify", "HEAD"]);
-    Ok(ByteText::new(trimmed(output(command)?)))
-}
-
-fn ref_name(bytes: &[u8]) -> Outcome<RefName> {
-    RefName::parse(bytes).map_err(|error| {
-        Failure::refused("a ref of the repository has a name that Refwarden does not take")
-            .why(error)
-            .next("rename or delete the ref")
+    Ok(Refs {
+        head,
+        direct: all.refs,
+        symbolic: all.symrefs,
     })
 }
 

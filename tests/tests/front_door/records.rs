@@ -56,6 +56,24 @@ fn replay_rebuilds_the_repository_before_and_after() {
 }
 
 #[test]
+fn replay_rebuilds_a_symbolic_ref_that_names_nothing() {
+    let repository = Repository::unguarded(stack(), "dangling", "sha1");
+    let alias = ["symbolic-ref", "refs/heads/alias", "refs/heads/nowhere"];
+    repository.git(&alias).passes();
+    repository.install().passes();
+    let directory = tempfile::tempdir().unwrap();
+    let into = directory.path().join("rebuilt.git");
+    let target = into.display().to_string();
+    stack()
+        .refwarden(&["replay", "dangling", "--into", &target])
+        .passes();
+    let found = stack()
+        .git()
+        .text(&into, &["symbolic-ref", "refs/heads/alias"]);
+    assert_eq!(found, "refs/heads/nowhere");
+}
+
+#[test]
 fn replay_notices_what_is_not_in_the_records() {
     let repository = Repository::guarded(stack(), "tampered");
     replay(&repository).passes();

@@ -11,6 +11,9 @@ use crate::api::Api;
 use crate::failure::{Context as _, Failure, Outcome};
 use crate::{git, progress};
 
+/// What the value of a symbolic ref begins with.
+const SYMBOLIC: &[u8] = b"ref: ";
+
 /// Builds the repository in `into`, which is absent or empty.
 pub fn rebuild(api: &Api, state: &ReplayOut, into: &Path) -> Outcome<()> {
     let into =
@@ -31,7 +34,10 @@ pub fn rebuild(api: &Api, state: &ReplayOut, into: &Path) -> Outcome<()> {
     set_refs(state, into)?;
     let mut command = git::within(into, "fsck");
     command.args(["--full", "--no-progress", "--no-dangling"]);
-    git::output(command).map(drop)
+    git::output(command)?;
+    // After the check, for which a symbolic ref that names nothing is an error: the repository
+    // may have had one, and is rebuilt as it was.
+    set_symbolic_refs(state, into)
 }
 
 /// Downloads a pack into `git index-pack`. Git looks at whole packs only, so one whose digest
@@ -88,23 +94,24 @@ fn unpack(api: &Api, into: &Path, pack: &ReplayPack, what: &str) -> Outcome<()> 
 
 fn set_refs(state: &ReplayOut, into: &Path) -> Outcome<()> {
     let mut input = Vec::new();
-    let mut symbolic = Vec::new();
     for one in &state.refs {
         let (name, value) = (one.name.as_bytes(), one.value.as_bytes());
-        match value.strip_prefix(b"ref: ") {
-            Some(target) => symbolic.push((name, target)),
-            None => {
-                for part in [b"create ", name, b"\0", value, b"\0"] {
-                    input.extend_from_slice(part);
-                }
+        if !value.starts_with(SYMBOLIC) {
+            for part in [b"create ", name, b"\0", value, b"\0"] {
+                input.extend_from_slice(part);
             }
         }
     }
     let mut command = git::within(into, "update-ref");
     command.args(["--stdin", "-z"]);
-    git::feed(command, &input)?;
-    for (name, target) in symbolic {
-        set_symbolic(into, name, target)?;
+    git::feed(command, &input).map(drop)
+}
+
+fn set_symbolic_refs(state: &ReplayOut, into: &Path) -> Outcome<()> {
+    for one in &state.refs {
+        if let Some(target) = one.value.as_bytes().strip_prefix(SYMBOLIC) {
+            set_symbolic(into, one.name.as_bytes(), target)?;
+        }
     }
     let head = state.head.as_bytes();
     if head.starts_with(b"refs/") {
