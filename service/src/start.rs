@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::web::{Data, JsonConfig, PathConfig, PayloadConfig, QueryConfig};
-use actix_web::{App, HttpServer};
+use actix_web::web::{Data, FormConfig, JsonConfig, PathConfig, PayloadConfig, QueryConfig};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use refwarden_config::Config;
 use refwarden_policy::Policy;
 use tracing_subscriber::EnvFilter;
@@ -51,16 +51,24 @@ pub async fn run(config_file: &Path) -> Result<(), String> {
                         AppError::bad_request(format!("The body: {error}")).into()
                     }),
             )
-            .app_data(QueryConfig::default().error_handler(|error, _| {
-                AppError::bad_request(format!("The query: {error}")).into()
+            .app_data(QueryConfig::default().error_handler(|error, request| {
+                let error = AppError::bad_request(format!("The query: {error}"));
+                web::refusal(error, request)
             }))
-            .app_data(PathConfig::default().error_handler(|_, _| AppError::not_found().into()))
+            .app_data(FormConfig::default().error_handler(|error, request| {
+                let error = AppError::bad_request(format!("The form: {error}"));
+                web::refusal(error, request)
+            }))
+            .app_data(
+                PathConfig::default()
+                    .error_handler(|_, request| web::refusal(AppError::not_found(), request)),
+            )
             // Framed bodies are streamed; no limit of ours stands in a pack's way.
             .app_data(PayloadConfig::new(usize::MAX))
             .wrap(web::security_headers())
             .configure(routes::configure)
-            .default_service(actix_web::web::to(|| async {
-                Err::<actix_web::HttpResponse, _>(AppError::not_found())
+            .default_service(actix_web::web::to(|request: HttpRequest| async move {
+                Err::<HttpResponse, _>(web::refusal(AppError::not_found(), &request))
             }))
     })
     .workers(

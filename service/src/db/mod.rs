@@ -1,6 +1,7 @@
 //! Postgres, through diesel. Rows and queries; what they mean is decided in `lifecycle` and
 //! `approval`. Nothing outside this module names a table.
 
+pub mod ancestry;
 pub mod events;
 pub mod pushes;
 pub mod records;

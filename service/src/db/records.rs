@@ -188,19 +188,6 @@ fn finding_row(push: Uuid, ordinal: i32, finding: &FindingFacts) -> Finding {
     }
 }
 
-/// A push's commits, parents first, at most `limit`.
-///
-/// # Errors
-/// What diesel says.
-pub fn commits(conn: &mut PgConnection, push: Uuid, limit: i64) -> QueryResult<Vec<Commit>> {
-    commits::table
-        .filter(commits::push_id.eq(push))
-        .order(commits::ordinal)
-        .limit(limit)
-        .select(Commit::as_select())
-        .load(conn)
-}
-
 /// Author and committer lines of a push's commits, without repetition.
 ///
 /// # Errors
@@ -216,14 +203,20 @@ pub fn idents(conn: &mut PgConnection, push: Uuid) -> QueryResult<Vec<Vec<u8>>> 
     Ok(idents)
 }
 
-/// A push's changed files in the order of its commits, at most `limit`.
+/// The changed files of one commit of a push, at most `limit`.
 ///
 /// # Errors
 /// What diesel says.
-pub fn changes(conn: &mut PgConnection, push: Uuid, limit: i64) -> QueryResult<Vec<Change>> {
+pub fn changes_of(
+    conn: &mut PgConnection,
+    push: Uuid,
+    commit: i32,
+    limit: i64,
+) -> QueryResult<Vec<Change>> {
     changes::table
         .filter(changes::push_id.eq(push))
-        .order((changes::commit_ordinal, changes::ordinal))
+        .filter(changes::commit_ordinal.eq(commit))
+        .order(changes::ordinal)
         .limit(limit)
         .select(Change::as_select())
         .load(conn)

@@ -11,7 +11,9 @@ mod request;
 mod session;
 mod sign_in;
 mod text;
+mod views;
 
+pub use error::{PageError, refusal};
 pub use inbox::inbox;
 pub use request::{decide, page as request_page};
 pub use sign_in::{callback, sign_in, sign_out};

@@ -45,17 +45,18 @@ impl SignedIn {
         }
     }
 
-    /// Passes a form that our own page has sent.
+    /// Passes a form that our own page has sent. A browser says where a form comes from, by
+    /// `Origin` or `Sec-Fetch-Site`; what says nothing is no browser, and is not let through.
     ///
     /// # Errors
-    /// [`AppError::Forbidden`] for a wrong CSRF token, or a form from elsewhere.
+    /// [`AppError::Forbidden`] for a wrong CSRF token, or a form from elsewhere or from nowhere.
     pub fn check_form(&self, csrf: &str) -> Result<(), AppError> {
-        let site = self.fetch_site.as_deref();
-        let from_elsewhere = self
-            .origin
-            .as_ref()
-            .is_some_and(|origin| *origin != self.public_origin)
-            || site.is_some_and(|site| site != "same-origin");
+        let origin = self.origin.as_ref().map(|it| *it == self.public_origin);
+        let site = self.fetch_site.as_deref().map(|it| it == "same-origin");
+        let from_elsewhere = match (origin, site) {
+            (None, None) => true,
+            (origin, site) => origin == Some(false) || site == Some(false),
+        };
         let same: bool = self.csrf.as_bytes().ct_eq(csrf.as_bytes()).into();
         if from_elsewhere || !same {
             return Err(AppError::forbidden(
@@ -73,20 +74,22 @@ impl FromRequest for SignedIn {
     fn from_request(request: &HttpRequest, _: &mut Payload) -> Self::Future {
         let request = request.clone();
         Box::pin(async move {
-            let is_get = request.method() == actix_web::http::Method::GET;
-            let path = request.uri().path_and_query().map(ToString::to_string);
-            let path = path.filter(|_| is_get).unwrap_or_else(|| "/".to_owned());
+            let nobody = || {
+                let path = request.uri().path_and_query().map(ToString::to_string);
+                match path {
+                    _ if request.method() != actix_web::http::Method::GET => PageError::Ended,
+                    Some(path) if path != "/" => PageError::SignIn(path),
+                    _ => PageError::Landing,
+                }
+            };
             let state = request.app_data::<Data<AppState>>();
             let state = state.ok_or_else(|| AppError::internal("no application state"))?;
-            let Some(cookie) = request.cookie(COOKIE) else {
-                return Err(PageError::SignIn(path));
-            };
-            let id_sha256 = random::sha256(cookie.value());
+            let id_sha256 = id_sha256(&request).ok_or_else(nobody)?;
             let id = id_sha256.clone();
             let found = state
                 .db(move |conn| Ok(sessions::find(conn, &id, Utc::now())?))
                 .await?;
-            let session = found.ok_or(PageError::SignIn(path))?;
+            let session = found.ok_or_else(nobody)?;
             let header = |name: &str| text(request.headers(), name);
             Ok(Self {
                 actor: session.actor,
@@ -114,12 +117,23 @@ fn origin_of(url: &str) -> String {
 
 /// The cookie of a new session.
 pub fn cookie(id: String) -> Cookie<'static> {
-    Cookie::build(COOKIE, id)
+    host_cookie(COOKIE, id)
+}
+
+/// A cookie for this host alone, that no script reads and no other site's form sends.
+pub fn host_cookie(name: &'static str, value: String) -> Cookie<'static> {
+    Cookie::build(name, value)
         .path("/")
         .secure(true)
         .http_only(true)
         .same_site(SameSite::Lax)
         .finish()
+}
+
+/// Hash of the id of the session that a request carries, be it good or not.
+pub fn id_sha256(request: &HttpRequest) -> Option<String> {
+    let cookie = request.cookie(COOKIE)?;
+    Some(random::sha256(cookie.value()))
 }
 
 /// The cookie that takes a session's away.
@@ -154,7 +168,8 @@ mod tests {
         for (origin, site, csrf, good) in [
             (ours, Some("same-origin"), "c", true),
             (ours, None, "c", true),
-            (None, None, "c", true),
+            (None, Some("same-origin"), "c", true),
+            (None, None, "c", false),
             (ours, None, "", false),
             (ours, None, "d", false),
             (Some("null"), None, "c", false),

@@ -1,8 +1,9 @@
 //! Sign-in by `OpenID` Connect: code flow with PKCE, state and nonce.
 
-use actix_web::HttpResponse;
+use actix_web::cookie::Cookie;
 use actix_web::http::header::LOCATION;
 use actix_web::web::{Data, Form, Query};
+use actix_web::{HttpRequest, HttpResponse};
 use chrono::{Duration, Utc};
 use refwarden_config::SignIn;
 use refwarden_model::ActorKind;
@@ -10,7 +11,7 @@ use serde::Deserialize;
 use url::Url;
 
 use super::error::PageError;
-use super::session::{SignedIn, cookie, removal};
+use super::session::{SignedIn, cookie, host_cookie, id_sha256, removal};
 use crate::db::sessions::{self, PendingSignIn, Session};
 use crate::error::AppError;
 use crate::identity::{self, TokenError};
@@ -19,6 +20,10 @@ use crate::state::AppState;
 
 /// Minutes that a person may take at the identity provider.
 const PENDING_MINUTES: i64 = 10;
+
+/// Binds sign-ins under way to the browser that began them (RFC 9700, section 4.7): whoever is
+/// sent the end of somebody else's sign-in is not signed in as that person.
+const BINDING: &str = "__Host-refwarden-sign-in";
 
 /// Where to go afterwards.
 #[derive(Deserialize)]
@@ -48,6 +53,7 @@ struct TokenOut {
 /// Sends the browser to the identity provider.
 pub async fn sign_in(
     state: Data<AppState>,
+    request: HttpRequest,
     query: Query<SignInIn>,
 ) -> Result<HttpResponse, PageError> {
     let config = configured(&state)?;
@@ -68,6 +74,12 @@ pub async fn sign_in(
         .append_pair("code_challenge", &random::pkce_challenge(&verifier))
         .append_pair("code_challenge_method", "S256");
     let return_to = local(query.return_to.as_deref());
+    // The same for all tabs of the browser, so that one sign-in does not undo another.
+    let binding = match binding(&request) {
+        Some(binding) => binding,
+        None => random::token()?,
+    };
+    let hash = bound(&key, &binding);
     state
         .db(move |conn| {
             let now = Utc::now();
@@ -77,23 +89,33 @@ pub async fn sign_in(
                 return_to,
             };
             let until = now + Duration::minutes(PENDING_MINUTES);
-            Ok(sessions::insert_pending(
-                conn,
-                &random::sha256(&key),
-                &pending,
-                until,
-                now,
-            )?)
+            Ok(sessions::insert_pending(conn, &hash, &pending, until, now)?)
         })
         .await?;
+    let mut cookie = host_cookie(BINDING, binding);
+    cookie.set_max_age(actix_web::cookie::time::Duration::minutes(PENDING_MINUTES));
     Ok(HttpResponse::SeeOther()
+        .cookie(cookie)
         .insert_header((LOCATION, url.as_str()))
         .finish())
+}
+
+/// The browser's binding, where it is one that we may have given.
+fn binding(request: &HttpRequest) -> Option<String> {
+    let cookie = request.cookie(BINDING);
+    let value = cookie.as_ref().map(Cookie::value);
+    value.filter(|it| it.len() == 43).map(ToOwned::to_owned)
+}
+
+/// What a sign-in under way is found by: its state and the browser together.
+fn bound(state: &str, binding: &str) -> String {
+    random::sha256(&format!("{binding}.{state}"))
 }
 
 /// Takes the browser back, and begins a session with a new id.
 pub async fn callback(
     state: Data<AppState>,
+    request: HttpRequest,
     query: Query<CallbackIn>,
 ) -> Result<HttpResponse, PageError> {
     let config = configured(&state)?;
@@ -105,7 +127,7 @@ pub async fn callback(
     let (Some(code), Some(key)) = (query.code.clone(), query.state.clone()) else {
         return Err(again().into());
     };
-    let hash = random::sha256(&key);
+    let hash = bound(&key, &binding(&request).ok_or_else(again)?);
     let pending = state
         .db(move |conn| Ok(sessions::take_pending(conn, &hash, Utc::now())?))
         .await?;
@@ -134,10 +156,14 @@ pub async fn callback(
     let (id, csrf) = (random::token()?, random::token()?);
     let minutes = i64::from(state.config.service.session_minutes);
     let hash = random::sha256(&id);
+    let before = id_sha256(&request);
     tracing::info!(subject = actor.subject, "signed in");
     state
         .db(move |conn| {
             let now = Utc::now();
+            if let Some(before) = before {
+                sessions::delete(conn, &before)?;
+            }
             let session = Session {
                 actor,
                 csrf,
@@ -234,20 +260,35 @@ fn callback_url(state: &AppState) -> String {
 }
 
 /// A path on this host, or the inbox: a return address never leads away. Browsers take a
-/// backslash for a slash.
+/// backslash for a slash; a header holds no more than visible ASCII.
 fn local(path: Option<&str>) -> String {
     let is_local = |path: &&str| {
         path.starts_with('/')
             && !path.starts_with("//")
             && !path.contains('\\')
-            && !path.chars().any(char::is_control)
+            && path.bytes().all(|byte| byte.is_ascii_graphic())
     };
     path.filter(is_local).unwrap_or("/").to_owned()
 }
 
 #[cfg(test)]
 mod tests {
-    use super::local;
+    use actix_web::test::TestRequest;
+
+    use super::*;
+
+    #[test]
+    fn a_sign_in_ends_in_the_browser_that_began_it() {
+        let theirs = "t".repeat(43);
+        let mine = TestRequest::default().cookie(host_cookie(BINDING, theirs.clone()));
+        let mine = binding(&mine.to_http_request()).unwrap();
+        assert_eq!(bound("state", &mine), bound("state", &theirs));
+        assert_ne!(bound("state", &mine), bound("state", &"m".repeat(43)));
+        assert_ne!(bound("state", &mine), bound("other", &mine));
+        let short = TestRequest::default().cookie(host_cookie(BINDING, String::new()));
+        assert_eq!(binding(&short.to_http_request()), None);
+        assert_eq!(binding(&TestRequest::default().to_http_request()), None);
+    }
 
     #[test]
     fn a_return_address_stays_on_this_host() {
@@ -260,6 +301,8 @@ mod tests {
             "",
             "r",
             "/a\r\nX: y",
+            "/a b",
+            "/\u{e9}",
         ] {
             assert_eq!(local(Some(away)), "/", "{away:?}");
         }

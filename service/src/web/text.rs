@@ -4,33 +4,54 @@ use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 
-/// Makes visible what would not be: controls, zero-width and direction-changing characters
-/// become their code point in angle brackets; bytes that are no UTF-8 become `\xNN`.
+/// Makes visible what would not be: controls, invisible and direction-changing characters
+/// become their code point in angle brackets; bytes that are no UTF-8 become `\xNN`. Line feeds
+/// and tabs stay, as layout.
 pub fn visible(bytes: &[u8]) -> String {
+    shown(bytes, |c| c == '\n' || c == '\t')
+}
+
+/// The same for what stands on one line, such as a path or a name: line feeds and tabs are made
+/// visible too, since HTML would show a space.
+pub fn visible_line(bytes: &[u8]) -> String {
+    shown(bytes, |_| false)
+}
+
+fn shown(bytes: &[u8], is_layout: impl Fn(char) -> bool) -> String {
     let mut out = String::with_capacity(bytes.len());
+    let mut before = ' ';
     for chunk in bytes.utf8_chunks() {
         for c in chunk.valid().chars() {
-            if is_unseen(c) {
+            // U+FE0E and U+FE0F choose how the emoji before them looks, and hide nothing there.
+            let styles = matches!(c, '\u{fe0e}' | '\u{fe0f}') && before >= '\u{2000}';
+            if is_unseen(c) && !is_layout(c) && !styles {
                 // Writing to a String cannot fail.
                 let _ = write!(out, "<U+{:04X}>", u32::from(c));
+                before = ' ';
             } else {
                 out.push(c);
+                before = if styles { ' ' } else { c };
             }
         }
         for byte in chunk.invalid() {
             let _ = write!(out, "\\x{byte:02x}");
+            before = ' ';
         }
     }
     out
 }
 
-/// Line feeds and tabs are layout; other controls and format characters (Unicode's Cc and the
-/// Cf that change how text is shown) are not.
+/// Controls, and characters that take no room or change how others are shown: Unicode's
+/// `Default_Ignorable_Code_Point`, separators of lines, annotation and blank letters. With them
+/// a path, a name or code can look like another.
 fn is_unseen(c: char) -> bool {
-    (c.is_control() && c != '\n' && c != '\t')
+    c.is_control()
         || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+            '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{17b4}' | '\u{17b5}'
+            | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{2800}' | '\u{3164}' | '\u{fe00}'..='\u{fe0f}'
+            | '\u{feff}' | '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{1bca0}'..='\u{1bca3}'
+            | '\u{1d173}'..='\u{1d17a}' | '\u{e0000}'..='\u{e0fff}')
 }
 
 /// `1 commit`, `2 commits`.
@@ -39,14 +60,15 @@ pub fn count(number: i64, noun: &str) -> String {
     format!("{number} {noun}{plural}")
 }
 
-/// How far off a time is, in its largest unit: `3 min`, `2 h`, `6 d`.
+/// How far off a time is, in its largest unit, rounded: `3 min`, `2 h`, `7 d`.
 pub fn distance(from: DateTime<Utc>, to: DateTime<Utc>) -> String {
     let seconds = (to - from).num_seconds().max(0);
+    let rounded = |unit: i64| (seconds + unit / 2) / unit;
     match seconds {
         0..=59 => format!("{seconds} s"),
-        60..=3599 => format!("{} min", seconds / 60),
-        3600..=172_799 => format!("{} h", seconds / 3600),
-        _ => format!("{} d", seconds / 86_400),
+        60..=3569 => format!("{} min", rounded(60)),
+        3570..=171_000 => format!("{} h", rounded(3600)),
+        _ => format!("{} d", rounded(86_400)),
     }
 }
 
@@ -55,14 +77,30 @@ pub fn short(oid: &str) -> &str {
     oid.get(..10).unwrap_or(oid)
 }
 
-/// What an update does, in words.
-pub fn kind(kind: &str, gained: i64, lost: i64) -> String {
-    match kind {
-        "create" => format!("creates the ref with {}", count(gained, "new commit")),
-        "fast-forward" => format!("adds {}", count(gained, "commit")),
-        "delete" => "deletes the ref".to_owned(),
-        _ => format!("discards {} and adds {}", count(lost, "commit"), gained),
+/// What an update does, in words: `adds 2 commits`, `deletes a branch`.
+pub fn kind(kind: &str, ref_name: &[u8], gained: i64, lost: i64) -> String {
+    let thing = if ref_name.starts_with(b"refs/heads/") {
+        "a branch"
+    } else if ref_name.starts_with(b"refs/tags/") {
+        "a tag"
+    } else {
+        "a ref"
+    };
+    match (kind, gained, lost) {
+        ("create", 0, _) => format!("creates {thing}"),
+        ("create", ..) => format!("creates {thing} with {}", count(gained, "new commit")),
+        ("delete", ..) => format!("deletes {thing}"),
+        ("fast-forward", ..) => format!("adds {}", count(gained, "commit")),
+        (_, 0, 0) => format!("moves {thing}"),
+        (_, 0, _) => format!("discards {}", count(lost, "commit")),
+        (_, _, 0) => format!("moves {thing}, adding {}", count(gained, "commit")),
+        _ => format!("discards {} and adds {gained}", count(lost, "commit")),
     }
+}
+
+/// An entry of a rule's list of approvers, in words: `group:maintainers` is `group maintainers`.
+pub fn listed(entry: &str) -> String {
+    visible_line(entry.replacen(':', " ", 1).as_bytes())
 }
 
 #[cfg(test)]
@@ -72,6 +110,69 @@ mod tests {
     #[test]
     fn what_nobody_sees_is_made_visible() {
         assert_eq!(visible(b"a\x1b[31m\xff\n"), "a<U+001B>[31m\\xff\n");
-        assert_eq!(visible("x\u{202e}y".as_bytes()), "x<U+202E>y");
+        for unseen in [
+            '\u{202e}',
+            '\u{200b}',
+            '\u{3164}',
+            '\u{fe0f}',
+            '\u{e0061}',
+            '\u{e0101}',
+        ] {
+            let shown = visible(format!("x{unseen}y").as_bytes());
+            assert_eq!(shown, format!("x<U+{:04X}>y", u32::from(unseen)));
+        }
+        assert_eq!(visible("\u{26a0}\u{fe0f}".as_bytes()), "\u{26a0}\u{fe0f}");
+        assert_eq!(visible_line(b"a\nb\tc"), "a<U+000A>b<U+0009>c");
+    }
+
+    #[test]
+    fn updates_are_told_in_words() {
+        let (branch, tag) = (b"refs/heads/x".as_slice(), b"refs/tags/x".as_slice());
+        for (name, kind_of, gained, lost, words) in [
+            (
+                branch,
+                "create",
+                2,
+                0,
+                "creates a branch with 2 new commits",
+            ),
+            (branch, "create", 0, 0, "creates a branch"),
+            (branch, "fast-forward", 1, 0, "adds 1 commit"),
+            (branch, "delete", 0, 3, "deletes a branch"),
+            (
+                branch,
+                "non-fast-forward",
+                1,
+                14,
+                "discards 14 commits and adds 1",
+            ),
+            (branch, "non-fast-forward", 0, 1, "discards 1 commit"),
+            (tag, "non-fast-forward", 0, 0, "moves a tag"),
+            (
+                tag,
+                "non-fast-forward",
+                2,
+                0,
+                "moves a tag, adding 2 commits",
+            ),
+        ] {
+            assert_eq!(kind(kind_of, name, gained, lost), words);
+        }
+    }
+
+    #[test]
+    fn times_are_rounded() {
+        let from = DateTime::UNIX_EPOCH;
+        for (seconds, words) in [
+            (5, "5 s"),
+            (61, "1 min"),
+            (3599, "1 h"),
+            (47 * 3600, "47 h"),
+            (7 * 86_400 - 5, "7 d"),
+            (-5, "0 s"),
+        ] {
+            let to = from + chrono::Duration::seconds(seconds);
+            assert_eq!(distance(from, to), words);
+        }
     }
 }
