@@ -15,6 +15,7 @@ use super::identities::ClientKind;
 use super::{Grant, Idp, open};
 use crate::error::AppError;
 use crate::state::AppState;
+use crate::web::PageError;
 
 /// An authorization request (RFC 6749, section 4.1.1; RFC 7636, section 4.3).
 #[derive(Clone, Debug, Deserialize)]
@@ -49,20 +50,21 @@ struct Page<'a> {
 pub async fn form(
     state: Data<AppState>,
     asked: Query<AuthorizeIn>,
-) -> Result<HttpResponse, AppError> {
+) -> Result<HttpResponse, PageError> {
     open(&state)?.check(&asked)?;
-    page(
-        &Page {
-            asked: &asked,
-            username: "",
-            problem: None,
-        },
-        StatusCode::OK,
-    )
+    let shown = Page {
+        asked: &asked,
+        username: "",
+        problem: None,
+    };
+    Ok(page(&shown, StatusCode::OK)?)
 }
 
 /// Takes the form.
-pub async fn submit(state: Data<AppState>, form: Form<SubmitIn>) -> Result<HttpResponse, AppError> {
+pub async fn submit(
+    state: Data<AppState>,
+    form: Form<SubmitIn>,
+) -> Result<HttpResponse, PageError> {
     let idp = open(&state)?;
     let SubmitIn {
         username,
@@ -75,7 +77,7 @@ pub async fn submit(state: Data<AppState>, form: Form<SubmitIn>) -> Result<HttpR
         match user.filter(|user| user.has_password(&password)) {
             Some(_) => {
                 idp.forget_tries(&username);
-                return back(idp, asked, username);
+                return Ok(back(idp, asked, username)?);
             }
             None => "Name or password is wrong.",
         }
@@ -87,7 +89,7 @@ pub async fn submit(state: Data<AppState>, form: Form<SubmitIn>) -> Result<HttpR
         username: &username,
         problem: Some(problem),
     };
-    page(&shown, StatusCode::UNAUTHORIZED)
+    Ok(page(&shown, StatusCode::UNAUTHORIZED)?)
 }
 
 fn page(page: &Page<'_>, status: StatusCode) -> Result<HttpResponse, AppError> {
@@ -139,5 +141,33 @@ impl Idp {
             ));
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_address_says_is_text() {
+        let asked = AuthorizeIn {
+            response_type: "code".into(),
+            client_id: "\"><script>1</script>".into(),
+            redirect_uri: "<img src=x>".into(),
+            state: "\"><script>2</script>".into(),
+            code_challenge: "'><script>".into(),
+            code_challenge_method: "S256".into(),
+            nonce: Some("<script>3</script>".into()),
+        };
+        let page = Page {
+            asked: &asked,
+            username: "<script>4</script>",
+            problem: None,
+        };
+        let html = page.render().unwrap();
+        assert!(
+            !html.contains("<script>") && !html.contains("<img"),
+            "{html}"
+        );
     }
 }

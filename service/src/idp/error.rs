@@ -20,8 +20,8 @@ pub enum OauthError {
 }
 
 impl OauthError {
-    /// The answer.
-    pub fn response(self) -> HttpResponse {
+    /// The answer. A client that came with HTTP Basic is told of that scheme.
+    pub fn response(self, was_basic: bool) -> HttpResponse {
         let (status, error, text) = match self {
             Self::InvalidRequest(text) => (StatusCode::BAD_REQUEST, "invalid_request", text),
             Self::InvalidClient => (
@@ -45,7 +45,11 @@ impl OauthError {
                 "expected authorization_code or client_credentials",
             ),
         };
-        HttpResponse::build(status)
+        let mut answer = HttpResponse::build(status);
+        if was_basic && status == StatusCode::UNAUTHORIZED {
+            answer.insert_header(("WWW-Authenticate", "Basic realm=\"refwarden\""));
+        }
+        answer
             .insert_header(("Cache-Control", "no-store"))
             .json(json!({"error": error, "error_description": text}))
     }

@@ -62,17 +62,7 @@ impl Idp {
     /// # Errors
     /// One sentence: the service does not listen on loopback, or a file is not in order.
     pub fn open(config: &Config, quick: &QuickStart, directory: &Path) -> Result<Self, String> {
-        let listen: SocketAddr = config
-            .service
-            .listen
-            .parse()
-            .map_err(|_| "service.listen: expected an address and a port".to_owned())?;
-        if !listen.ip().is_loopback() {
-            return Err(format!(
-                "quick_start: the built-in identity provider runs on loopback only, \
-                 not on {listen}; configure an identity provider of your own"
-            ));
-        }
+        is_local(&config.service.listen, &config.service.public_url)?;
         tracing::warn!("the built-in identity provider is on: for trying on one machine only");
         let file = directory.join(&quick.identities);
         let key = file.with_file_name("idp-signing.key");
@@ -121,6 +111,33 @@ impl Idp {
             tries.remove(user);
         }
     }
+}
+
+/// Passes where people reach the provider from this machine only: it listens on loopback, and
+/// its address is loopback too, so that no reverse proxy is meant to stand before it.
+fn is_local(listen: &str, public_url: &str) -> Result<(), String> {
+    let address: SocketAddr = listen
+        .parse()
+        .map_err(|_| "service.listen: expected an address and a port".to_owned())?;
+    let url =
+        url::Url::parse(public_url).map_err(|_| "service.public_url: expected a URL".to_owned())?;
+    let is_loopback = match url.host() {
+        Some(url::Host::Ipv4(address)) => address.is_loopback(),
+        Some(url::Host::Ipv6(address)) => address.is_loopback(),
+        Some(url::Host::Domain(name)) => name == "localhost",
+        None => false,
+    };
+    let elsewhere = if !address.ip().is_loopback() {
+        listen
+    } else if !is_loopback {
+        public_url
+    } else {
+        return Ok(());
+    };
+    Err(format!(
+        "quick_start: the built-in identity provider runs on loopback only, \
+         not on {elsewhere}; configure an identity provider of your own"
+    ))
 }
 
 fn open(state: &AppState) -> Result<&Idp, AppError> {

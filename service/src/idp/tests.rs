@@ -119,3 +119,44 @@ fn passwords_can_be_tried_ten_times_a_minute() {
     idp.forget_tries("ada");
     assert!(idp.may_try("ada"));
 }
+
+#[test]
+fn the_provider_is_reached_from_this_machine_only() {
+    for (listen, url, good) in [
+        ("127.0.0.1:8420", "http://127.0.0.1:8420", true),
+        ("[::1]:8420", "http://[::1]:8420", true),
+        ("127.0.0.1:8420", "http://localhost:8420", true),
+        ("0.0.0.0:8420", "http://127.0.0.1:8420", false),
+        ("192.0.2.1:8420", "http://127.0.0.1:8420", false),
+        ("127.0.0.1:8420", "https://refwarden.example", false),
+        ("127.0.0.1:8420", "http://localhost.example", false),
+        ("localhost", "http://localhost", false),
+    ] {
+        assert_eq!(is_local(listen, url).is_ok(), good, "{listen} {url}");
+    }
+}
+
+#[test]
+fn a_client_says_who_it_is_in_one_way() {
+    let both = |header: Option<(&str, &str)>, id: Option<&str>| {
+        let mut asked = TokenIn {
+            client_id: id.map(Into::into),
+            client_secret: id.map(|_| "s".into()),
+            ..TokenIn::default()
+        };
+        let header = header.map(|(id, secret)| (id.into(), secret.into()));
+        asked.authenticate(header).map(|()| asked.client_id)
+    };
+    assert_eq!(both(Some(("web", "s")), None), Ok(Some("web".into())));
+    assert_eq!(both(None, Some("web")), Ok(Some("web".into())));
+    assert!(both(Some(("web", "s")), Some("web")).is_err());
+}
+
+#[test]
+fn a_refused_basic_client_is_told_how_to_authenticate() {
+    let answer = OauthError::InvalidClient.response(true);
+    assert_eq!(answer.status(), 401);
+    assert!(answer.headers().contains_key("www-authenticate"));
+    let answer = OauthError::InvalidClient.response(false);
+    assert!(!answer.headers().contains_key("www-authenticate"));
+}

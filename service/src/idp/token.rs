@@ -47,15 +47,17 @@ pub struct TokenIn {
 pub async fn token(
     state: Data<AppState>,
     request: HttpRequest,
-    form: Form<TokenIn>,
+    form: Result<Form<TokenIn>, actix_web::Error>,
 ) -> Result<HttpResponse, AppError> {
     let idp = open(&state)?;
+    let Ok(form) = form else {
+        return Ok(OauthError::InvalidRequest("expected a form, each field once").response(false));
+    };
     let mut asked = form.into_inner();
-    if let Some((id, secret)) = basic(&request) {
-        asked.client_id = Some(id);
-        asked.client_secret = Some(secret);
-    }
-    match idp.grant(&asked) {
+    let header = basic(&request);
+    let was_basic = header.is_some();
+    let granted = asked.authenticate(header).and_then(|()| idp.grant(&asked));
+    match granted {
         Ok(claims) => {
             let mut answer = json!({
                 "token_type": "Bearer",
@@ -74,8 +76,28 @@ pub async fn token(
         }
         Err(error) => {
             tracing::info!(client = asked.client_id, ?error, "no token is given");
-            Ok(error.response())
+            Ok(error.response(was_basic))
         }
+    }
+}
+
+impl TokenIn {
+    /// Takes client id and secret from the header, where they stand there and nowhere else
+    /// (RFC 6749, section 2.3).
+    pub(super) fn authenticate(
+        &mut self,
+        header: Option<(String, String)>,
+    ) -> Result<(), OauthError> {
+        if let Some((id, secret)) = header {
+            if self.client_secret.is_some() || self.client_id.as_ref().is_some_and(|it| *it != id) {
+                return Err(OauthError::InvalidRequest(
+                    "a client authenticates in one way only",
+                ));
+            }
+            self.client_id = Some(id);
+            self.client_secret = Some(secret);
+        }
+        Ok(())
     }
 }
 
