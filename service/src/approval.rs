@@ -6,7 +6,9 @@ use refwarden_model::{Actor, ActorChain, ByteText};
 use refwarden_policy::{Barred, Requirement, Tally, barred, tally};
 use refwarden_wire::api::DecisionIn;
 
+use crate::db::ancestry::{self, Brought};
 use crate::db::events::{self, NewEvent};
+use crate::db::pushes::{self, RefUpdate};
 use crate::db::requests::{self, Decision, Request, state};
 use crate::db::{records, repositories};
 use crate::error::AppError;
@@ -48,11 +50,39 @@ pub fn may_decide(
     person: &Actor,
 ) -> Result<Result<(), Barred>, AppError> {
     let bound = Bound::of(request)?;
-    let idents: Vec<ByteText> = records::idents(conn, request.push_id)?
-        .into_iter()
-        .map(ByteText::new)
-        .collect();
+    let updates = pushes::updates(conn, request.push_id)?;
+    let update = updates
+        .iter()
+        .find(|update| update.target == request.ref_name);
+    let brought = brought(conn, request, update)?;
+    let mut idents = records::idents(conn, request.push_id)?;
+    idents.extend(ancestry::idents(conn, &brought.commits)?);
+    let idents: Vec<ByteText> = idents.into_iter().map(ByteText::new).collect();
     Ok(barred(person, &bound.chain, &idents, &bound.requirements))
+}
+
+/// The commits that a request would let through: those of its own push, and those that earlier
+/// pushes have brought to other refs. What people are shown and who may not decide both follow
+/// from it. Commits from before the repository was adopted are not known here.
+///
+/// # Errors
+/// [`AppError`] from the database.
+pub fn brought(
+    conn: &mut PgConnection,
+    request: &Request,
+    update: Option<&RefUpdate>,
+) -> Result<Brought, AppError> {
+    let (repository, push) = (request.repository_id, request.push_id);
+    let (old, new) = (&request.old_oid, &request.new_oid);
+    let gained = update.map_or(0, |update| update.gained);
+    let is_commit = update.is_some_and(|update| update.new_type.as_deref() == Some("commit"));
+    Ok(match request.kind.as_str() {
+        "delete" => Brought::default(),
+        // Behind a tag object, or something that is no commit, stands all that the push brought.
+        _ if !is_commit => ancestry::all_of(conn, push)?,
+        "create" => ancestry::brought_by(conn, repository, push, new)?,
+        _ => ancestry::brought(conn, repository, push, old, new, gained)?,
+    })
 }
 
 /// How far the approvals of a request go.

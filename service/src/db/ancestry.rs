@@ -62,7 +62,8 @@ pub struct Brought {
 }
 
 /// The recorded commits that `new` reaches and `old` does not. `gained` is how many there are
-/// in truth, `own` the push that asks; where the list has as many and ends at `old`, what `old` reaches is not looked at.
+/// in truth, `own` the push that asks; where the list has as many and ends at `old`, what `old`
+/// reaches is not looked at.
 ///
 /// # Errors
 /// What diesel says.
@@ -159,6 +160,22 @@ pub fn load(conn: &mut PgConnection, wanted: &[Recorded]) -> QueryResult<Vec<Com
         .iter()
         .filter_map(|commit| loaded.remove(&(commit.push_id, commit.ordinal)));
     Ok(in_order.collect())
+}
+
+/// Author and committer lines of recorded commits, without repetition.
+///
+/// # Errors
+/// What diesel says.
+pub fn idents(conn: &mut PgConnection, of: &[Recorded]) -> QueryResult<Vec<Vec<u8>>> {
+    let oids: Vec<&str> = of.iter().map(|commit| commit.oid.as_str()).collect();
+    let pushes: HashSet<Uuid> = of.iter().map(|commit| commit.push_id).collect();
+    let rows: Vec<(Vec<u8>, Vec<u8>)> = commits::table
+        .filter(commits::oid.eq_any(oids))
+        .filter(commits::push_id.eq_any(pushes))
+        .select((commits::author, commits::committer))
+        .distinct()
+        .load(conn)?;
+    Ok(rows.into_iter().flat_map(|(a, c)| [a, c]).collect())
 }
 
 fn is_full(walked: &[String]) -> bool {

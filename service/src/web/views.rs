@@ -8,6 +8,7 @@ use refwarden_model::Actor;
 
 use super::patch::{self, Row};
 use super::text::{count, distance, short, visible, visible_line};
+use crate::approval;
 use crate::db::ancestry::{self, Brought};
 use crate::db::pushes::RefUpdate;
 use crate::db::records::{self, Change};
@@ -144,7 +145,7 @@ pub fn content(
 ) -> Result<Content, AppError> {
     let gained = update.map_or(0, |update| update.gained);
     let is_commit = update.is_some_and(|update| update.new_type.as_deref() == Some("commit"));
-    let brought = brought(conn, request, gained, is_commit)?;
+    let brought = approval::brought(conn, request, update)?;
     let total = brought.commits.len();
     let wanted = brought.commits.get(..total.min(MAX_COMMITS));
     let mut rows = Vec::new();
@@ -189,23 +190,6 @@ pub fn content(
         warnings: summary.warnings(request),
         note: summary.note(),
         commits: rows,
-    })
-}
-
-fn brought(
-    conn: &mut PgConnection,
-    request: &Request,
-    gained: i64,
-    is_commit: bool,
-) -> Result<Brought, AppError> {
-    let (repository, push) = (request.repository_id, request.push_id);
-    let (old, new) = (&request.old_oid, &request.new_oid);
-    Ok(match request.kind.as_str() {
-        "delete" => Brought::default(),
-        // Behind a tag object, or something that is no commit, stands all that the push brought.
-        _ if !is_commit => ancestry::all_of(conn, push)?,
-        "create" => ancestry::brought_by(conn, repository, push, new)?,
-        _ => ancestry::brought(conn, repository, push, old, new, gained)?,
     })
 }
 

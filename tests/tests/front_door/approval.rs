@@ -89,6 +89,31 @@ fn an_approval_is_bound_to_ref_old_and_new() {
 }
 
 #[test]
+fn an_author_decides_nothing_by_way_of_another_branch() {
+    let repository = Repository::guarded(stack(), "author-detour");
+    let work = repository.work();
+    work.commit(&[(b"a", b"a\n")], "By Grace");
+    let author = "--author=Grace <Grace@Example.org>";
+    work.git(&["commit", "-q", "--amend", "--no-edit", author]);
+    // The commit is no news to the repository when main is asked for, so that push records none.
+    work.push(Via::Local, &["HEAD:refs/heads/topic"]).passes();
+    let direct = ask(&work);
+    let (status, body) = stack().api("grace").decide(&direct, "approve", "Mine.");
+    assert_eq!(status, 403, "{body}");
+    assert!(body.contains("author or committer"), "{body}");
+
+    // Neither does a commit of somebody else on top of it help.
+    work.commit(&[(b"b", b"b\n")], "By somebody else");
+    let above = ask(&work);
+    let (status, body) = stack().api("grace").decide(&above, "approve", "Mine.");
+    assert_eq!(status, 403, "{body}");
+    let url = format!("{}/r/{above}", stack().started().service_url);
+    let page = stack().browser("grace").open(&url);
+    assert!(page.body.contains("By Grace"), "{}", page.body);
+    assert!(!page.body.contains("value=\"approve\""), "{}", page.body);
+}
+
+#[test]
 fn nobody_in_the_chain_approves_their_own_push() {
     for (name, client) in [("self-agent", "agent"), ("self-human", "operator")] {
         let repository = Repository::guarded(stack(), name);
