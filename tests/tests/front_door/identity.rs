@@ -125,3 +125,58 @@ fn a_token_as_push_option_works_and_is_not_recorded() {
     assert!(!events.contains(&token));
     assert!(!stack().logs().contains(&token));
 }
+
+/// Somebody's own sign-in, handed to another browser as a link, signs that browser in as nobody.
+#[test]
+fn a_sign_in_belongs_to_the_browser_that_began_it() {
+    let browser = || {
+        let follow = reqwest::redirect::Policy::none();
+        let builder = reqwest::blocking::Client::builder().redirect(follow);
+        builder.no_proxy().build().unwrap()
+    };
+    let location = |response: &reqwest::blocking::Response| {
+        let to = response.headers()["location"].to_str().unwrap();
+        response.url().join(to).unwrap()
+    };
+    let mine = browser();
+    let begun = mine
+        .get(format!("{}/sign-in", stack().started().service_url))
+        .send()
+        .unwrap();
+    let binding = begun.headers()["set-cookie"].to_str().unwrap();
+    let binding = binding.split(';').next().unwrap().to_owned();
+    let provider = location(&begun);
+    let mut fields: Vec<(String, String)> = provider.query_pairs().into_owned().collect();
+    fields.push(("username".into(), "grace".into()));
+    fields.push(("password".into(), stack().password("grace")));
+    let typed = mine
+        .post(provider)
+        .header("origin", stack().started().service_url.as_str())
+        .form(&fields)
+        .send()
+        .unwrap();
+    assert_eq!(typed.status(), 303);
+    let callback = location(&typed);
+
+    let signs_in = |response: &reqwest::blocking::Response| {
+        let mut cookies = response.headers().get_all("set-cookie").iter();
+        cookies.any(|it| it.to_str().unwrap().starts_with("__Host-refwarden="))
+    };
+    let theirs = browser();
+    for cookie in [None, Some(format!("{}x", &binding[..binding.len() - 1]))] {
+        let mut request = theirs.get(callback.clone());
+        if let Some(cookie) = cookie {
+            request = request.header("cookie", cookie);
+        }
+        let refused = request.send().unwrap();
+        assert_eq!(refused.status(), 400);
+        assert!(!signs_in(&refused));
+    }
+    // The browser that began is not hurt by the others' tries, and comes in once.
+    for (status, enters) in [(303, true), (400, false)] {
+        let request = mine.get(callback.clone()).header("cookie", &binding);
+        let response = request.send().unwrap();
+        assert_eq!(response.status(), status);
+        assert_eq!(signs_in(&response), enters);
+    }
+}
