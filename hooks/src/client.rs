@@ -99,6 +99,17 @@ impl Client {
         answer(request.header(CONTENT_TYPE, "application/json").body(body))
     }
 
+    /// Posts a JSON body to which there is no answer but that it was taken.
+    pub fn tell<I: Serialize>(&self, path: &str, body: &I) -> Result<(), CallError> {
+        let request = self.request(path).timeout(self.timeout).json(body);
+        let response = request.send().map_err(|error| failed(&error))?;
+        if response.status().is_success() {
+            Ok(())
+        } else {
+            Err(problem(response))
+        }
+    }
+
     /// Posts a push with its pack.
     pub fn push(
         &self,

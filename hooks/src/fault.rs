@@ -20,6 +20,8 @@ pub enum Fault {
         /// What to do about it.
         hint: Option<&'static str>,
     },
+    /// The pusher asked for the list of push options, and for nothing else.
+    Help,
     /// What the service answered.
     Refused {
         /// Whether a human can still release it.

@@ -7,32 +7,46 @@ use refwarden_gitio::Refs;
 use refwarden_model::facts::{PushFacts, UpdateKind};
 use refwarden_model::{Code, RefName};
 use refwarden_scan::{Masker, Ruleset, Scanner};
-use refwarden_wire::hook::{Outcome, PushIn, PushOut};
+use refwarden_wire::hook::{Outcome, PushIn, PushOut, REFUSED, RefusedIn};
 
 use crate::client::Client;
 use crate::correlation::Parent;
 use crate::environment::Environment;
 use crate::facts::{self, Learned};
 use crate::fault::Fault;
+use crate::holding::{Held, Watch};
 use crate::host::Host;
 use crate::incoming::Incoming;
 use crate::known;
+use crate::options::Wishes;
 use crate::scanning::Report;
 use crate::spool::Spool;
 use crate::updates::{self, Update};
 
 /// Runs the hook.
 pub fn run() -> Result<(), Fault> {
-    let mut clock = Clock::start();
+    let clock = Clock::start();
     let host = Host::open()?;
+    let parent = Parent::of_this_process()?;
+    let ended = judge(&host, &parent, clock);
+    if let Err(fault) = &ended {
+        record(&host, &parent, fault);
+    }
+    ended
+}
+
+fn judge(host: &Host, parent: &Parent, mut clock: Clock) -> Result<(), Fault> {
     let updates = updates::read(std::io::stdin().lock(), host.repository.object_format)?;
     let environment = Environment::read()?;
-    let parent = Parent::of_this_process()?;
+    let wishes = Wishes::of(&environment.options)?;
+    if wishes.help {
+        return Err(Fault::Help);
+    }
     clock.step("start");
     // The ruleset and the client take their time to build; git works meanwhile.
     let (incoming, ruleset, client) = std::thread::scope(|scope| {
         let ruleset = scope.spawn(|| timed(Ruleset::builtin));
-        let client = scope.spawn(|| timed(|| Client::new(&host)));
+        let client = scope.spawn(|| timed(|| Client::new(host)));
         let incoming = Incoming::read(&host.repository, &updates);
         (incoming, ruleset.join(), client.join())
     });
@@ -46,9 +60,9 @@ pub fn run() -> Result<(), Fault> {
     let client = client?;
     let incoming = incoming?;
     clock.step("history");
-    Spool::of(&host).drain(&client)?;
+    Spool::of(host).drain(&client)?;
     let facts = learn(
-        &host,
+        host,
         &updates,
         &environment,
         &incoming,
@@ -59,7 +73,7 @@ pub fn run() -> Result<(), Fault> {
     let (pack, pack_bytes) = incoming.pack(&host.repository)?;
     let push = PushIn {
         repository: host.id,
-        correlation: parent.correlation,
+        correlation: parent.correlation.clone(),
         push_id: environment.push_id,
         transport: environment.transport,
         client_address: environment.client_address,
@@ -69,8 +83,44 @@ pub fn run() -> Result<(), Fault> {
         pack_bytes,
         timings: clock.steps,
     };
-    let answer = client.push(&push, environment.token.as_ref(), pack)?;
+    let mut answer = client.push(&push, environment.token.as_ref(), pack)?;
+    if answer.outcome == Outcome::Waiting
+        && let Some(limit) = wishes.wait
+        && let Some(watch) = Watch::start(parent)
+    {
+        let held = Held {
+            host,
+            parent,
+            client: &client,
+            limit,
+        };
+        answer = held.wait(&watch, answer)?;
+    }
     obey(answer, lie)
+}
+
+/// A push that the hook refuses by itself is recorded too, where the service can be told.
+fn record(host: &Host, parent: &Parent, fault: &Fault) {
+    let Fault::Own { code, text, .. } = fault else {
+        return;
+    };
+    if code.is_of_service() {
+        return;
+    }
+    let environment = Environment::read().ok();
+    let refused = RefusedIn {
+        repository: host.id,
+        correlation: parent.correlation.clone(),
+        transport: environment
+            .as_ref()
+            .map_or_else(|| "unknown".to_owned(), |it| it.transport.clone()),
+        client_address: environment.and_then(|it| it.client_address),
+        code: *code,
+        text: text.clone(),
+    };
+    if let Ok(client) = Client::new(host) {
+        let _ = client.tell(REFUSED, &refused);
+    }
 }
 
 fn obey(answer: PushOut, lie: Option<RefName>) -> Result<(), Fault> {

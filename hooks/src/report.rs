@@ -44,6 +44,11 @@ fn render(fault: &Fault) -> String {
             }
             line(&machine(Some(*code), None));
         }
+        Fault::Help => {
+            for words in crate::options::HELP.lines() {
+                line(words);
+            }
+        }
         Fault::Refused {
             outcome,
             reasons,
@@ -65,7 +70,8 @@ fn render(fault: &Fault) -> String {
             }
             let linked = reasons.iter().any(|reason| reason.request.is_some());
             if *outcome == Outcome::Waiting {
-                line("hint:  after approval, run the same git push again");
+                line("hint:  after approval, run the same git push again; or wait for it:");
+                line("hint:  git push -o wait=10m");
             }
             if let Some(url) = url.as_ref().filter(|_| !linked) {
                 line(&format!("hint:  recorded as {url}"));
@@ -103,8 +109,10 @@ fn machine(code: Option<Code>, asked: Option<&Reason>) -> String {
     format!("refwarden: {json}}}")
 }
 
-fn duration(seconds: u64) -> String {
+/// A time as people say it.
+pub fn duration(seconds: u64) -> String {
     match seconds {
+        ..60 => format!("{seconds} s"),
         172_800.. => format!("{} d", seconds.div_ceil(86_400)),
         7_200.. => format!("{} h", seconds / 3_600),
         _ => format!("{} min", seconds.div_ceil(60)),
@@ -151,7 +159,8 @@ mod tests {
         let expected = "\
 error: RW201 refs/heads/main needs approval by 1 of security
 hint:  https://refwarden.example/r/8FZK2M0T   expires in 7 d
-hint:  after approval, run the same git push again
+hint:  after approval, run the same git push again; or wait for it:
+hint:  git push -o wait=10m
 refwarden: {\"v\":1,\"code\":\"RW201\",\"request\":\"8FZK2M0T\",\"poll\":\"https://refwarden.example/api/v1/requests/8FZK2M0T?wait=30\"}
 ";
         assert_eq!(shown, expected);

@@ -60,7 +60,7 @@ CREATE TABLE pushes (
     ruleset_id      text NOT NULL,
     verdict         jsonb NOT NULL,
     codes           text[] NOT NULL,
-    -- denied | waiting | granted
+    -- denied | waiting | granted | cancelled
     state           text NOT NULL,
     commits_total   bigint NOT NULL,
     findings_total  bigint NOT NULL,

@@ -26,8 +26,9 @@ const CHUNK: usize = 64 << 10;
 const LOGGED: u64 = 2048;
 
 /// How long a push whose body arrived whole may go on without its client. Its refs then move
-/// all or none, as they would over SSH; killing it might move some.
-const FINISHING: Duration = Duration::from_secs(10);
+/// all or none, as they would over SSH; killing it might move some. A push that waits for people
+/// has to be given up within 10 seconds, so it is less than that.
+const FINISHING: Duration = Duration::from_secs(6);
 
 /// Time between SIGTERM, on which git removes its lock files, and SIGKILL.
 const STOPPING: Duration = Duration::from_secs(5);

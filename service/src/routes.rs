@@ -11,6 +11,9 @@ pub fn configure(cfg: &mut ServiceConfig) {
         // Git hosts, with the host credential.
         .route(hook::PING, get().to(hook_api::ping))
         .route(hook::PUSHES, post().to(hook_api::pushes))
+        .route(hook::WAIT, post().to(hook_api::wait))
+        .route(hook::CANCEL, post().to(hook_api::cancel))
+        .route(hook::REFUSED, post().to(hook_api::refused))
         .route(hook::PREPARE, post().to(hook_api::prepare))
         .route(hook::SETTLE, post().to(hook_api::settle))
         .route(hook::COMPLETE, post().to(hook_api::complete))

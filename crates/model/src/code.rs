@@ -47,6 +47,8 @@ codes! {
     DeniedByRule = "RW203", "denied by policy";
     /// The ref may not exist under this name.
     DeniedRefName = "RW204", "ref name not allowed";
+    /// The push asked what would become of it, and nothing else.
+    DryRun = "RW205", "dry run";
     /// A secret stands in the push.
     SecretFound = "RW301", "secret found";
     /// Something in the push could not be scanned.
@@ -61,6 +63,8 @@ codes! {
     UnknownRepository = "RW404", "unknown repository";
     /// A kind of repository or push that Refwarden cannot judge.
     Unsupported = "RW405", "not supported";
+    /// A push option is not of the form that it has to have.
+    BadOption = "RW406", "push option not understood";
     /// The service does not answer.
     ServiceUnreachable = "RW501", "approval service unreachable";
     /// The service does not answer in time.
@@ -76,5 +80,19 @@ codes! {
 impl std::fmt::Display for Code {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+impl Code {
+    /// Whether it says that the approval service could not be asked, or does not know who asks.
+    pub const fn is_of_service(self) -> bool {
+        matches!(
+            self,
+            Self::ServiceUnreachable
+                | Self::ServiceSlow
+                | Self::ServiceFault
+                | Self::HostRefused
+                | Self::UnknownRepository
+        )
     }
 }

@@ -3,11 +3,12 @@
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use tempfile::TempDir;
 
 use crate::git::Git;
-use crate::run::Outcome;
+use crate::run::{Outcome, run};
 use crate::ssh::Sshd;
 use crate::stack::Stack;
 
@@ -198,6 +199,11 @@ impl Work<'_> {
     /// is no option.
     #[track_caller]
     pub fn push_with(&self, token: &str, via: Via<'_>, arguments: &[&str]) -> Outcome {
+        run(self.push_command(token, via, arguments), b"")
+    }
+
+    /// The command that [`push_with`](Self::push_with) runs.
+    pub fn push_command(&self, token: &str, via: Via<'_>, arguments: &[&str]) -> Command {
         let url = self.repository.url(via);
         let options = arguments
             .iter()
@@ -207,6 +213,8 @@ impl Work<'_> {
         all.extend(&arguments[..options]);
         all.push(&url);
         all.extend(&arguments[options..]);
-        with_token(&self.git, token, via).run(self.path(), &all)
+        let mut command = with_token(&self.git, token, via).command(self.path());
+        command.args(all);
+        command
     }
 }

@@ -15,6 +15,12 @@ pub const TOKEN_HEADER: &str = "refwarden-token";
 
 /// Records a push and asks for the verdict: a [`PushIn`] framed with the pack; answers [`PushOut`].
 pub const PUSHES: &str = "/hook/v1/pushes";
+/// Asks whether people have decided on a push that is held: [`WaitIn`] to [`WaitOut`].
+pub const WAIT: &str = "/hook/v1/wait";
+/// Gives up a push that was held: [`CancelIn`]; answers 204.
+pub const CANCEL: &str = "/hook/v1/cancel";
+/// Reports a push that a hook refused by itself: [`RefusedIn`]; answers 204.
+pub const REFUSED: &str = "/hook/v1/refused";
 /// Consumes what a push was granted: [`PrepareIn`] to [`PrepareOut`].
 pub const PREPARE: &str = "/hook/v1/prepare";
 /// Reports where refs are after a transaction: [`SettleIn`] to [`SettleOut`].
@@ -27,6 +33,9 @@ pub const ADOPT: &str = "/hook/v1/repositories";
 pub const AUTHENTICATE: &str = "/hook/v1/authenticate";
 /// Answers 204 when the host credential is good.
 pub const PING: &str = "/hook/v1/ping";
+
+/// The push option that asks what would become of a push. Nothing of such a push is released.
+pub const DRY_RUN: &[u8] = b"dry-run";
 
 /// Content type of a framed body: four bytes, big-endian, with the length of the JSON; the
 /// JSON; the pack, up to the end of the body. No pack: nothing follows the JSON.
@@ -128,6 +137,72 @@ pub struct RequestRef {
     pub poll: String,
     /// Seconds until it expires.
     pub expires_in: u64,
+}
+
+/// A held push asks how far people are.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaitIn {
+    /// The repository.
+    pub repository: RepositoryId,
+    /// The run of receive-pack.
+    pub correlation: Correlation,
+    /// What was answered last; anything new is answered at once.
+    pub standing: Vec<String>,
+    /// Seconds that the answer may take when there is nothing new, at most
+    /// [`WAIT_SECONDS_MAX`].
+    pub seconds: u64,
+}
+
+/// The longest that one call waits. A hook has to look after its client between calls.
+pub const WAIT_SECONDS_MAX: u64 = 2;
+
+/// The answer to [`WaitIn`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WaitOut {
+    /// `Waiting` until people have decided, or something else has.
+    pub outcome: Outcome,
+    /// Why it is refused; empty otherwise.
+    pub reasons: Vec<Reason>,
+    /// One line for each request: how far it is. Printable ASCII.
+    pub standing: Vec<String>,
+}
+
+/// A held push that is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum GivenUp {
+    /// Its time was over.
+    TimeOver,
+    /// Its client went away.
+    ClientGone,
+}
+
+/// Gives up a push that was held. It is not released any more; its requests stay open.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CancelIn {
+    /// The repository.
+    pub repository: RepositoryId,
+    /// The run of receive-pack.
+    pub correlation: Correlation,
+    /// Why.
+    pub why: GivenUp,
+}
+
+/// A push that a hook refused by itself, before or instead of a [`PushIn`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedIn {
+    /// The repository.
+    pub repository: RepositoryId,
+    /// The run of receive-pack.
+    pub correlation: Correlation,
+    /// How the push came.
+    pub transport: String,
+    /// The client's address, where known.
+    pub client_address: Option<String>,
+    /// What the pusher was told.
+    pub code: Code,
+    /// What the pusher was told, one sentence.
+    pub text: String,
 }
 
 /// A ref transaction that holds its locks and waits for leave to move.

@@ -53,6 +53,8 @@ pub mod push_state {
     pub const WAITING: &str = "waiting";
     /// It was refused.
     pub const DENIED: &str = "denied";
+    /// It was held, and nobody decided while its client waited.
+    pub const CANCELLED: &str = "cancelled";
 }
 
 /// States of a ref update.
@@ -164,6 +166,31 @@ pub fn updates(conn: &mut PgConnection, push: Uuid) -> QueryResult<Vec<RefUpdate
         .order(ref_updates::ordinal)
         .select(RefUpdate::as_select())
         .load(conn)
+}
+
+/// Sets the state of a push.
+///
+/// # Errors
+/// What diesel says.
+pub fn set_state(conn: &mut PgConnection, push: Uuid, state: &str) -> QueryResult<()> {
+    diesel::update(pushes::table.find(push))
+        .set(pushes::state.eq(state))
+        .execute(conn)?;
+    Ok(())
+}
+
+/// Releases every ref update of a push that was only asked for.
+///
+/// # Errors
+/// What diesel says.
+pub fn release_updates(conn: &mut PgConnection, push: Uuid) -> QueryResult<()> {
+    let claimed = ref_updates::table
+        .filter(ref_updates::push_id.eq(push))
+        .filter(ref_updates::state.eq(update_state::CLAIMED));
+    diesel::update(claimed)
+        .set(ref_updates::state.eq(update_state::RELEASED))
+        .execute(conn)?;
+    Ok(())
 }
 
 /// Updates of other pushes that hold a ref as about to move.

@@ -4,13 +4,15 @@
 mod framed;
 mod host;
 
+use std::time::Duration;
+
 use actix_web::web::{Data, Json, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use chrono::Utc;
 use refwarden_model::Code;
 use refwarden_wire::hook::{
-    AdoptIn, AuthenticateIn, AuthenticateOut, CompleteIn, Operation, PrepareIn, PushIn, SettleIn,
-    TOKEN_HEADER, View,
+    AdoptIn, AuthenticateIn, AuthenticateOut, CancelIn, CompleteIn, Operation, Outcome, PrepareIn,
+    PushIn, RefusedIn, SettleIn, TOKEN_HEADER, View, WAIT_SECONDS_MAX, WaitIn,
 };
 
 pub use host::HostCredential;
@@ -54,6 +56,63 @@ pub async fn pushes(
         .await?;
     state.announce();
     Ok(HttpResponse::Ok().json(out))
+}
+
+/// Says how far people are with a push that is held, at once where something is new.
+pub async fn wait(
+    host: HostCredential,
+    state: Data<AppState>,
+    body: Json<WaitIn>,
+) -> Result<HttpResponse, AppError> {
+    let asked = body.into_inner();
+    let wait = Duration::from_secs(asked.seconds.min(WAIT_SECONDS_MAX));
+    let deadline = tokio::time::Instant::now() + wait;
+    let mut changed = state.changed.subscribe();
+    loop {
+        changed.mark_unchanged();
+        let (name, question, shared) = (host.name.clone(), asked.clone(), state.clone());
+        let out = state
+            .db(move |conn| {
+                let policy = shared.policy.hash();
+                lifecycle::look(conn, &name, &question, policy, Utc::now())
+            })
+            .await?;
+        let is_news = out.outcome != Outcome::Waiting || out.standing != asked.standing;
+        let in_time = !is_news
+            && tokio::time::timeout_at(deadline, changed.changed())
+                .await
+                .is_ok();
+        if !in_time {
+            if out.outcome != Outcome::Waiting {
+                state.announce();
+            }
+            return Ok(HttpResponse::Ok().json(out));
+        }
+    }
+}
+
+/// Gives up a push that was held.
+pub async fn cancel(
+    host: HostCredential,
+    state: Data<AppState>,
+    body: Json<CancelIn>,
+) -> Result<HttpResponse, AppError> {
+    state
+        .db(move |conn| lifecycle::cancel(conn, &host.name, &body, Utc::now()))
+        .await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Takes note of a push that the hook refused by itself.
+pub async fn refused(
+    host: HostCredential,
+    state: Data<AppState>,
+    body: Json<RefusedIn>,
+) -> Result<HttpResponse, AppError> {
+    state
+        .db(move |conn| lifecycle::refuse(conn, &host.name, &body, Utc::now()))
+        .await?;
+    Ok(HttpResponse::NoContent().finish())
 }
 
 /// Consumes what a push was granted.

@@ -3,15 +3,19 @@
 
 mod adopt;
 mod complete;
+mod hold;
 mod prepare;
 mod receive;
+mod refuse;
 mod settle;
 mod turn_away;
 
 pub use adopt::adopt;
 pub use complete::complete;
+pub use hold::{cancel, look};
 pub use prepare::prepare;
 pub use receive::{Received, receive};
+pub use refuse::refuse;
 pub use settle::settle;
 pub use turn_away::turn_away;
 

@@ -5,7 +5,7 @@ use diesel::{Connection as _, PgConnection};
 use refwarden_model::facts::RefFacts;
 use refwarden_model::{ActorChain, Code, PushId, RequestId};
 use refwarden_policy::{Denial, Policy, RefOutcome, RefVerdict, Requirement, Verdict, evaluate};
-use refwarden_wire::hook::{Outcome, PushIn, PushOut, Reason, RequestRef};
+use refwarden_wire::hook::{DRY_RUN, Outcome, PushIn, PushOut, Reason, RequestRef};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -147,6 +147,8 @@ fn judge(
         }
     }
     let denied = judged.verdict.is_denied();
+    let options = &received.push.facts.push_options;
+    let dry_run = options.iter().any(|option| option.as_bytes() == DRY_RUN);
     let requirements_of = |verdict: &RefVerdict| match &verdict.outcome {
         RefOutcome::RequireApproval { requirements } => requirements.clone(),
         RefOutcome::Allow | RefOutcome::Deny { .. } => Vec::new(),
@@ -156,7 +158,7 @@ fn judge(
         if requirements.is_empty() {
             continue;
         }
-        if denied {
+        if denied || dry_run {
             judged
                 .reasons
                 .push(needs_approval(update, &requirements, None));
@@ -186,7 +188,15 @@ fn judge(
         .reasons
         .iter()
         .any(|reason| reason.code == Code::Rejected);
-    judged.outcome = if denied || rejected {
+    if dry_run {
+        let text = if judged.reasons.is_empty() {
+            "dry run: this push would pass; nothing was changed"
+        } else {
+            "dry run: this push would be stopped; nothing was changed"
+        };
+        judged.reasons.insert(0, reason(Code::DryRun, text));
+    }
+    judged.outcome = if denied || rejected || dry_run {
         Outcome::Denied
     } else if judged.reasons.is_empty() {
         Outcome::Released

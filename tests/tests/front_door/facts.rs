@@ -211,7 +211,7 @@ fn fact_05_a_push_past_missing_hooks_is_found_by_replay() {
 
 #[test]
 fn fact_06_a_line_feed_in_a_ref_name_forges_nothing() {
-    let (repository, begin, _objects) = with_topic("fact-06");
+    let (repository, begin, objects) = with_topic("fact-06");
     let before = repository.refs();
     let zero = repository.zero();
     for name in [
@@ -220,12 +220,20 @@ fn fact_06_a_line_feed_in_a_ref_name_forges_nothing() {
         "refs/heads/x\n".to_owned(),
         "refs/heads/x\n\n".to_owned(),
     ] {
-        let push = RawPush::one(&zero, &begin, name.as_bytes(), vec![]);
-        both(&repository, &push, |report| report.refuses(&[]));
+        let push = RawPush::one(&zero, &begin, name.as_bytes(), objects.pack(&[&begin]));
+        both(&repository, &push, |report| {
+            assert_eq!(report.unpack.as_deref(), Some("ok"), "{report:?}");
+            report.refuses(&[]);
+        });
         assert_eq!(repository.refs(), before, "{name:?}");
     }
     assert_eq!(count(&repository, "ref.committed", "refs/heads/forged"), 0);
     replay(&repository).passes();
+    // What the hook refuses by itself stands in the record too.
+    let events = repository.stack.api("audrey").events(&repository.name);
+    let refused = events.iter().filter(|event| event.kind == "push.refused");
+    assert_eq!(refused.clone().count(), 4, "{events:#?}");
+    assert!(refused.clone().all(|event| event.codes == ["RW401"]));
 }
 
 #[test]

@@ -20,3 +20,4 @@ mod records;
 mod secrets;
 mod shared;
 mod transport;
+mod waiting;

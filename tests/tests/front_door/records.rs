@@ -71,6 +71,26 @@ fn replay_rebuilds_a_symbolic_ref_that_names_nothing() {
         .git()
         .text(&into, &["symbolic-ref", "refs/heads/alias"]);
     assert_eq!(found, "refs/heads/nowhere");
+    crate::shared::replay(&repository).passes();
+}
+
+#[test]
+fn verify_notices_an_object_that_is_broken_on_disk() {
+    let repository = Repository::guarded(stack(), "broken-object");
+    replay(&repository).passes();
+    let blob = repository
+        .git(&["rev-parse", "main:README"])
+        .passes()
+        .text();
+    let (directory, file) = blob.split_at(2);
+    let path = repository.path.join("objects").join(directory).join(file);
+    let mut bytes = std::fs::read(&path).unwrap();
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::remove_file(&path).unwrap();
+    std::fs::write(&path, bytes).unwrap();
+    let refused = replay(&repository);
+    assert!(!refused.ok(), "{refused}");
 }
 
 #[test]

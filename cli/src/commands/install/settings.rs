@@ -17,14 +17,16 @@ pub const NAME: &str = "refwarden.name";
 /// Settings of git's own that the guard needs: key, value, and where the old value is kept.
 ///
 /// `unpackLimit=1` makes receive-pack keep each pack whole, so that it can be recorded as it
-/// came; push options carry `wait=` and `reason=`.
-pub const GIT: [(&str, &str, &str); 2] = [
+/// came; push options carry `wait=` and `reason=`; `keepAlive` lets a hook that waits for people
+/// notice that its client has gone.
+pub const GIT: [(&str, &str, &str); 3] = [
     ("receive.unpackLimit", "1", "refwarden.keptUnpackLimit"),
     (
         "receive.advertisePushOptions",
         "true",
         "refwarden.keptAdvertisePushOptions",
     ),
+    ("receive.keepAlive", "5", "refwarden.keptKeepAlive"),
 ];
 
 /// Stands for "was not set" where an old value is kept.
