@@ -39,6 +39,10 @@ codes! {
     ForeignToken = "RW104", "the token is not for this service";
     /// The token has released a push already.
     UsedToken = "RW105", "the token was used already";
+    /// The token may be used for something else only.
+    OutOfScope = "RW106", "outside the token's scope";
+    /// The token was revoked.
+    RevokedToken = "RW107", "the token was revoked";
     /// A human has to approve.
     NeedsApproval = "RW201", "approval needed";
     /// A human said no.
@@ -84,6 +88,20 @@ impl std::fmt::Display for Code {
 }
 
 impl Code {
+    /// Whether it is about the token that came with a request.
+    pub const fn is_of_identity(self) -> bool {
+        matches!(
+            self,
+            Self::NoToken
+                | Self::InvalidToken
+                | Self::ExpiredToken
+                | Self::ForeignToken
+                | Self::UsedToken
+                | Self::OutOfScope
+                | Self::RevokedToken
+        )
+    }
+
     /// Whether it says that the approval service could not be asked, or does not know who asks.
     pub const fn is_of_service(self) -> bool {
         matches!(

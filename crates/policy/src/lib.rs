@@ -8,10 +8,12 @@ mod approval;
 mod evaluate;
 mod glob;
 mod parse;
+mod token_scope;
 mod verdict;
 
 pub use approval::{Barred, Tally, barred, is_listed, tally};
 pub use evaluate::evaluate;
 pub use glob::{Glob, GlobError};
 pub use parse::{Effect, Policy, PolicyError, Rule};
+pub use token_scope::{Scope, ScopeError, Scopes, Verb};
 pub use verdict::{Denial, RefOutcome, RefVerdict, Requirement, Spoken, Verdict};
