@@ -28,6 +28,8 @@ pub enum Command {
     Status(Status),
     /// Gets a token from the quick start's identity provider and prints it.
     Token(Token),
+    /// Takes a token back, or all of somebody's tokens.
+    Revoke(Revoke),
     /// Puts bare repositories under guard: hooks, configuration, baseline.
     Install(Install),
     /// Lists approval requests.
@@ -124,6 +126,47 @@ pub struct Status {
     #[command(flatten)]
     pub dir: DataDirArg,
     /// Print one JSON object, as `up --json` does, with `running`.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `refwarden revoke`.
+#[derive(Args)]
+#[command(after_help = "\
+What is revoked is refused from the next request on, and a push that waits for people ends. A
+person who is revoked may sign in again: tokens that are made later are good.
+
+Examples:
+  refwarden revoke --token \"$TOKEN\" --reason 'it was in a log' --data-dir ./data
+  refwarden revoke --subject ada --issuer https://id.example.org --reason 'left' --data-dir ./data
+  refwarden revoke --list --data-dir ./data
+
+Exit codes: 0 revoked or listed; 1 refused; 2 an error.")]
+pub struct Revoke {
+    #[command(flatten)]
+    pub service: ServiceArgs,
+    /// The token.
+    #[arg(long, value_name = "TOKEN", conflicts_with_all = ["subject", "list"], required_unless_present_any = ["subject", "list"], requires = "reason")]
+    pub token: Option<String>,
+    /// Whose tokens: the `sub` claim.
+    #[arg(
+        long,
+        value_name = "SUBJECT",
+        conflicts_with = "list",
+        requires = "issuer",
+        requires = "reason"
+    )]
+    pub subject: Option<String>,
+    /// The issuer that names the subject.
+    #[arg(long, value_name = "URL")]
+    pub issuer: Option<String>,
+    /// Why; it is recorded.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// List what was revoked.
+    #[arg(long)]
+    pub list: bool,
+    /// Print JSON.
     #[arg(long)]
     pub json: bool,
 }

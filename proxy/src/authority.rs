@@ -136,17 +136,8 @@ fn refusal(status: StatusCode, problem: Option<Problem>, credential: &Credential
     tracing::info!(%status, ?code, event, "the approval service refuses");
     match (status, code) {
         (_, Some(Code::HostRefused)) => Refusal::ServiceFault,
-        (
-            _,
-            Some(
-                Code::NoToken
-                | Code::InvalidToken
-                | Code::ExpiredToken
-                | Code::ForeignToken
-                | Code::UsedToken,
-            ),
-        ) => Refusal::Token {
-            code,
+        (_, Some(code)) if code.is_of_identity() => Refusal::Token {
+            code: Some(code),
             title,
             basic: matches!(credential, Credential::Basic(_)),
         },

@@ -9,6 +9,7 @@ mod authority;
 mod body;
 mod cache;
 mod credential;
+mod discovery;
 mod git;
 mod inflate;
 mod process;
@@ -69,6 +70,7 @@ fn run(file: &Path) -> Result<(), Box<dyn Error>> {
                     "/livez",
                     web::get().to(|| async { HttpResponse::Ok().body("ok\n") }),
                 )
+                .route(discovery::PATH, web::get().to(discovery::handle))
                 .default_service(web::to(serve::handle))
         })
         // Time for the request's head; the body has its own (`body::PAUSE`).
@@ -102,5 +104,11 @@ fn prepare(file: &Path) -> Result<(Proxy, String), Box<dyn Error>> {
     let root = Root::new(&repositories)
         .map_err(|error| format!("{} cannot be used: {error}", repositories.display()))?;
     let authority = Authority::new(&section.service_url, credential, section.anonymous_reads)?;
-    Ok((Proxy { root, authority }, section.listen))
+    let service = discovery::Service::new(&section.service_url)?;
+    let proxy = Proxy {
+        root,
+        authority,
+        service,
+    };
+    Ok((proxy, section.listen))
 }

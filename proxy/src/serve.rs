@@ -12,6 +12,7 @@ use refwarden_wire::hook::{AuthenticateIn, Operation};
 use crate::authority::Authority;
 use crate::body;
 use crate::credential::Credential;
+use crate::discovery::Service;
 use crate::git::{self, Pusher};
 use crate::inflate::Inflate;
 use crate::process::{self, Input, Running};
@@ -28,6 +29,8 @@ pub struct Proxy {
     pub root: Root,
     /// Who says what is allowed.
     pub authority: Authority,
+    /// What the service says of itself.
+    pub service: Service,
 }
 
 /// Answers one request.

@@ -12,8 +12,10 @@ mod lifecycle;
 mod packs;
 mod random;
 mod routes;
+mod sign;
 mod start;
 mod state;
+mod tokens;
 mod web;
 
 use std::path::PathBuf;

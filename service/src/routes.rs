@@ -3,7 +3,7 @@
 use actix_web::web::{ServiceConfig, get, post};
 use refwarden_wire::hook;
 
-use crate::{api, hook_api, idp, web as pages};
+use crate::{api, hook_api, idp, tokens, web as pages};
 
 /// Adds all routes.
 pub fn configure(cfg: &mut ServiceConfig) {
@@ -23,6 +23,8 @@ pub fn configure(cfg: &mut ServiceConfig) {
         .route("/api/v1/requests", get().to(api::requests))
         .route("/api/v1/requests/{id}", get().to(api::request))
         .route("/api/v1/requests/{id}/decisions", post().to(api::decide))
+        .route("/api/v1/revocations", get().to(tokens::list))
+        .route("/api/v1/revocations", post().to(tokens::revoke))
         .route("/api/v1/events", get().to(api::events))
         .route("/api/v1/repositories", get().to(api::repositories))
         .route(
@@ -33,6 +35,15 @@ pub fn configure(cfg: &mut ServiceConfig) {
         .route("/api/openapi.json", get().to(api::openapi))
         .route("/livez", get().to(api::livez))
         .route("/readyz", get().to(api::readyz))
+        // Whoever has a token of an identity provider, and trades it; 404 without [tokens].
+        .route("/oauth/token", post().to(tokens::exchange))
+        .route("/oauth/revoke", post().to(tokens::revoke_by_holder))
+        .route("/.well-known/jwks.json", get().to(tokens::jwks))
+        .route(
+            "/.well-known/oauth-authorization-server",
+            get().to(tokens::metadata),
+        )
+        .route("/.well-known/refwarden", get().to(tokens::metadata))
         // People, with a session.
         .route("/", get().to(pages::inbox))
         .route("/r/{id}", get().to(pages::request_page))

@@ -15,6 +15,7 @@ use crate::error::AppError;
 use crate::identity::{self, Issuers};
 use crate::packs::PackStore;
 use crate::state::AppState;
+use crate::tokens::Tokens;
 use crate::{db, idp, routes, web};
 
 /// The largest JSON body, in bytes, where a body is not framed.
@@ -115,7 +116,9 @@ fn prepare(config_file: &Path) -> Result<AppState, String> {
         }
     }
     let http = identity::client().map_err(|error| format!("cannot set up TLS: {error}"))?;
-    let issuers = Issuers::new(&config.issuers, &config_dir, http.clone())?;
+    let tokens = Tokens::open(&config, &config_dir)?;
+    let own = tokens.as_ref().map(Tokens::as_issuer).transpose()?;
+    let issuers = Issuers::new(&config.issuers, own, &config_dir, http.clone())?;
     let idp = match &config.quick_start {
         None => None,
         Some(quick_start) => Some(idp::Idp::open(&config, quick_start, &config_dir)?),
@@ -134,6 +137,7 @@ fn prepare(config_file: &Path) -> Result<AppState, String> {
         packs,
         http,
         changed,
+        tokens,
         idp,
     })
 }

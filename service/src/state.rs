@@ -33,6 +33,8 @@ pub struct AppState {
     pub http: reqwest::Client,
     /// Woken at every decision and state change of a request.
     pub changed: tokio::sync::watch::Sender<u64>,
+    /// What makes Refwarden's own tokens, where it does.
+    pub tokens: Option<crate::tokens::Tokens>,
     /// The built-in identity provider, in the quick start.
     pub idp: Option<crate::idp::Idp>,
 }

@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use reqwest::blocking::{Client, Response};
+use reqwest::blocking::{Client, RequestBuilder, Response};
 use secrecy::{ExposeSecret as _, SecretString};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::tokens;
@@ -25,6 +26,11 @@ pub struct Api {
 impl Api {
     /// Finds the service and a token.
     pub fn connect(args: &ServiceArgs) -> Outcome<Self> {
+        Self::connect_as(args, READER)
+    }
+
+    /// The same, in a quick start as that user.
+    pub fn connect_as(args: &ServiceArgs, user: &str) -> Outcome<Self> {
         let (base, token) = match (&args.data_dir, &args.service_url) {
             (_, Some(url)) => (
                 url.trim_end_matches('/').to_owned(),
@@ -32,7 +38,7 @@ impl Api {
             ),
             (Some(dir), None) => {
                 let dir = DataDir::resolve(dir)?;
-                let token = tokens::request(&dir, "operator", Some(READER), 300)?;
+                let token = tokens::request(&dir, "operator", Some(user), 300)?;
                 (dir.config()?.service.public_url, token)
             }
             (None, None) => {
@@ -52,6 +58,15 @@ impl Api {
             .context(|| format!("the answer to {path} is not understood"))
     }
 
+    /// Posts JSON and reads JSON.
+    pub fn post<I: Serialize, T: DeserializeOwned>(&self, path: &str, body: &I) -> Outcome<T> {
+        let asked = self.http.post(format!("{}{path}", self.base)).json(body);
+        let answer = self.send(asked, path)?;
+        answer
+            .json()
+            .context(|| format!("the answer to {path} is not understood"))
+    }
+
     /// Asks for a body to be read as a stream.
     pub fn fetch(&self, path: &str, query: &[(&str, String)]) -> Outcome<Response> {
         let mut url = url::Url::parse(&format!("{}{path}", self.base))
@@ -59,20 +74,25 @@ impl Api {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        let answer = self
-            .http
-            .get(url)
-            .bearer_auth(self.token.expose_secret())
-            .send()
-            .map_err(|error| {
-                Failure::new(format!("{} cannot be reached", self.base))
-                    .why(error.without_url())
-                    .next("see whether the service runs: refwarden status")
-            })?;
+        self.send(self.http.get(url), path)
+    }
+
+    fn send(&self, asked: RequestBuilder, path: &str) -> Outcome<Response> {
+        let asked = asked.bearer_auth(self.token.expose_secret());
+        let answer = asked.send().map_err(|error| {
+            Failure::new(format!("{} cannot be reached", self.base))
+                .why(error.without_url())
+                .next("see whether the service runs: refwarden status")
+        })?;
         if answer.status().is_success() {
             return Ok(answer);
         }
-        Err(Failure::new(format!("the service refuses {path}")).why(describe(answer)))
+        let failure = if answer.status().is_client_error() {
+            Failure::refused(format!("the service refuses {path}"))
+        } else {
+            Failure::new(format!("the service fails at {path}"))
+        };
+        Err(failure.why(describe(answer)))
     }
 }
 

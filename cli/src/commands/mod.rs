@@ -7,6 +7,7 @@ mod down;
 mod install;
 mod replay;
 mod requests;
+mod revoke;
 mod status;
 mod token;
 mod up;
@@ -25,6 +26,7 @@ pub fn run(command: Command) -> Outcome<ExitCode> {
         Command::Token(args) => token::run(&args),
         Command::Install(args) => install::run(&args),
         Command::Requests(args) => requests::run(&args),
+        Command::Revoke(args) => revoke::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Completions(args) => completions::run(&args),

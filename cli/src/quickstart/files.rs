@@ -73,6 +73,7 @@ impl Server<'_> {
         let credential = path(&dir.join("host.key"));
         let web_key = path(&dir.join("web-client.key"));
         let identities = path(&dir.identities_file());
+        let token_key = path(&dir.join("token-signing.key"));
         format!(
             r#"# Refwarden, for service, proxy and command line. Made by `refwarden up`, which
 # reads it again at each start: what you change here stays changed.
@@ -124,6 +125,12 @@ leeway = 0
 issuer = "http://127.0.0.1:{port}/idp"
 client_id = "refwarden-web"
 client_secret_file = {web_key}
+
+# Tokens of Refwarden's own, which those of the issuers are traded for at /oauth/token: they
+# last for minutes, and for what their holder asked for.
+[tokens]
+signing_key = {token_key}
+lifetime_seconds = 900
 
 [access]
 auditors = ["group:auditors"]

@@ -27,6 +27,8 @@ pub struct Config {
     /// Who may read the records, and who administers.
     #[serde(default)]
     pub access: Access,
+    /// Refwarden's own short-lived tokens, where it makes them.
+    pub tokens: Option<Tokens>,
     /// The built-in identity provider of the quick start.
     pub quick_start: Option<QuickStart>,
 }
@@ -121,6 +123,25 @@ pub struct Issuer {
     /// The claim that lists groups.
     #[serde(default = "default_groups_claim")]
     pub groups_claim: String,
+    /// Other audiences whose tokens may be traded for one of Refwarden's own: the client id of a
+    /// credential helper, in whose ID tokens it stands.
+    #[serde(default)]
+    pub exchange_audiences: Vec<String>,
+}
+
+/// Refwarden's own tokens, which an identity provider's token is traded for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tokens {
+    /// File of the Ed25519 key (PKCS#8, DER) that signs them; made when it is missing.
+    pub signing_key: PathBuf,
+    /// How long one lasts, in seconds; 60 to 3600.
+    #[serde(default = "default_token_lifetime")]
+    pub lifetime_seconds: u32,
+    /// The issuer at which `git-credential-refwarden` signs people in, by device flow.
+    pub device_issuer: Option<String>,
+    /// The public client that is registered there for it.
+    pub device_client_id: Option<String>,
 }
 
 /// What kind of actor an issuer's tokens name.
@@ -180,6 +201,10 @@ const fn default_connections() -> u32 {
 
 const fn default_lifetime() -> u64 {
     3600
+}
+
+const fn default_token_lifetime() -> u32 {
+    900
 }
 
 const fn default_leeway() -> u32 {

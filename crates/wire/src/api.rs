@@ -10,6 +10,39 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+/// What is to be revoked: one token, or every token that a person has been given so far.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RevocationIn {
+    /// The issuer of the token or of the person.
+    pub issuer: String,
+    /// The token's `jti`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_id: Option<String>,
+    /// The person's, agent's or job's subject.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+    /// Why.
+    pub reason: String,
+}
+
+/// A revocation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RevocationOut {
+    /// The issuer of the token or of the person.
+    pub issuer: String,
+    /// The token's `jti`, where one token is revoked.
+    pub token_id: Option<String>,
+    /// The subject, where all tokens of one are.
+    pub subject: Option<String>,
+    /// From when on.
+    pub revoked_at: DateTime<Utc>,
+    /// Who did it.
+    pub revoked_by: String,
+    /// Why.
+    pub reason: String,
+}
+
 /// An approval request.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RequestOut {

@@ -14,6 +14,7 @@ use refwarden_policy::is_listed;
 use crate::error::AppError;
 use crate::identity::TokenError;
 use crate::state::AppState;
+use crate::tokens::is_revoked;
 
 /// A caller with a verified token.
 #[derive(Clone, Debug)]
@@ -22,6 +23,8 @@ pub struct Caller {
     pub chain: ActorChain,
     /// Whether the records are open to the caller.
     pub is_auditor: bool,
+    /// Whether the token is for some repositories, refs, verbs or paths only.
+    pub is_scoped: bool,
 }
 
 impl Caller {
@@ -72,9 +75,16 @@ impl FromRequest for Caller {
             let token = token.ok_or_else(|| refused(TokenError::Missing))?;
             let audience = &state.config.service.audience;
             let verified = state.issuers.verify(token, audience, Utc::now()).await;
-            let chain = verified.map_err(refused)?.actor_chain;
+            let token = verified.map_err(refused)?;
+            let (asked, is_scoped) = (token.clone(), !token.scopes.is_empty());
+            if state.db(move |conn| Ok(is_revoked(conn, &asked)?)).await? {
+                return Err(refused(TokenError::Revoked));
+            }
+            let chain = token.actor_chain;
             Ok(Self {
-                is_auditor: is_auditor(state, &chain),
+                // A token that was narrowed for git opens no records and decides nothing.
+                is_auditor: !is_scoped && is_auditor(state, &chain),
+                is_scoped,
                 chain,
             })
         })

@@ -17,6 +17,8 @@ use utoipa::OpenApi;
         super::replay::repositories,
         super::replay::replay,
         super::replay::pack,
+        crate::tokens::revoke,
+        crate::tokens::list,
     ),
     components(schemas(refwarden_wire::Problem))
 )]

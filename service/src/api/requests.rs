@@ -120,6 +120,9 @@ pub async fn decide(
     body: Json<DecisionIn>,
 ) -> Result<HttpResponse, AppError> {
     let id: RequestId = id.parse().map_err(|_| AppError::not_found())?;
+    if caller.is_scoped {
+        return Err(AppError::forbidden("A token with a scope decides nothing."));
+    }
     let shared = state.clone();
     let out = state
         .db(move |conn| {

@@ -7,6 +7,7 @@ pub mod pushes;
 pub mod records;
 pub mod repositories;
 pub mod requests;
+pub mod revocations;
 pub mod schema;
 pub mod sessions;
 

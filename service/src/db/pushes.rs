@@ -32,6 +32,8 @@ pub struct Push {
     pub actor_chain: Option<Value>,
     pub token_sha256: Option<String>,
     pub token_id: Option<String>,
+    /// Whose token it was: a token of our own names people of other issuers.
+    pub token_issuer: Option<String>,
     pub push_options: Value,
     pub policy_hash: String,
     pub ruleset_id: String,

@@ -27,6 +27,13 @@ diesel::table! {
         ruleset_id -> Text, verdict -> Jsonb, codes -> Array<Text>, state -> Text,
         commits_total -> Int8, findings_total -> Int8, objects_scanned -> Int8,
         pack_digest -> Nullable<Text>, timings -> Jsonb, completed_at -> Nullable<Timestamptz>,
+        token_issuer -> Nullable<Text>,
+    }
+}
+diesel::table! {
+    revocations (id) {
+        id -> Uuid, issuer -> Text, token_id -> Nullable<Text>, subject -> Nullable<Text>,
+        revoked_at -> Timestamptz, revoked_by -> Text, reason -> Text,
     }
 }
 diesel::table! {

@@ -22,6 +22,7 @@ use crate::error::AppError;
 use crate::identity::{TokenError, VerifiedToken, token_sha256};
 use crate::lifecycle::{self, Received};
 use crate::state::AppState;
+use crate::tokens;
 
 /// Answers 204: the credential is good.
 pub async fn ping(_host: HostCredential) -> HttpResponse {
@@ -187,11 +188,33 @@ pub async fn authenticate(
         }
     };
     let repository = asked.repository.0;
-    let known = state
-        .db(move |conn| Ok(repositories::find(conn, repository)?))
+    let presented = verified.clone();
+    let (known, revoked) = state
+        .db(move |conn| {
+            let revoked = match &presented {
+                Some(token) => tokens::is_revoked(conn, token)?,
+                None => false,
+            };
+            Ok((repositories::find(conn, repository)?, revoked))
+        })
         .await?;
     let known = known.filter(|known| known.host == host.name);
-    known.ok_or_else(AppError::not_found)?;
+    let known = known.ok_or_else(AppError::not_found)?;
+    let refused = match &verified {
+        Some(_) if revoked => Some(TokenError::Revoked),
+        Some(token) => {
+            let may = match asked.operation {
+                Operation::Fetch => token.scopes.may_fetch(&known.name),
+                Operation::Push => token.scopes.may_push(&known.name),
+            };
+            (!may).then_some(TokenError::OutOfScope)
+        }
+        None => None,
+    };
+    if let Some(error) = refused {
+        record_refusal(&state, host, &asked, error.clone()).await?;
+        return Err(refusal(&error));
+    }
     let actor = verified.map(|token| token.actor_chain);
     let described = actor.as_ref().map(refwarden_model::ActorChain::describe);
     tracing::info!(

@@ -3,6 +3,7 @@
 
 use refwarden_config::{Issuer, IssuerKind};
 use refwarden_model::{Actor, ActorChain, ActorKind};
+use refwarden_policy::Scopes;
 use serde_json::{Map, Value};
 
 use super::TokenError;
@@ -82,6 +83,21 @@ impl Claims {
         Ok(ActorChain {
             pusher,
             on_behalf_of: actors,
+        })
+    }
+
+    /// The actor chain of a token of our own, as it was written.
+    pub fn own_chain(&self, claim: &str) -> Result<ActorChain, TokenError> {
+        let chain = self.0.get(claim).cloned().map(serde_json::from_value);
+        let chain = chain.and_then(Result::ok);
+        chain.ok_or(TokenError::Malformed("the actor chain is missing"))
+    }
+
+    /// What the token may be used for at most. A scope that is not understood is an error.
+    pub fn scopes(&self, claim: &str) -> Result<Scopes, TokenError> {
+        self.0.get(claim).map_or(Ok(Scopes::default()), |claim| {
+            Scopes::from_claim(claim)
+                .map_err(|_| TokenError::Malformed("its scope is not understood"))
         })
     }
 

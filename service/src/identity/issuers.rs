@@ -41,6 +41,7 @@ pub struct Issuers {
 struct Entry {
     issuer: Issuer,
     fixed: Option<JwkSet>,
+    is_own: bool,
     cache: Mutex<Cache>,
 }
 
@@ -53,12 +54,13 @@ struct Cache {
 }
 
 impl Issuers {
-    /// Takes the configured issuers; key files are read at once, the network is not touched.
+    /// Takes the configured issuers and, where there are tokens of our own, ourselves; key files are read at once, the network is not touched.
     ///
     /// # Errors
     /// One sentence that names the issuer and what is wrong with it.
     pub fn new(
         issuers: &[Issuer],
+        own: Option<(Issuer, JwkSet)>,
         directory: &Path,
         http: reqwest::Client,
     ) -> Result<Self, String> {
@@ -79,13 +81,33 @@ impl Issuers {
             let entry = Entry {
                 issuer: issuer.clone(),
                 fixed,
+                is_own: false,
                 cache: Mutex::default(),
             };
             if entries.insert(issuer.url.clone(), entry).is_some() {
                 return Err(format!("issuer {} is configured twice", issuer.url));
             }
         }
+        if let Some((issuer, keys)) = own {
+            let url = issuer.url.clone();
+            let entry = Entry {
+                issuer,
+                fixed: Some(keys),
+                is_own: true,
+                cache: Mutex::default(),
+            };
+            if entries.insert(url.clone(), entry).is_some() {
+                return Err(format!(
+                    "issuer {url} is the service itself, which vouches for its own tokens only"
+                ));
+            }
+        }
         Ok(Self { http, entries })
+    }
+
+    /// Whether that is the service itself.
+    pub(super) fn is_own(&self, url: &str) -> bool {
+        self.entries.get(url).is_some_and(|entry| entry.is_own)
     }
 
     /// The configuration of an issuer, by its exact URL.

@@ -33,6 +33,12 @@ pub enum TokenError {
     /// It was made by or for somebody else.
     #[error("the token is not for this service: {0}")]
     Foreign(&'static str),
+    /// It was taken back, or everything that somebody in it has been given.
+    #[error("the token was revoked")]
+    Revoked,
+    /// It may be used for something else only.
+    #[error("the token is for something else only; see its scope")]
+    OutOfScope,
     /// The issuer's keys cannot be had.
     #[error("the issuer's keys cannot be fetched")]
     IssuerUnavailable,
@@ -46,6 +52,8 @@ impl TokenError {
             Self::Malformed(_) | Self::BadSignature => Code::InvalidToken,
             Self::Expired | Self::NotYetValid => Code::ExpiredToken,
             Self::Foreign(_) => Code::ForeignToken,
+            Self::Revoked => Code::RevokedToken,
+            Self::OutOfScope => Code::OutOfScope,
             Self::IssuerUnavailable => Code::ServiceFault,
         }
     }

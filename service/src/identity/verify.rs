@@ -8,11 +8,13 @@ use jsonwebtoken::jwk::{AlgorithmParameters, Jwk};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use refwarden_config::Issuer;
 use refwarden_model::{Actor, ActorChain};
+use refwarden_policy::Scopes;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::claims::Claims;
 use super::{Issuers, TokenError};
+use crate::tokens::{CHAIN_CLAIM, SCOPE_CLAIM};
 
 /// The longest token that is looked at, in bytes.
 const MAX_TOKEN: usize = 16 << 10;
@@ -26,6 +28,12 @@ pub struct VerifiedToken {
     pub token_id: String,
     /// Its issuer.
     pub issuer: String,
+    /// What it may be used for at most.
+    pub scopes: Scopes,
+    /// When it was made.
+    pub made_at: DateTime<Utc>,
+    /// When it ends.
+    pub expires_at: DateTime<Utc>,
 }
 
 /// Hexadecimal SHA-256 of a token.
@@ -44,14 +52,55 @@ impl Issuers {
         audience: &str,
         now: DateTime<Utc>,
     ) -> Result<VerifiedToken, TokenError> {
-        let (issuer, claims) = self.verified_claims(token, audience, now).await?;
+        let for_us = |_: &Issuer, claims: &Claims| claims.has_audience(audience);
+        self.verify_for(token, now, for_us).await
+    }
+
+    /// Verifies a token that is traded for one of our own: made for this service, or for an
+    /// audience that the issuer's `exchange_audiences` names.
+    ///
+    /// # Errors
+    /// [`TokenError`]: the first thing that is wrong with it.
+    pub async fn verify_traded(
+        &self,
+        token: &str,
+        audience: &str,
+        now: DateTime<Utc>,
+    ) -> Result<VerifiedToken, TokenError> {
+        let for_trade = |issuer: &Issuer, claims: &Claims| {
+            let mut others = issuer.exchange_audiences.iter();
+            Ok(claims.has_audience(audience)?
+                || others.any(|other| claims.has_audience(other) == Ok(true)))
+        };
+        self.verify_for(token, now, for_trade).await
+    }
+
+    async fn verify_for(
+        &self,
+        token: &str,
+        now: DateTime<Utc>,
+        is_for: impl Fn(&Issuer, &Claims) -> Result<bool, TokenError>,
+    ) -> Result<VerifiedToken, TokenError> {
+        let (issuer, claims) = self.verified_claims(token, now, is_for).await?;
         let token_id = claims
             .optional_text("jti")?
             .unwrap_or_else(|| token_sha256(token));
+        let time = |name| {
+            let time = DateTime::from_timestamp(claims.seconds(name)?, 0);
+            time.ok_or(TokenError::Malformed("a time is out of range"))
+        };
+        let actor_chain = if self.is_own(&issuer.url) {
+            claims.own_chain(CHAIN_CLAIM)?
+        } else {
+            claims.actor_chain(issuer)?
+        };
         Ok(VerifiedToken {
-            actor_chain: claims.actor_chain(issuer)?,
+            actor_chain,
             token_id,
             issuer: issuer.url.clone(),
+            scopes: claims.scopes(SCOPE_CLAIM)?,
+            made_at: time("iat")?,
+            expires_at: time("exp")?,
         })
     }
 
@@ -67,7 +116,8 @@ impl Issuers {
         nonce: &str,
         now: DateTime<Utc>,
     ) -> Result<Actor, TokenError> {
-        let (found, claims) = self.verified_claims(token, client_id, now).await?;
+        let for_client = |_: &Issuer, claims: &Claims| claims.has_audience(client_id);
+        let (found, claims) = self.verified_claims(token, now, for_client).await?;
         if found.url != issuer {
             return Err(TokenError::Foreign("another issuer"));
         }
@@ -80,8 +130,8 @@ impl Issuers {
     async fn verified_claims(
         &self,
         token: &str,
-        audience: &str,
         now: DateTime<Utc>,
+        is_for: impl Fn(&Issuer, &Claims) -> Result<bool, TokenError>,
     ) -> Result<(&Issuer, Claims), TokenError> {
         let header = Header::parse(token)?;
         let claimed = unverified_issuer(token)?;
@@ -95,7 +145,7 @@ impl Issuers {
             return Err(TokenError::Foreign("another issuer"));
         }
         check_times(&claims, issuer, now.timestamp())?;
-        if !claims.has_audience(audience)? {
+        if !is_for(issuer, &claims)? {
             return Err(TokenError::Foreign("another audience"));
         }
         claims.text("sub")?;

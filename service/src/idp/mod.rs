@@ -8,7 +8,6 @@
 mod authorize;
 mod error;
 mod identities;
-mod sign;
 mod token;
 
 pub use authorize::{form as authorize_form, submit as authorize_submit};
@@ -26,9 +25,9 @@ use refwarden_config::{Config, QuickStart};
 use serde_json::json;
 
 use crate::error::AppError;
+use crate::sign::Signer;
 use crate::state::AppState;
 use identities::Identities;
-use sign::Signer;
 
 /// A code is good for this long (RFC 6749, section 4.1.2, asks for at most ten minutes).
 const CODE_LIFETIME: Duration = Duration::from_mins(1);

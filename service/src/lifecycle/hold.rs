@@ -12,6 +12,8 @@ use crate::db::events::{self, NewEvent};
 use crate::db::pushes::{self, Push, push_state};
 use crate::db::requests::{self, Request, state};
 use crate::error::AppError;
+use crate::identity::TokenError;
+use crate::tokens;
 
 /// Says how far people are with a held push, and releases or refuses it once they have decided.
 ///
@@ -46,6 +48,10 @@ pub fn look(
             });
         }
         let mut held = Held::of(conn, &push)?;
+        if tokens::is_push_revoked(conn, &push)? {
+            let text = TokenError::Revoked.to_string();
+            held.reasons.push(reason(Code::RevokedToken, text));
+        }
         if push.policy_hash != policy_hash {
             let text = "the policy has changed while the push waited; push again";
             held.reasons.push(reason(Code::NeedsApproval, text));

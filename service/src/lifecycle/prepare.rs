@@ -10,6 +10,8 @@ use crate::db::events::{self, NewEvent};
 use crate::db::pushes::{self, Push, RefUpdate, push_state, update_state};
 use crate::db::{repositories, requests};
 use crate::error::AppError;
+use crate::identity::TokenError;
+use crate::tokens;
 
 /// Rolls the transaction back while carrying what is told to the caller.
 enum Stop {
@@ -71,6 +73,10 @@ fn prepare_all(
     if push.state != push_state::GRANTED {
         return Err(refused(Code::NotReleased, "the push was not released"));
     }
+    if tokens::is_push_revoked(conn, &push)? {
+        let text = TokenError::Revoked.to_string();
+        return Err(refused(Code::RevokedToken, text));
+    }
     use_token(conn, &push, now)?;
     let updates = pushes::updates(conn, push.id)?;
     let mut new_events = Vec::new();
@@ -96,7 +102,7 @@ fn prepare_all(
 
 /// A token releases one push. Smart HTTP sends it several times for the same one.
 fn use_token(conn: &mut PgConnection, push: &Push, now: DateTime<Utc>) -> Result<(), Stop> {
-    let (Some(issuer), Some(token_id)) = (&push.pusher_issuer, &push.token_id) else {
+    let (Some(issuer), Some(token_id)) = (&push.token_issuer, &push.token_id) else {
         return Err(refused(
             Code::NotReleased,
             "the push has no verified pusher",

@@ -18,6 +18,7 @@ use crate::db::{records, requests::state};
 use crate::error::AppError;
 use crate::identity::{TokenError, VerifiedToken};
 use crate::packs::StoredPack;
+use crate::tokens;
 
 /// A push as it came in, with what was found out about it on the way.
 pub struct Received<'a> {
@@ -132,6 +133,12 @@ fn judge(
     judged
         .reasons
         .extend(judged.verdict.denials.iter().map(denial_reason));
+    if tokens::is_revoked(conn, token)? {
+        judged.refuse(Code::RevokedToken, TokenError::Revoked.to_string());
+    }
+    for denial in token.scopes.denials(&repository.name, &received.push.facts) {
+        judged.refuse(denial.code, denial.text);
+    }
     if pushes::token_user(conn, &token.issuer, &token.token_id)?.is_some() {
         judged.refuse(
             Code::UsedToken,
@@ -519,6 +526,7 @@ fn push_row(
         actor_chain: judged.chain.as_ref().map(json).transpose()?,
         token_sha256: received.token_sha256.clone(),
         token_id: judged.token.as_ref().map(|(_, token_id)| token_id.clone()),
+        token_issuer: judged.token.as_ref().map(|(issuer, _)| issuer.clone()),
         push_options: json(&push.facts.push_options)?,
         policy_hash: received.policy.hash().to_owned(),
         ruleset_id: push.facts.ruleset_id.clone(),

@@ -33,9 +33,10 @@ fn provider() -> Provider {
         max_lifetime: 3600,
         leeway: 60,
         groups_claim: "groups".into(),
+        exchange_audiences: vec![],
     };
     let http = crate::identity::client().unwrap();
-    let issuers = Issuers::new(&[issuer], directory.path(), http).unwrap();
+    let issuers = Issuers::new(&[issuer], None, directory.path(), http).unwrap();
     let key = key.to_pkcs8v1().unwrap().as_ref().to_vec();
     Provider {
         key,

@@ -1,4 +1,5 @@
-//! The signing key and what is signed with it.
+//! A signing key and what is signed with it: of the quick start's identity provider, and of
+//! Refwarden's own tokens. Each has a key of its own.
 
 use std::io::Write as _;
 use std::os::unix::fs::OpenOptionsExt as _;

@@ -1,0 +1,2 @@
+DROP TABLE revocations;
+ALTER TABLE pushes DROP COLUMN token_issuer;
