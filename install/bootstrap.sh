@@ -62,6 +62,8 @@ if [ "$for_tests" = yes ]; then
     have fcgiwrap || need fcgiwrap "runs git http-backend for nginx"
     have sshd || need openssh-server "pushes over a real sshd"
     have ssh || need openssh-client "pushes over a real sshd"
+    have node || need nodejs "runs an OpenID provider"
+    have npm || need npm "installs an OpenID provider"
 fi
 
 if ! have cargo && [ -x "${CARGO_HOME:-${HOME:-/root}/.cargo}/bin/cargo" ]; then

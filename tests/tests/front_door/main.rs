@@ -11,9 +11,11 @@
 )]
 
 mod approval;
+mod exchange;
 mod facts;
 mod identity;
 mod matter;
+mod openid;
 mod outage;
 mod proxy;
 mod records;

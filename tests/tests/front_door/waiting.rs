@@ -10,17 +10,19 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use crate::shared::{approve, count, kinds, request_of, sshd, stack};
 
 const MAIN: &str = "refs/heads/main";
-const SOON: Duration = Duration::from_secs(20);
+/// Longest that something may take which takes no time.
+pub const SOON: Duration = Duration::from_secs(20);
 
 /// A push of HEAD to main that is held, and its request.
-struct Held<'a> {
+pub struct Held<'a> {
     repository: &'a Repository<'a>,
     push: Child,
-    request: String,
+    pub request: String,
 }
 
+/// Starts such a push and waits until its request is made.
 #[track_caller]
-fn hold<'a>(
+pub fn hold<'a>(
     repository: &'a Repository<'a>,
     work: &Work<'_>,
     via: Via<'_>,
@@ -63,7 +65,7 @@ impl Held<'_> {
     }
 
     #[track_caller]
-    fn ends(self) -> Outcome {
+    pub fn ends(self) -> Outcome {
         let begun = Instant::now();
         let output = self.push.wait_with_output().unwrap();
         Outcome {
