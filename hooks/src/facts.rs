@@ -7,7 +7,7 @@ use refwarden_gitio::history::{self, Change, NewCommit};
 use refwarden_gitio::objects::{Kind, ReadObjects};
 use refwarden_gitio::refs::Resolved;
 use refwarden_model::facts::{
-    ChangeFacts, CommitFacts, FindingFacts, Place, PushFacts, RefFacts, UpdateKind,
+    ChangeFacts, CommitFacts, FindingFacts, Mode, Place, PushFacts, RefFacts, UpdateKind,
 };
 use refwarden_model::{ByteText, Oid, RefName};
 use refwarden_scan::{Checksum, Masker};
@@ -42,6 +42,7 @@ pub fn update(
         new_type: None,
         gained: 0,
         lost: 0,
+        default_branch: None,
     };
     let commits = &incoming.history.commits;
     let is_whole = commits.len() as u64 == incoming.history.commits_total;
@@ -175,6 +176,10 @@ pub fn push(learned: Learned<'_>, reader: &mut dyn ReadObjects) -> Result<PushFa
         object_format: learned.repository.object_format,
         commits,
         commits_total: history.commits_total,
+        known_commits: Vec::new(),
+        tags: Vec::new(),
+        certificate: None,
+        properties: None,
         findings,
         findings_total: learned.report.total,
         objects_scanned: learned.report.objects,
@@ -212,7 +217,9 @@ impl Learned<'_> {
             author: self.mask(parsed.author),
             committer: self.mask(parsed.committer),
             message: self.mask(message.unwrap_or(parsed.message)),
+            message_cut: parsed.message.len() > MESSAGE_MAX,
             signed: parsed.signed,
+            signature: None,
             changes: changes.map(|change| self.change(change)).collect(),
             changes_total: listed.map_or(0, |listed| listed.total),
         })
@@ -236,6 +243,9 @@ impl Learned<'_> {
             deleted: change.deleted,
             patch,
             patch_cut: change.patch_cut || withheld,
+            size: None,
+            binary: None,
+            lfs_pointer: None,
         }
     }
 
@@ -266,6 +276,8 @@ impl Learned<'_> {
                 Checksum::Invalid => Some("invalid".into()),
                 Checksum::NotApplicable => None,
             },
+            confidence: None,
+            mode: Mode::Enforce,
         }
     }
 }

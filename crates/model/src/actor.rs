@@ -1,5 +1,7 @@
 //! Who acts: the pusher and, for an agent, the human it acts for.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 /// What kind of actor a token names.
@@ -43,6 +45,10 @@ pub struct Actor {
     /// The groups that the issuer puts the actor in.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
+    /// Further claims that the issuer's configuration asks to keep for policy, each as the
+    /// strings it holds: a number or a boolean as JSON writes it, a list element by element.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub claims: BTreeMap<String, Vec<String>>,
 }
 
 impl Actor {
@@ -97,6 +103,7 @@ mod tests {
             name: None,
             email: email.map(Into::into),
             groups: vec![],
+            claims: BTreeMap::new(),
         }
     }
 

@@ -3,6 +3,11 @@
 //! Facts are gathered by the hook, on the Git server, from the repository itself; nothing here
 //! is the client's word except where a field says `claimed`. No text in them holds a secret:
 //! the hook masks what the scanner found before it fills them in.
+//!
+//! A field that is `Option` and none was not gathered: by an older hook, or because it would
+//! have cost too much. Policy counts what is not known against the push, never for it.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +24,21 @@ pub struct PushFacts {
     pub commits: Vec<CommitFacts>,
     /// How many commits there are; more than `commits.len()` where the list was cut.
     pub commits_total: u64,
+    /// Commits that a ref of this push gains and that the repository held already: another ref
+    /// brought them. Parents before children; none of them is in `commits`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub known_commits: Vec<CommitFacts>,
+    /// Tag objects that the push's refs name, directly or by way of another tag.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tags: Vec<TagFacts>,
+    /// The push certificate (`git push --signed`, git-receive-pack(1)); none where the hook does
+    /// not tell. A push without a certificate has one here with state `unsigned`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<CertificateFacts>,
+    /// Properties that administrators gave the repository, such as `tier = "production"`; none
+    /// where nobody asked for them, empty where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub properties: Option<BTreeMap<String, String>>,
     /// Secrets found in the push.
     pub findings: Vec<FindingFacts>,
     /// How many findings there are; more than `findings.len()` where the list was cut.
@@ -94,6 +114,9 @@ pub struct RefFacts {
     pub gained: u64,
     /// Commits that the ref loses (reachable from the old value and not from the new one).
     pub lost: u64,
+    /// Whether `target` is the branch that `HEAD` names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_branch: Option<bool>,
 }
 
 /// One new commit.
@@ -111,12 +134,115 @@ pub struct CommitFacts {
     pub committer: ByteText,
     /// The message, masked.
     pub message: ByteText,
-    /// Whether the commit carries a signature. Whether it is good is not judged here.
+    /// Whether `message` was cut for its length.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub message_cut: bool,
+    /// Whether the commit carries a signature. Whether it is good, `signature` says.
     pub signed: bool,
+    /// What checking the signature gave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<SignatureFacts>,
     /// Files changed against the first parent.
     pub changes: Vec<ChangeFacts>,
     /// How many files are changed; more than `changes.len()` where the list was cut.
     pub changes_total: u64,
+}
+
+/// How something is signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SignatureKind {
+    /// OpenPGP, `-----BEGIN PGP SIGNATURE-----`.
+    Gpg,
+    /// OpenSSH, `-----BEGIN SSH SIGNATURE-----`.
+    Ssh,
+    /// CMS, `-----BEGIN SIGNED MESSAGE-----`.
+    X509,
+}
+
+impl SignatureKind {
+    /// The word used in policy files, records and pages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gpg => "gpg",
+            Self::Ssh => "ssh",
+            Self::X509 => "x509",
+        }
+    }
+}
+
+/// What checking a signature with git and the configured signers gave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum SignatureState {
+    /// Made by a key of a configured signer, valid when it was checked.
+    Good,
+    /// It does not verify, or the key has expired or was revoked.
+    Bad,
+    /// It may be right, but no configured signer has that key.
+    UnknownKey,
+    /// There is none.
+    Unsigned,
+}
+
+impl SignatureState {
+    /// The word used in policy files, records and pages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Bad => "bad",
+            Self::UnknownKey => "unknown-key",
+            Self::Unsigned => "unsigned",
+        }
+    }
+}
+
+/// The signature of a commit, a tag or a push.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SignatureFacts {
+    /// Its format; none where there is no signature or the format is not known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<SignatureKind>,
+    /// What checking it gave.
+    pub state: SignatureState,
+    /// Whose key it is: the principal of an allowed-signers file, the user id of an OpenPGP key,
+    /// the subject of a certificate. Only where `state` is `good`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signer: Option<String>,
+    /// The key's fingerprint: `SHA256:…` for SSH, hexadecimal otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+}
+
+/// The certificate of a signed push.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateFacts {
+    /// What checking the certificate's signature gave.
+    pub signature: SignatureFacts,
+    /// Whether the certificate carries the nonce that the server asked for (`GIT_PUSH_CERT_NONCE_STATUS`
+    /// is `OK`), so that it is no replay of an earlier one.
+    pub nonce_ok: bool,
+}
+
+/// One annotated tag.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TagFacts {
+    /// The tag object.
+    pub oid: Oid,
+    /// What it names.
+    pub target: Oid,
+    /// The type of what it names: `commit`, `tag`, `tree`, `blob`.
+    pub target_type: String,
+    /// The name in its `tag` header, which need not be the ref's.
+    pub name: ByteText,
+    /// The tagger header's value, as stored; none where there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tagger: Option<ByteText>,
+    /// The message, masked, without the signature.
+    pub message: ByteText,
+    /// What checking the signature gave.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<SignatureFacts>,
 }
 
 /// One changed file of a commit, against its first parent.
@@ -142,6 +268,17 @@ pub struct ChangeFacts {
     pub patch: ByteText,
     /// Whether `patch` was cut or left out for its size; the pack still holds everything.
     pub patch_cut: bool,
+    /// Size of the file after the change, in bytes; none for a deletion and a submodule too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+    /// Whether git takes the file for binary (a NUL in its first 8000 bytes, unless attributes
+    /// say otherwise).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub binary: Option<bool>,
+    /// Whether the file after the change is a Git LFS pointer
+    /// (git-lfs/docs/spec.md, version 1).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lfs_pointer: Option<bool>,
 }
 
 /// Where in a push a finding stands.
@@ -176,6 +313,47 @@ impl Place {
     }
 }
 
+/// How sure the scanner's rule is. Ordered: `Low` is the least.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FindingConfidence {
+    /// A generic shape.
+    Low,
+    /// A shape with a keyword near by.
+    Medium,
+    /// A provider's own format.
+    High,
+}
+
+/// Whether a rule acts, or only says what it would have done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// It acts.
+    #[default]
+    Enforce,
+    /// It is recorded and does nothing.
+    Evaluate,
+    /// It is not asked.
+    Off,
+}
+
+impl Mode {
+    /// The word used in policy files, records and pages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Enforce => "enforce",
+            Self::Evaluate => "evaluate",
+            Self::Off => "off",
+        }
+    }
+
+    /// Whether the mode is the usual one.
+    pub fn is_enforce(&self) -> bool {
+        *self == Self::Enforce
+    }
+}
+
 /// One secret found, without the secret.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FindingFacts {
@@ -201,4 +379,10 @@ pub struct FindingFacts {
     pub pre_existing: bool,
     /// The format's checksum: `valid`, `invalid`, or none where the format has none.
     pub checksum: Option<String>,
+    /// How sure the rule is, the checksum considered; none where the scanner did not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confidence: Option<FindingConfidence>,
+    /// The scanner rule's mode.
+    #[serde(default, skip_serializing_if = "Mode::is_enforce")]
+    pub mode: Mode,
 }

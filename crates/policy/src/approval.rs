@@ -125,6 +125,7 @@ mod tests {
             name: None,
             email: Some(email.into()),
             groups: groups.iter().map(|&group| group.into()).collect(),
+            claims: Default::default(),
         }
     }
 

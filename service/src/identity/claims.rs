@@ -75,6 +75,7 @@ impl Claims {
                 name: None,
                 email: None,
                 groups: Vec::new(),
+                claims: std::collections::BTreeMap::new(),
             });
             next = act.get("act");
         }
@@ -125,6 +126,7 @@ impl Claims {
             name: self.optional_text("name")?,
             email,
             groups: self.groups(&issuer.groups_claim)?,
+            claims: std::collections::BTreeMap::new(),
         })
     }
 

@@ -157,6 +157,7 @@ mod tests {
                 name: None,
                 email: None,
                 groups: vec![],
+                claims: std::collections::BTreeMap::new(),
             },
             csrf: "c".into(),
             id_sha256: String::new(),

@@ -14,6 +14,7 @@ fn chain(kind: ActorKind) -> ActorChain {
         name: None,
         email: None,
         groups: vec!["bots".into()],
+        claims: Default::default(),
     };
     ActorChain {
         pusher,
@@ -34,12 +35,17 @@ fn facts(name: &str, kind: UpdateKind) -> PushFacts {
         new_type: None,
         gained: 0,
         lost: 0,
+        default_branch: None,
     };
     PushFacts {
         object_format: ObjectFormat::Sha1,
         updates: vec![update],
         commits: vec![],
         commits_total: 0,
+        known_commits: vec![],
+        tags: vec![],
+        certificate: None,
+        properties: None,
         findings: vec![],
         findings_total: 0,
         objects_scanned: 0,
@@ -61,6 +67,8 @@ fn finding(pre_existing: bool) -> FindingFacts {
         redacted: "****".into(),
         pre_existing,
         checksum: None,
+        confidence: None,
+        mode: Default::default(),
     }
 }
 
