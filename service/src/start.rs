@@ -154,9 +154,14 @@ fn policy(config: &Config, directory: &Path) -> Result<Policy, String> {
         .iter()
         .map(|(name, text)| (name.as_str(), text.as_str()))
         .collect();
-    let policy = Policy::parse(&files).map_err(|error| error.to_string())?;
-    if policy.rules.is_empty() {
-        tracing::warn!("the policy has no rule: every authenticated push is let through");
+    // A file of owners is named from the directory of the policy file that names it.
+    let read = |file: &str, name: &str| {
+        let path = Path::new(file).parent().unwrap_or(directory).join(name);
+        std::fs::read_to_string(path).map_err(|error| error.to_string())
+    };
+    let policy = Policy::parse_with(&files, &read).map_err(|error| error.to_string())?;
+    for warning in policy.warnings() {
+        tracing::warn!("policy: {warning}");
     }
     Ok(policy)
 }

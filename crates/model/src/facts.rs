@@ -152,7 +152,7 @@ pub struct CommitFacts {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum SignatureKind {
-    /// OpenPGP, `-----BEGIN PGP SIGNATURE-----`.
+    /// `OpenPGP`, `-----BEGIN PGP SIGNATURE-----`.
     Gpg,
     /// OpenSSH, `-----BEGIN SSH SIGNATURE-----`.
     Ssh,
@@ -205,7 +205,7 @@ pub struct SignatureFacts {
     pub kind: Option<SignatureKind>,
     /// What checking it gave.
     pub state: SignatureState,
-    /// Whose key it is: the principal of an allowed-signers file, the user id of an OpenPGP key,
+    /// Whose key it is: the principal of an allowed-signers file, the user id of an `OpenPGP` key,
     /// the subject of a certificate. Only where `state` is `good`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub signer: Option<String>,

@@ -21,14 +21,25 @@ pub enum Barred {
     NotListed,
 }
 
-/// Whether an actor is named by one of the entries `group:…`, `user:…`, `kind:…`.
+/// Whether an actor is named by one of the entries `group:…`, `user:…`, `email:…` (a verified
+/// address, ASCII case ignored), `kind:…`.
 pub fn is_listed(entries: &[String], actor: &Actor) -> bool {
-    entries.iter().any(|entry| match entry.split_once(':') {
+    listed_by(entries, actor).is_some()
+}
+
+/// The first entry that names an actor.
+pub(crate) fn listed_by<'e>(entries: &'e [String], actor: &Actor) -> Option<&'e str> {
+    let names = |entry: &&String| match entry.split_once(':') {
         Some(("group", name)) => actor.groups.iter().any(|group| group == name),
         Some(("user", name)) => actor.subject == name,
+        Some(("email", name)) => {
+            let email = actor.email.as_ref();
+            email.is_some_and(|email| email.eq_ignore_ascii_case(name))
+        }
         Some(("kind", name)) => actor.kind.name() == name,
         _ => false,
-    })
+    };
+    entries.iter().find(names).map(String::as_str)
 }
 
 /// Whether a person may decide on a push of that chain. `idents` are author and committer
@@ -48,7 +59,9 @@ pub fn barred(
     if chain.everyone().any(|actor| actor.is_same_person(person)) {
         return Err(Barred::InChain);
     }
-    if let Some(email) = &person.email {
+    // Where several rules ask, the strictest of them says whether authors may.
+    let authors_may = requirements.iter().all(|needed| needed.authors_may_approve);
+    if let Some(email) = person.email.as_ref().filter(|_| !authors_may) {
         let wrote =
             |ident: &ByteText| address(ident.as_bytes()).eq_ignore_ascii_case(email.as_bytes());
         if idents.iter().any(wrote) {
@@ -64,8 +77,22 @@ pub fn barred(
     Ok(())
 }
 
+/// The idents of a message's `Co-authored-by:` lines, `Name <address>` each, for [`barred`].
+pub fn co_authors(message: &[u8]) -> Vec<ByteText> {
+    let key = b"co-authored-by:";
+    let ident = |line: &[u8]| {
+        let (start, rest) = line.split_at_checked(key.len())?;
+        let ident = start.eq_ignore_ascii_case(key).then(|| rest.trim_ascii())?;
+        (!ident.is_empty()).then(|| ByteText::new(ident))
+    };
+    message
+        .split(|&byte| byte == b'\n')
+        .filter_map(ident)
+        .collect()
+}
+
 /// The address of an ident line `Name <address> time zone`; empty where there is none.
-fn address(ident: &[u8]) -> &[u8] {
+pub(crate) fn address(ident: &[u8]) -> &[u8] {
     let start = ident
         .iter()
         .position(|&byte| byte == b'<')
@@ -125,17 +152,13 @@ mod tests {
             name: None,
             email: Some(email.into()),
             groups: groups.iter().map(|&group| group.into()).collect(),
-            claims: Default::default(),
+            claims: std::collections::BTreeMap::new(),
         }
     }
 
     fn requirement(quorum: u32, approvers: &[&str]) -> Requirement {
         let approvers = approvers.iter().map(|&entry| entry.into()).collect();
-        Requirement {
-            rule: "r".into(),
-            quorum,
-            approvers,
-        }
+        Requirement::new("r", quorum, approvers)
     }
 
     #[test]
@@ -186,5 +209,49 @@ mod tests {
             }
         );
         assert!(!tally(&[], &[]).met);
+    }
+
+    #[test]
+    fn authors_may_where_every_rule_says_so() {
+        let nobody = person("x", "x@example.org", &[]);
+        let chain = ActorChain {
+            pusher: nobody,
+            on_behalf_of: vec![],
+        };
+        let grace = person("grace", "grace@example.org", &["m"]);
+        let message = b"Fix it\n\nCo-Authored-By: Grace <GRACE@example.org>\nco-authored-by:\n";
+        let idents = co_authors(message);
+        assert_eq!(idents.len(), 1);
+        let strict = requirement(1, &["group:m"]);
+        let lenient = Requirement {
+            authors_may_approve: true,
+            ..strict.clone()
+        };
+        for (requirements, expected) in [
+            (vec![strict.clone()], Err(Barred::Author)),
+            (vec![lenient.clone()], Ok(())),
+            (vec![lenient, strict], Err(Barred::Author)),
+        ] {
+            assert_eq!(barred(&grace, &chain, &idents, &requirements), expected);
+        }
+    }
+
+    #[test]
+    fn entries_name_actors() {
+        let ada = person("ada", "Ada@example.org", &["m"]);
+        for (entry, expected) in [
+            ("group:m", true),
+            ("group:M", false),
+            ("user:ada", true),
+            ("email:ada@example.org", true),
+            ("email:a@example.org", false),
+            ("kind:human", true),
+            ("kind:agent", false),
+            ("ada", false),
+        ] {
+            assert_eq!(is_listed(&[entry.to_owned()], &ada), expected, "{entry}");
+        }
+        let unverified = Actor { email: None, ..ada };
+        assert!(!is_listed(&["email:ada@example.org".into()], &unverified));
     }
 }

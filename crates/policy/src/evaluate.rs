@@ -1,181 +1,253 @@
 //! The evaluation itself.
+//!
+//! Cost: what depends on the push alone (repository, actor, time) is asked once for each rule;
+//! an update then looks only at rules whose globs share its name's beginning. Commits are walked
+//! for an update only when a rule that speaks of them applies to it.
+//!
+//! What is not known counts against the push: a rule that denies or asks for approval takes an
+//! unknown fact for one that fits, a rule that allows takes it for one that does not.
 
-use refwarden_model::facts::{PushFacts, RefFacts, UpdateKind};
-use refwarden_model::{ActorChain, Code, RefName};
+mod built_in;
+mod commits;
+mod history;
+mod limits;
+mod people;
+mod scope;
+mod secrets;
 
-use crate::approval::is_listed;
-use crate::glob::Glob;
-use crate::parse::{Effect, Policy, Rule};
-use crate::verdict::{Denial, RefOutcome, RefVerdict, Requirement, Spoken, Verdict};
+use std::cell::OnceCell;
 
-/// Judges a push to the repository of that name by that actor chain.
-pub fn evaluate(
-    policy: &Policy,
-    repository: &str,
-    chain: &ActorChain,
-    facts: &PushFacts,
-) -> Verdict {
-    let judge = |update: &RefFacts| judge_update(policy, repository, chain, update);
-    Verdict {
-        updates: facts.updates.iter().map(judge).collect(),
-        denials: secret_denials(policy, facts),
-    }
+use chrono::{DateTime, Utc};
+use refwarden_model::bytes::escape;
+use refwarden_model::facts::{Mode, PushFacts, RefFacts, UpdateKind};
+use refwarden_model::{ActorChain, ByteText, Code};
+
+use crate::approval::listed_by;
+use crate::parse::Policy;
+use crate::rule::{Effect, Rule};
+use crate::verdict::{Bypass, Denial, RefOutcome, RefVerdict, Spoken, Verdict};
+use history::{History, View};
+use limits::Breaches;
+
+/// A push as policy sees it.
+#[derive(Clone, Copy, Debug)]
+pub struct Push<'a> {
+    /// The repository's name.
+    pub repository: &'a str,
+    /// Who pushes, and for whom.
+    pub chain: &'a ActorChain,
+    /// What was learned.
+    pub facts: &'a PushFacts,
+    /// When it came in.
+    pub now: DateTime<Utc>,
 }
 
-fn secret_denials(policy: &Policy, facts: &PushFacts) -> Vec<Denial> {
-    if policy.secrets != Effect::Deny {
-        return Vec::new();
-    }
-    let new = facts
-        .findings
-        .iter()
-        .filter(|finding| !finding.pre_existing);
-    let denial = |finding: &refwarden_model::facts::FindingFacts| {
-        let place = match (&finding.path, &finding.object) {
-            (Some(path), _) => format!("{path}:{}", finding.line),
-            (None, Some(object)) => {
-                format!(
-                    "{} {} line {}",
-                    finding.place.name(),
-                    object.short(),
-                    finding.line
-                )
-            }
-            (None, None) => format!("a {}", finding.place.name()),
-        };
-        let commit = finding
-            .commit
-            .map(|oid| format!(" (commit {})", oid.short()));
-        let commit = commit.unwrap_or_default();
-        let text = format!(
-            "secret {} in {place}{commit} {}",
-            finding.rule_id, finding.redacted
-        );
-        Denial {
-            code: Code::SecretFound,
-            text,
-        }
+/// Judges a push.
+pub fn evaluate(policy: &Policy, push: &Push<'_>) -> Verdict {
+    let here = |rule: &Rule| scope::applies(rule, push);
+    let judge = Judge {
+        policy,
+        push,
+        active: policy.rules.iter().map(here).collect(),
+        history: OnceCell::new(),
     };
-    let mut denials: Vec<Denial> = new.map(denial).collect();
-    // What is not listed may be anything: a list that was cut never passes.
-    let listed = u64::try_from(facts.findings.len()).unwrap_or(u64::MAX);
-    if facts.findings_total > listed {
-        let hidden = facts.findings_total - listed;
-        let text = format!("{hidden} more findings than can be judged one by one");
-        denials.push(Denial {
-            code: Code::ScanFailed,
-            text,
-        });
+    Verdict {
+        updates: push
+            .facts
+            .updates
+            .iter()
+            .map(|update| judge.update(update))
+            .collect(),
+        denials: secrets::denials(policy, push.facts),
     }
-    denials
 }
 
-fn judge_update(
-    policy: &Policy,
-    repository: &str,
-    chain: &ActorChain,
-    update: &RefFacts,
-) -> RefVerdict {
-    let mut spoke = Vec::new();
-    let mut requirements = Vec::new();
-    let mut denials = built_in_denials(update);
-    if update.kind != UpdateKind::NoOp {
-        for rule in policy
-            .rules
-            .iter()
-            .filter(|rule| applies(rule, repository, chain, update))
-        {
-            spoke.push(Spoken {
+/// One push under one policy.
+struct Judge<'a> {
+    policy: &'a Policy,
+    push: &'a Push<'a>,
+    /// For each rule, whether repository, actor and time fit.
+    active: Vec<bool>,
+    history: OnceCell<History<'a>>,
+}
+
+impl<'a> Judge<'a> {
+    fn update(&self, update: &'a RefFacts) -> RefVerdict {
+        let mut spoke = Vec::new();
+        let mut requirements = Vec::new();
+        let mut denials = built_in::denials(self.policy, self.push.repository, update);
+        let mut allowed = self.policy.default == Effect::Allow || update.kind == UpdateKind::NoOp;
+        let view = OnceCell::new();
+        let view = || {
+            view.get_or_init(|| {
+                let history = self.history.get_or_init(|| History::new(self.push.facts));
+                history.view(update)
+            })
+        };
+        for rule in self.rules_for(update) {
+            let Some((because, breaches)) = self.speaks(rule, update, &view) else {
+                continue;
+            };
+            let mut spoken = Spoken {
                 rule: rule.id.clone(),
                 effect: rule.effect,
+                mode: rule.mode,
+                because,
+                bypass: None,
+            };
+            if let Some(entry) = listed_by(&rule.bypass, &self.push.chain.pusher) {
+                match self.reason() {
+                    Some(reason) => {
+                        let by = entry.to_owned();
+                        spoken.bypass = Some(Bypass { by, reason });
+                    }
+                    None => spoken.because.push(format!(
+                        "{} may pass this rule by with the push option reason=",
+                        printable(entry)
+                    )),
+                }
+            }
+            if spoken.acted() {
+                match rule.effect {
+                    Effect::Allow => allowed = true,
+                    Effect::RequireApproval => {
+                        requirements.extend(people::requirements(rule, view));
+                    }
+                    Effect::Deny => denials.push(denial(rule, update, &breaches)),
+                }
+            }
+            spoke.push(spoken);
+        }
+        if !allowed {
+            denials.push(Denial {
+                code: Code::DeniedByRule,
+                text: format!(
+                    "{}: no rule allows {} by {}",
+                    update.ref_name,
+                    update.kind.name(),
+                    printable(&self.push.chain.describe())
+                ),
             });
-            match rule.effect {
-                Effect::Allow => {}
-                Effect::RequireApproval => requirements.push(Requirement {
-                    rule: rule.id.clone(),
-                    quorum: rule.quorum,
-                    approvers: rule.approvers.clone(),
-                }),
-                Effect::Deny => denials.push(Denial {
-                    code: Code::DeniedByRule,
-                    text: format!(
-                        "{}: {} is denied by rule {}",
-                        update.ref_name,
-                        update.kind.name(),
-                        rule.id
-                    ),
-                }),
+        }
+        let outcome = if !denials.is_empty() {
+            RefOutcome::Deny { denials }
+        } else if requirements.is_empty() {
+            RefOutcome::Allow
+        } else {
+            RefOutcome::RequireApproval { requirements }
+        };
+        RefVerdict {
+            ref_name: update.ref_name.clone(),
+            outcome,
+            spoke,
+        }
+    }
+
+    /// Rules that may be about an update, by id.
+    fn rules_for(&self, update: &RefFacts) -> Vec<&'a Rule> {
+        if update.kind == UpdateKind::NoOp {
+            return Vec::new();
+        }
+        let target = (update.target != update.ref_name).then_some(&update.target);
+        let mut places: Vec<usize> = std::iter::once(&update.ref_name)
+            .chain(target)
+            .flat_map(|name| self.policy.index.candidates(name.as_bytes()))
+            .filter_map(|place| self.policy.ref_rules.get(place).copied())
+            .filter(|&rule| self.active.get(rule) == Some(&true))
+            .collect();
+        places.sort_unstable();
+        places.dedup();
+        let rule = |place| self.policy.rules.get(place);
+        places.into_iter().filter_map(rule).collect()
+    }
+
+    /// Why a rule speaks of an update, and which of its limits are broken; none where it does
+    /// not speak.
+    fn speaks<'v>(
+        &self,
+        rule: &Rule,
+        update: &RefFacts,
+        view: &dyn Fn() -> &'v View<'a>,
+    ) -> Option<(Vec<String>, Breaches)>
+    where
+        'a: 'v,
+    {
+        let glob = scope::about(rule, update)?;
+        let default_branch = match (rule.scope.default_branch, update.default_branch) {
+            (None, _) => None,
+            (Some(wanted), Some(is)) if wanted == is => Some(if is {
+                "it is the default branch"
+            } else {
+                "it is not the default branch"
+            }),
+            (Some(_), None) if rule.effect != Effect::Allow => {
+                Some("whether it is the default branch is not known, which counts as if it fitted")
+            }
+            (Some(_), _) => return None,
+        };
+        let mut breaches = Breaches::default();
+        let mut touched = None;
+        if !rule.paths.is_empty() || !rule.exclude_paths.is_empty() {
+            touched = Some(commits::touched(rule, view())?);
+        }
+        if !rule.limits.is_empty() {
+            limits::check(rule, self.push, update, view, &mut breaches);
+            if breaches.is_empty() {
+                return None;
             }
         }
-    }
-    let outcome = if !denials.is_empty() {
-        RefOutcome::Deny { denials }
-    } else if requirements.is_empty() {
-        RefOutcome::Allow
-    } else {
-        RefOutcome::RequireApproval { requirements }
-    };
-    RefVerdict {
-        ref_name: update.ref_name.clone(),
-        outcome,
-        spoke,
-    }
-}
-
-/// What no policy has to say. A replace ref makes `git show` lie to everyone; a name with
-/// invisible or direction-changing characters is not what an approver reads.
-fn built_in_denials(update: &RefFacts) -> Vec<Denial> {
-    let deny = |name: &RefName, why: &str| Denial {
-        code: Code::DeniedRefName,
-        text: format!("{name}: {why}"),
-    };
-    let target = (update.target != update.ref_name).then_some(&update.target);
-    let mut denials = Vec::new();
-    if update.kind != UpdateKind::NoOp && update.claimed_old != update.actual_old {
-        // For a delete git itself does not compare: it would remove whatever is there.
-        let text = format!(
-            "{} is at {}, not at {} as the push says",
+        let mut because = vec![format!(
+            "{} of {} matches {}",
+            update.kind.name(),
             update.ref_name,
-            update.actual_old.short(),
-            update.claimed_old.short()
-        );
-        denials.push(Denial {
-            code: Code::StaleOldOid,
-            text,
-        });
+            printable(glob)
+        )];
+        because.extend(default_branch.map(str::to_owned));
+        because.extend(scope::because(rule, self.push));
+        because.extend(touched);
+        because.extend(breaches.sentences());
+        Some((because, breaches))
     }
-    for name in std::iter::once(&update.ref_name).chain(target) {
-        if name.as_bytes().starts_with(b"refs/replace/") {
-            denials.push(deny(name, "replace refs are not accepted"));
-        }
-        if String::from_utf8_lossy(name.as_bytes())
-            .chars()
-            .any(is_deceptive)
-        {
-            denials.push(deny(name, "the name holds invisible or control characters"));
-        }
+
+    /// The reason that came with the push.
+    fn reason(&self) -> Option<ByteText> {
+        let options = self.push.facts.push_options.iter();
+        options
+            .filter_map(|option| option.as_bytes().strip_prefix(b"reason="))
+            .map(<[u8]>::trim_ascii)
+            .find(|reason| !reason.is_empty())
+            .map(ByteText::new)
     }
-    denials
 }
 
-/// Controls, zero-width and bidirectional characters (Unicode 16, Cf and Cc as they occur in
-/// names that deceive: UTS 39, section 2.10).
-fn is_deceptive(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e007f}')
+fn denial(rule: &Rule, update: &RefFacts, breaches: &Breaches) -> Denial {
+    let mut text = format!(
+        "{}: {} is denied by rule {}",
+        update.ref_name,
+        update.kind.name(),
+        rule.id
+    );
+    let broken = breaches.sentences().join("; ");
+    if !broken.is_empty() {
+        text.push_str(": ");
+        text.push_str(&broken);
+    }
+    let code = if breaches.only_secrets() {
+        Code::SecretFound
+    } else {
+        Code::DeniedByRule
+    };
+    Denial { code, text }
 }
 
-fn applies(rule: &Rule, repository: &str, chain: &ActorChain, update: &RefFacts) -> bool {
-    let any = |globs: &[Glob], name: &[u8]| globs.iter().any(|glob| glob.is_match(name));
-    let about =
-        |name: &RefName| any(&rule.refs, name.as_bytes()) && !any(&rule.exclude, name.as_bytes());
-    (rule.repositories.is_empty() || any(&rule.repositories, repository.as_bytes()))
-        && (about(&update.ref_name) || about(&update.target))
-        && rule.on.contains(update.kind.name())
-        && (rule.actors.is_empty() || is_listed(&rule.actors, &chain.pusher))
+/// Text of the policy, or of a token, as printable ASCII.
+fn printable(text: &str) -> String {
+    escape(text.as_bytes())
+}
+
+/// Whether a rule takes part at all.
+fn is_asked(rule: &Rule) -> bool {
+    rule.mode != Mode::Off
 }
 
 #[cfg(test)]

@@ -20,23 +20,56 @@ pub struct GlobError {
     problem: &'static str,
 }
 
+/// How a glob reads slashes.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Flavour {
+    /// The whole name, as written.
+    Name,
+    /// A path: without a slash it names files at any depth; with a trailing one, all below.
+    Path,
+}
+
 impl Glob {
-    /// Compiles a glob of at most 1024 bytes.
+    /// Compiles a glob over names, of at most 1024 bytes.
     ///
     /// # Errors
     /// [`GlobError`] when it is empty or too long.
     pub fn new(source: &str) -> Result<Self, GlobError> {
+        Self::compile(source, Flavour::Name)
+    }
+
+    /// Compiles a glob over paths of files. Without a slash it matches a file's name in any
+    /// directory; with one, the whole path from the root (a leading slash is dropped); one that
+    /// ends with a slash matches all below that directory. `**/` also stands for no directory.
+    ///
+    /// # Errors
+    /// [`GlobError`] when it is empty or too long.
+    pub fn for_paths(source: &str) -> Result<Self, GlobError> {
+        Self::compile(source, Flavour::Path)
+    }
+
+    fn compile(source: &str, flavour: Flavour) -> Result<Self, GlobError> {
         let fail = |problem| GlobError {
             glob: source.chars().take(80).collect(),
             problem,
         };
-        if source.is_empty() {
+        if source.is_empty() || (flavour == Flavour::Path && source == "/") {
             return Err(fail("it is empty"));
         }
         if source.len() > 1024 {
             return Err(fail("it is longer than 1024 bytes"));
         }
-        let regex = RegexBuilder::new(&translate(source))
+        let pattern = match flavour {
+            Flavour::Name => format!("(?s-u)\\A{}\\z", translate(source, flavour)),
+            Flavour::Path => {
+                let anchored = source.trim_end_matches('/').contains('/');
+                let rest = source.strip_prefix('/').unwrap_or(source);
+                let start = if anchored { "" } else { "(?:.*/)?" };
+                let end = if rest.ends_with('/') { ".*" } else { "" };
+                format!("(?s-u)\\A{start}{}{end}\\z", translate(rest, flavour))
+            }
+        };
+        let regex = RegexBuilder::new(&pattern)
             .unicode(false)
             .size_limit(1 << 20)
             .build()
@@ -56,13 +89,41 @@ impl Glob {
     pub fn source(&self) -> &str {
         &self.source
     }
+
+    /// What every name that a glob over names matches begins with: all before the first `*`
+    /// or `?`.
+    pub fn literal_prefix(&self) -> &str {
+        let end = self.source.find(['*', '?']).unwrap_or(self.source.len());
+        self.source.get(..end).unwrap_or_default()
+    }
+
+    /// Whether it matches one name only.
+    pub fn is_literal(&self) -> bool {
+        self.literal_prefix().len() == self.source.len()
+    }
+
+    /// Whether this glob certainly matches all that the other matches. May say no where it does.
+    pub fn covers(&self, other: &Self) -> bool {
+        self.source == other.source
+            || (other.is_literal() && self.is_match(other.source.as_bytes()))
+            || (self.source.strip_suffix("**") == Some(self.literal_prefix())
+                && other.literal_prefix().starts_with(self.literal_prefix()))
+    }
 }
 
-fn translate(source: &str) -> String {
-    let mut pattern = String::from("(?s-u)\\A");
+impl serde::Serialize for Glob {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(&self.source)
+    }
+}
+
+fn translate(source: &str, flavour: Flavour) -> String {
+    let mut pattern = String::new();
     let mut rest = source;
     while let Some(first) = rest.chars().next() {
-        let (piece, taken) = if rest.starts_with("**") {
+        let (piece, taken) = if flavour == Flavour::Path && rest.starts_with("**/") {
+            ("(?:.*/)?".to_owned(), 3)
+        } else if rest.starts_with("**") {
             (".*".to_owned(), 2)
         } else if first == '*' {
             ("[^/]*".to_owned(), 1)
@@ -78,7 +139,6 @@ fn translate(source: &str) -> String {
         pattern.push_str(&piece);
         rest = rest.get(taken..).unwrap_or_default();
     }
-    pattern.push_str("\\z");
     pattern
 }
 
@@ -109,5 +169,53 @@ mod tests {
         }
         assert!(Glob::new("").is_err());
         assert!(Glob::new(&"a".repeat(1025)).is_err());
+    }
+
+    #[test]
+    fn globs_over_paths_follow_directories() {
+        for (glob, path, expected) in [
+            ("*.psd", "a.psd", true),
+            ("*.psd", "art/deep/a.psd", true),
+            ("*.psd", "a.psd.txt", false),
+            ("src/*", "src/a", true),
+            ("src/*", "src/a/b", false),
+            ("src/*", "lib/src/a", false),
+            ("/Makefile", "Makefile", true),
+            ("/Makefile", "sub/Makefile", false),
+            ("src/", "src/a/b", true),
+            ("src/", "lib/src/a", true),
+            ("/src/", "lib/src/a", false),
+            ("src/", "src", false),
+            ("**/test/**", "test/a", true),
+            ("**/test/**", "x/y/test/a", true),
+            ("a/**/b", "a/b", true),
+            ("a/**/b", "a/x/y/b", true),
+            ("**", "anything", true),
+        ] {
+            let compiled = Glob::for_paths(glob).unwrap();
+            assert_eq!(
+                compiled.is_match(path.as_bytes()),
+                expected,
+                "{glob} {path}"
+            );
+        }
+        assert!(Glob::for_paths("/").is_err());
+    }
+
+    #[test]
+    fn covering_is_never_claimed_wrongly() {
+        for (wide, narrow, expected) in [
+            ("**", "refs/heads/x*", true),
+            ("refs/heads/**", "refs/heads/main", true),
+            ("refs/heads/**", "refs/heads/a/*", true),
+            ("refs/heads/*", "refs/heads/a", true),
+            ("refs/heads/*", "refs/heads/a/b", false),
+            ("refs/heads/*", "refs/heads/a*", false),
+            ("refs/*/**", "refs/heads/**", false),
+            ("refs/tags/**", "refs/**", false),
+        ] {
+            let (wide, narrow) = (Glob::new(wide).unwrap(), Glob::new(narrow).unwrap());
+            assert_eq!(wide.covers(&narrow), expected, "{wide:?} {narrow:?}");
+        }
     }
 }

@@ -7,13 +7,24 @@
 mod approval;
 mod evaluate;
 mod glob;
+mod index;
+mod lookalike;
+mod owners;
 mod parse;
+mod rule;
 mod token_scope;
+mod units;
 mod verdict;
+mod warnings;
+mod when;
 
-pub use approval::{Barred, Tally, barred, is_listed, tally};
-pub use evaluate::evaluate;
+pub use approval::{Barred, Tally, barred, co_authors, is_listed, tally};
+pub use evaluate::{Push, evaluate};
 pub use glob::{Glob, GlobError};
-pub use parse::{Effect, Policy, PolicyError, Rule};
-pub use token_scope::{Scope, ScopeError, Scopes, Verb};
-pub use verdict::{Denial, RefOutcome, RefVerdict, Requirement, Spoken, Verdict};
+pub use parse::{Policy, PolicyError, ReadNamed};
+pub use rule::{
+    Asks, Effect, Forbid, Limits, Pattern, Quorum, Require, Rule, Scope, SecretLimit, Who,
+};
+pub use token_scope::{ScopeError, Scopes, TokenScope, Verb};
+pub use verdict::{Bind, Bypass, Denial, RefOutcome, RefVerdict, Requirement, Spoken, Verdict};
+pub use warnings::Warning;

@@ -56,7 +56,7 @@ impl Verb {
 /// one allows nothing.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
-pub struct Scope {
+pub struct TokenScope {
     /// Globs over repository names.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub repositories: Option<Vec<String>>,
@@ -74,7 +74,7 @@ pub struct Scope {
 /// All scopes of a token; every one of them has to allow what is done.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Scopes(Vec<Scope>);
+pub struct Scopes(Vec<TokenScope>);
 
 /// Why a scope is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -98,7 +98,7 @@ impl Scopes {
             return Err(ScopeError("expected an object".into()));
         }
         let scopes = claims.iter().cloned().map(serde_json::from_value);
-        let scopes: Vec<Scope> = scopes.collect::<Result<_, _>>().map_err(fail)?;
+        let scopes: Vec<TokenScope> = scopes.collect::<Result<_, _>>().map_err(fail)?;
         if scopes.is_empty() || scopes.len() > LIST_MAX {
             return Err(ScopeError("expected one scope, or a list of some".into()));
         }
@@ -134,7 +134,7 @@ impl Scopes {
 
     /// Whether the repository of that name may be fetched.
     pub fn may_fetch(&self, repository: &str) -> bool {
-        let may = |scope: &Scope| {
+        let may = |scope: &TokenScope| {
             matches(scope.repositories.as_ref(), repository.as_bytes())
                 && scope
                     .verbs
@@ -146,7 +146,7 @@ impl Scopes {
 
     /// Whether anything at all may be pushed to the repository of that name.
     pub fn may_push(&self, repository: &str) -> bool {
-        let may = |scope: &Scope| {
+        let may = |scope: &TokenScope| {
             matches(scope.repositories.as_ref(), repository.as_bytes())
                 && scope
                     .verbs
@@ -208,7 +208,7 @@ fn shows_all_paths(update: &RefFacts, facts: &PushFacts) -> bool {
         && commits.all(|commit| commit.changes_total == commit.changes.len() as u64)
 }
 
-fn other_path<'a>(scope: &Scope, facts: &'a PushFacts) -> Option<&'a ByteText> {
+fn other_path<'a>(scope: &TokenScope, facts: &'a PushFacts) -> Option<&'a ByteText> {
     let paths = scope.paths.as_ref()?;
     let globs = compile(paths);
     let mut changed = facts.commits.iter().flat_map(|commit| &commit.changes);

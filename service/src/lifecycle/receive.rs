@@ -124,12 +124,13 @@ fn judge(
     let chain = &token.actor_chain;
     judged.chain = Some(chain.clone());
     judged.token = Some((token.issuer.clone(), token.token_id.clone()));
-    judged.verdict = evaluate(
-        received.policy,
-        &repository.name,
+    let push = refwarden_policy::Push {
+        repository: &repository.name,
         chain,
-        &received.push.facts,
-    );
+        facts: &received.push.facts,
+        now,
+    };
+    judged.verdict = evaluate(received.policy, &push);
     judged
         .reasons
         .extend(judged.verdict.denials.iter().map(denial_reason));

@@ -1,0 +1,59 @@
+//! What the policy's `[secrets]` table says of findings; rules may say more.
+
+use refwarden_model::Code;
+use refwarden_model::facts::{FindingFacts, Mode, PushFacts};
+
+use super::history::count;
+use crate::parse::Policy;
+use crate::rule::Effect;
+use crate::verdict::Denial;
+
+/// What findings refuse, whatever the ref.
+pub fn denials(policy: &Policy, facts: &PushFacts) -> Vec<Denial> {
+    if policy.secrets != Effect::Deny {
+        return Vec::new();
+    }
+    let mut denials: Vec<Denial> = facts
+        .findings
+        .iter()
+        .filter(|finding| !finding.pre_existing && finding.mode == Mode::Enforce)
+        .map(|finding| Denial {
+            code: Code::SecretFound,
+            text: describe(finding),
+        })
+        .collect();
+    // What is not listed may be anything: a list that was cut never passes.
+    if let Some(text) = unlisted(facts) {
+        let code = Code::ScanFailed;
+        denials.push(Denial { code, text });
+    }
+    denials
+}
+
+/// A finding as one line, without the secret.
+pub fn describe(finding: &FindingFacts) -> String {
+    let place = match (&finding.path, &finding.object) {
+        (Some(path), _) => format!("{path}:{}", finding.line),
+        (None, Some(object)) => {
+            let place = finding.place.name();
+            format!("{place} {} line {}", object.short(), finding.line)
+        }
+        (None, None) => format!("a {}", finding.place.name()),
+    };
+    let commit = finding
+        .commit
+        .map(|oid| format!(" (commit {})", oid.short()));
+    let commit = commit.unwrap_or_default();
+    format!(
+        "secret {} in {place}{commit} {}",
+        finding.rule_id, finding.redacted
+    )
+}
+
+/// Says that the list of findings was cut, where it was.
+pub fn unlisted(facts: &PushFacts) -> Option<String> {
+    let hidden = facts
+        .findings_total
+        .checked_sub(count(facts.findings.len()))?;
+    (hidden > 0).then(|| format!("{hidden} more findings than can be judged one by one"))
+}
