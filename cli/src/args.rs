@@ -1,8 +1,15 @@
 //! The arguments as typed.
 
+mod policy;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+
+pub use policy::{
+    ActorKindArg, Circumstances, Policy, PolicyBacktest, PolicyCheck, PolicyCommand, PolicyExplain,
+    PolicySimulate, UpdateKindArg,
+};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 refused, differences or findings; 2 an error or wrong usage.
@@ -38,6 +45,8 @@ pub enum Command {
     Audit(Audit),
     /// Rebuilds a repository from the records alone.
     Replay(Replay),
+    /// Checks, explains and tries policies.
+    Policy(Policy),
     /// Runs the main job on a real repository and checks every step.
     Demo(Demo),
     /// Writes completions for a shell to standard output.

@@ -26,6 +26,7 @@ pub fn configure(cfg: &mut ServiceConfig) {
         .route("/api/v1/revocations", get().to(tokens::list))
         .route("/api/v1/revocations", post().to(tokens::revoke))
         .route("/api/v1/events", get().to(api::events))
+        .route("/api/v1/pushes/{id}", get().to(api::push))
         .route("/api/v1/repositories", get().to(api::repositories))
         .route(
             "/api/v1/repositories/{repository:.+}/replay",

@@ -5,6 +5,7 @@ mod completions;
 mod demo;
 mod down;
 mod install;
+mod policy;
 mod replay;
 mod requests;
 mod revoke;
@@ -29,6 +30,7 @@ pub fn run(command: Command) -> Outcome<ExitCode> {
         Command::Revoke(args) => revoke::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Replay(args) => replay::run(&args),
+        Command::Policy(args) => policy::run(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Demo(args) => demo::run(&args),
     }

@@ -5,7 +5,8 @@
 //! [`ReplayOut`], which is exact.
 
 use chrono::{DateTime, Utc};
-use refwarden_model::{ByteText, ObjectFormat, RepositoryId};
+use refwarden_model::facts::PushFacts;
+use refwarden_model::{ActorChain, ByteText, ObjectFormat, RepositoryId};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -141,6 +142,32 @@ pub struct EventsOut {
     pub events: Vec<EventOut>,
     /// Pass as `after` for the next page; none at the end.
     pub next: Option<String>,
+}
+
+/// A push as it was judged.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct PushRecordOut {
+    /// Its id.
+    pub id: Uuid,
+    /// The repository's name.
+    pub repository: String,
+    /// When it came in; the time that policy judged it by.
+    pub received_at: DateTime<Utc>,
+    /// Who pushed and for whom; none where the token was not accepted.
+    #[schema(value_type = Option<Object>)]
+    pub chain: Option<ActorChain>,
+    /// The policy that judged it.
+    pub policy_hash: String,
+    /// `granted`, `waiting` or `denied`.
+    pub state: String,
+    /// Codes that were shown to the pusher.
+    pub codes: Vec<String>,
+    /// What the policy said: `refwarden_policy::Verdict`.
+    #[schema(value_type = Object)]
+    pub verdict: serde_json::Value,
+    /// What was learned, less the text of patches; none for a push from before it was kept.
+    #[schema(value_type = Option<Object>)]
+    pub facts: Option<PushFacts>,
 }
 
 /// A repository under guard.

@@ -4,12 +4,14 @@
 mod caller;
 mod events;
 mod openapi;
+mod pushes;
 mod replay;
 mod requests;
 
 pub use caller::{Caller, is_auditor};
 pub use events::list as events;
 pub use openapi::document as openapi;
+pub use pushes::show as push;
 pub use replay::{pack, replay, repositories};
 pub use requests::{decide, list as requests, may_see, show as request};
 

@@ -14,6 +14,7 @@ use utoipa::OpenApi;
         super::requests::show,
         super::requests::decide,
         super::events::list,
+        super::pushes::show,
         super::replay::repositories,
         super::replay::replay,
         super::replay::pack,

@@ -3,6 +3,7 @@
 
 pub mod ancestry;
 pub mod events;
+pub mod push_facts;
 pub mod pushes;
 pub mod records;
 pub mod repositories;

@@ -113,6 +113,9 @@ diesel::table! {
         expires_at -> Timestamptz,
     }
 }
+diesel::table! {
+    push_facts (push_id) { push_id -> Uuid, facts -> Text, }
+}
 
 diesel::allow_tables_to_appear_in_same_query!(
     repositories,
@@ -130,4 +133,5 @@ diesel::allow_tables_to_appear_in_same_query!(
     readings,
     sessions,
     pending_sign_ins,
+    push_facts,
 );

@@ -14,7 +14,7 @@ use crate::db::events::{self, NewEvent};
 use crate::db::pushes::{self, Push, RefUpdate, push_state, signed, update_state};
 use crate::db::repositories::{self, Repository};
 use crate::db::requests::{self, Request};
-use crate::db::{records, requests::state};
+use crate::db::{push_facts, records, requests::state};
 use crate::error::AppError;
 use crate::identity::{TokenError, VerifiedToken};
 use crate::packs::StoredPack;
@@ -447,6 +447,7 @@ fn record(
     let updates = update_rows(received, id, judged, ref_state);
     pushes::insert_updates(conn, &updates)?;
     records::insert(conn, id, &push.facts)?;
+    push_facts::insert(conn, id, &push.facts)?;
     let actor = super::actor_of(&row);
     let mut new_events = Vec::new();
     for request in &judged.new_requests {

@@ -1,0 +1,103 @@
+//! A verdict, for people and for programs.
+
+use std::process::ExitCode;
+
+use refwarden_policy::{
+    Denial, Policy, Push, RefOutcome, RefVerdict, Requirement, Spoken, Verdict,
+};
+use serde_json::json;
+
+use crate::failure::Outcome;
+use crate::output::{self, printable};
+
+/// Writes what a policy makes of a push; exit code 1 where it does not simply pass.
+pub fn verdict(policy: &Policy, push: &Push<'_>, verdict: &Verdict, json: bool) -> Outcome {
+    let passes = verdict.denials.is_empty()
+        && verdict
+            .updates
+            .iter()
+            .all(|update| update.outcome == RefOutcome::Allow);
+    let code = ExitCode::from(u8::from(!passes));
+    if json {
+        output::json(&json!({
+            "policy_hash": policy.hash(),
+            "repository": push.repository,
+            "actor": push.chain.describe(),
+            "at": push.now,
+            "updates": verdict.updates,
+            "denials": verdict.denials,
+        }))?;
+        return Ok(code);
+    }
+    for denial in &verdict.denials {
+        output::line(&denied("the push is denied", denial))?;
+    }
+    for update in &verdict.updates {
+        show_update(update)?;
+    }
+    Ok(code)
+}
+
+fn show_update(update: &RefVerdict) -> Outcome<()> {
+    output::line(&format!("{}: {}", update.ref_name, word(&update.outcome)))?;
+    match &update.outcome {
+        RefOutcome::Allow => {}
+        RefOutcome::RequireApproval { requirements } => {
+            for needed in requirements {
+                output::line(&format!("  needs {}", printable(&asked(needed))))?;
+            }
+        }
+        RefOutcome::Deny { denials } => {
+            for denial in denials {
+                output::line(&denied("  denied", denial))?;
+            }
+        }
+    }
+    if update.spoke.is_empty() {
+        return output::line("  no rule speaks of it");
+    }
+    for spoken in &update.spoke {
+        output::line(&format!("  rule {}", printable(&said(spoken))))?;
+        for because in &spoken.because {
+            output::line(&format!("    because {}", printable(because)))?;
+        }
+    }
+    Ok(())
+}
+
+fn denied(what: &str, denial: &Denial) -> String {
+    format!("{what}: {} {}", denial.code, printable(&denial.text))
+}
+
+fn said(spoken: &Spoken) -> String {
+    let mut text = format!("{}: {}", spoken.rule, spoken.effect.name());
+    if !spoken.mode.is_enforce() {
+        text.push_str(&format!(" ({} only: it does not act)", spoken.mode.name()));
+    }
+    if let Some(bypass) = &spoken.bypass {
+        text.push_str(&format!(" (passed by {}: {})", bypass.by, bypass.reason));
+    }
+    text
+}
+
+/// The outcome in one word, as policy files write it.
+pub fn word(outcome: &RefOutcome) -> &'static str {
+    match outcome {
+        RefOutcome::Allow => "allow",
+        RefOutcome::RequireApproval { .. } => "require_approval",
+        RefOutcome::Deny { .. } => "deny",
+    }
+}
+
+/// A requirement in a few words.
+pub fn asked(needed: &Requirement) -> String {
+    let mut text = format!("{} of {}", needed.quorum, needed.approvers.join(", "));
+    if let Some(path) = needed.paths.first() {
+        let more = match needed.paths.len() {
+            1 => String::new(),
+            count => format!(" and {} more", count - 1),
+        };
+        text.push_str(&format!(" (owners of {path}{more})"));
+    }
+    text
+}
