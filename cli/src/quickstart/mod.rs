@@ -95,7 +95,8 @@ mod tests {
         assert_eq!(config.hosts.len(), 1);
         let hook = std::fs::read_to_string(dir.hook_file()).unwrap();
         refwarden_config::parse::<refwarden_config::HookConfig>("hook.toml", &hook).unwrap();
-        refwarden_policy::Policy::parse(&[("policy.toml", files::POLICY)]).unwrap();
+        let policy = refwarden_policy::Policy::parse(&[("policy.toml", files::POLICY)]).unwrap();
+        assert_eq!(policy.warnings(), []);
         let identities = identities::Identities::read(&dir).unwrap();
         assert_eq!(identities.user("grace").unwrap().groups, ["maintainers"]);
     }

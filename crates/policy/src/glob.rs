@@ -9,7 +9,21 @@ use regex::bytes::{Regex, RegexBuilder};
 #[derive(Clone, Debug)]
 pub struct Glob {
     source: String,
-    regex: Regex,
+    matcher: Matcher,
+}
+
+/// How a glob is matched. Most need no regular expression, whose own memory would be most of
+/// what a policy of a thousand rules takes.
+#[derive(Clone, Debug)]
+enum Matcher {
+    /// `text`: the name itself.
+    Literal,
+    /// `text**`: whatever begins so.
+    Below,
+    /// `text*`: whatever begins so, to the end of that component.
+    Within,
+    /// Any other.
+    Regex(Regex),
 }
 
 /// Why a glob is not accepted.
@@ -59,6 +73,20 @@ impl Glob {
         if source.len() > 1024 {
             return Err(fail("it is longer than 1024 bytes"));
         }
+        let prefix = source.trim_end_matches(['*', '?']);
+        let simple = flavour == Flavour::Name && !prefix.contains(['*', '?']);
+        let matcher = match source.get(prefix.len()..) {
+            Some("") if simple => Some(Matcher::Literal),
+            Some("**") if simple => Some(Matcher::Below),
+            Some("*") if simple => Some(Matcher::Within),
+            _ => None,
+        };
+        if let Some(matcher) = matcher {
+            return Ok(Self {
+                source: source.to_owned(),
+                matcher,
+            });
+        }
         let pattern = match flavour {
             Flavour::Name => format!("(?s-u)\\A{}\\z", translate(source, flavour)),
             Flavour::Path => {
@@ -76,13 +104,19 @@ impl Glob {
             .map_err(|_| fail("it is too complicated"))?;
         Ok(Self {
             source: source.to_owned(),
-            regex,
+            matcher: Matcher::Regex(regex),
         })
     }
 
     /// Whether the whole name matches.
     pub fn is_match(&self, name: &[u8]) -> bool {
-        self.regex.is_match(name)
+        let rest = || name.strip_prefix(self.literal_prefix().as_bytes());
+        match &self.matcher {
+            Matcher::Literal => name == self.source.as_bytes(),
+            Matcher::Below => rest().is_some(),
+            Matcher::Within => rest().is_some_and(|rest| !rest.contains(&b'/')),
+            Matcher::Regex(regex) => regex.is_match(name),
+        }
     }
 
     /// The glob as written.

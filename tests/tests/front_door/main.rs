@@ -17,6 +17,7 @@ mod identity;
 mod matter;
 mod openid;
 mod outage;
+mod policy;
 mod proxy;
 mod records;
 mod secrets;

@@ -25,7 +25,7 @@ pub fn changes<'v, 'a>(
     rule: &'v Rule,
     view: &'v View<'a>,
 ) -> impl Iterator<Item = (&'a CommitFacts, &'a ChangeFacts)> + 'v {
-    let changes = view.changes.iter().copied();
+    let changes = view.changes().iter().copied();
     changes.filter(|(_, change)| !is_narrowed(rule) || is_about(rule, &change.path))
 }
 
@@ -61,7 +61,7 @@ pub fn touched(rule: &Rule, view: &View<'_>) -> Option<String> {
     let paths = paths(rule, view);
     if rule.effect == Effect::Allow {
         let all = view
-            .changes
+            .changes()
             .iter()
             .all(|(_, change)| is_about(rule, &change.path));
         let all = all && view.missing.is_empty();

@@ -1,6 +1,8 @@
 //! Which of a push's commits belong to which of its refs.
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
+use std::rc::Rc;
 
 use refwarden_model::Oid;
 use refwarden_model::facts::{ChangeFacts, CommitFacts, PushFacts, RefFacts, TagFacts, UpdateKind};
@@ -12,30 +14,59 @@ const MAX_TAGS: usize = 100;
 pub struct History<'a> {
     facts: &'a PushFacts,
     commits: Vec<&'a CommitFacts>,
-    places: HashMap<Oid, usize>,
+    places: Rc<HashMap<Oid, usize>>,
     parents: Vec<Vec<usize>>,
     tags: HashMap<Oid, &'a TagFacts>,
 }
+
+/// A commit and one of its changes.
+pub type Changed<'a> = (&'a CommitFacts, &'a ChangeFacts);
 
 /// What one ref update brings.
 pub struct View<'a> {
     /// The commits that the ref gains and that are listed.
     pub commits: Vec<&'a CommitFacts>,
-    /// Their changes. A merge's change that another of the commits made is listed once.
-    pub changes: Vec<(&'a CommitFacts, &'a ChangeFacts)>,
     /// Why this is not all that the ref gains.
     pub missing: Vec<String>,
     /// Commits that the ref gains, listed or not.
     pub gained: u64,
     /// The tag object that it names.
     pub tag: Option<&'a TagFacts>,
-    oids: HashSet<Oid>,
+    /// Listed when a rule first asks.
+    changes: OnceCell<Vec<Changed<'a>>>,
+    oids: OnceCell<HashSet<Oid>>,
+    listed: Rc<HashMap<Oid, usize>>,
 }
 
-impl View<'_> {
-    /// Whether a listed commit of the push belongs to this update.
-    pub fn holds(&self, commit: Oid) -> bool {
-        self.oids.contains(&commit)
+impl<'a> View<'a> {
+    /// Whether a commit is listed as another update's and not as this one's.
+    pub fn is_elsewhere(&self, commit: Oid) -> bool {
+        let own = || self.commits.iter().map(|commit| commit.oid).collect();
+        self.listed.contains_key(&commit) && !self.oids.get_or_init(own).contains(&commit)
+    }
+
+    /// The changes of its commits. A merge's change that another of the commits made is listed
+    /// once.
+    pub fn changes(&self) -> &[Changed<'a>] {
+        self.changes.get_or_init(|| {
+            let is_merge = |commit: &CommitFacts| commit.parents.len() > 1;
+            let mut made = HashSet::new();
+            if self.commits.iter().any(|commit| is_merge(commit)) {
+                for commit in self.commits.iter().filter(|commit| !is_merge(commit)) {
+                    let changes = commit.changes.iter();
+                    made.extend(changes.map(|change| (&change.path, change.new_oid)));
+                }
+            }
+            let mut listed = Vec::new();
+            for commit in &self.commits {
+                let again = |change: &&ChangeFacts| {
+                    is_merge(commit) && made.contains(&(&change.path, change.new_oid))
+                };
+                let changes = commit.changes.iter().filter(|change| !again(change));
+                listed.extend(changes.map(|change| (*commit, change)));
+            }
+            listed
+        })
     }
 }
 
@@ -53,7 +84,7 @@ impl<'a> History<'a> {
             parents: commits.iter().map(parents).collect(),
             tags: facts.tags.iter().map(|tag| (tag.oid, tag)).collect(),
             commits,
-            places,
+            places: Rc::new(places),
         }
     }
 
@@ -61,11 +92,12 @@ impl<'a> History<'a> {
     pub fn view(&self, update: &RefFacts) -> View<'a> {
         let mut view = View {
             commits: Vec::new(),
-            changes: Vec::new(),
             missing: Vec::new(),
             gained: update.gained,
             tag: self.tags.get(&update.new).copied(),
-            oids: HashSet::new(),
+            changes: OnceCell::new(),
+            oids: OnceCell::new(),
+            listed: Rc::clone(&self.places),
         };
         if matches!(update.kind, UpdateKind::Delete | UpdateKind::NoOp) {
             view.gained = 0;
@@ -73,8 +105,9 @@ impl<'a> History<'a> {
         }
         view.commits = match self.tip(update) {
             Ok(tip) => {
-                let held = self.walk(update.actual_old, &HashSet::new());
-                let mut gained: Vec<usize> = self.walk(tip, &held).into_iter().collect();
+                let mut seen = vec![false; self.commits.len()];
+                self.walk(update.actual_old, &mut seen);
+                let mut gained = self.walk(tip, &mut seen);
                 gained.sort_unstable();
                 let commit = |place: usize| self.commits.get(place).copied();
                 gained.into_iter().filter_map(commit).collect()
@@ -84,7 +117,6 @@ impl<'a> History<'a> {
                 self.facts.commits.iter().collect()
             }
         };
-        view.oids = view.commits.iter().map(|commit| commit.oid).collect();
         let listed = count(view.commits.len());
         view.gained = view.gained.max(listed);
         if view.gained > listed {
@@ -94,7 +126,16 @@ impl<'a> History<'a> {
                 update.ref_name
             ));
         }
-        view.list_changes();
+        for commit in &view.commits {
+            let listed = count(commit.changes.len());
+            if commit.changes_total > listed {
+                let hidden = commit.changes_total - listed;
+                view.missing.push(format!(
+                    "{hidden} changes of commit {} are not listed, which counts as a breach",
+                    commit.oid.short()
+                ));
+            }
+        }
         view
     }
 
@@ -125,41 +166,18 @@ impl<'a> History<'a> {
         )))
     }
 
-    fn walk(&self, from: Oid, held: &HashSet<usize>) -> HashSet<usize> {
-        let mut seen = HashSet::new();
+    /// The commits that one reaches and that were not seen before, which marks them.
+    fn walk(&self, from: Oid, seen: &mut [bool]) -> Vec<usize> {
         let mut open: Vec<usize> = self.places.get(&from).copied().into_iter().collect();
+        let mut reached = Vec::new();
         while let Some(place) = open.pop() {
-            if !held.contains(&place) && seen.insert(place) {
+            if let Some(seen) = seen.get_mut(place).filter(|seen| !**seen) {
+                *seen = true;
+                reached.push(place);
                 open.extend(self.parents.get(place).into_iter().flatten());
             }
         }
-        seen
-    }
-}
-
-impl View<'_> {
-    fn list_changes(&mut self) {
-        let is_merge = |commit: &CommitFacts| commit.parents.len() > 1;
-        let mut made = HashSet::new();
-        for commit in self.commits.iter().filter(|commit| !is_merge(commit)) {
-            let changes = commit.changes.iter();
-            made.extend(changes.map(|change| (&change.path, change.new_oid)));
-        }
-        for commit in &self.commits {
-            let again = |change: &&ChangeFacts| {
-                is_merge(commit) && made.contains(&(&change.path, change.new_oid))
-            };
-            let changes = commit.changes.iter().filter(|change| !again(change));
-            self.changes.extend(changes.map(|change| (*commit, change)));
-            let listed = count(commit.changes.len());
-            if commit.changes_total > listed {
-                let hidden = commit.changes_total - listed;
-                self.missing.push(format!(
-                    "{hidden} changes of commit {} are not listed, which counts as a breach",
-                    commit.oid.short()
-                ));
-            }
-        }
+        reached
     }
 }
 

@@ -155,8 +155,6 @@ fn of_secrets<'v, 'a: 'v>(
     view: &dyn Fn() -> &'v View<'a>,
     breaches: &mut Breaches,
 ) {
-    let listed = facts.commits.iter().chain(&facts.known_commits);
-    let is_listed = |oid| listed.clone().any(|commit| commit.oid == oid);
     for finding in &facts.findings {
         let id = finding.rule_id.as_bytes();
         let about = (limit.rules.is_empty() || limit.rules.iter().any(|glob| glob.is_match(id)))
@@ -172,8 +170,8 @@ fn of_secrets<'v, 'a: 'v>(
                 .is_none_or(|path| commits::is_about(rule, path));
         // What came with another ref of the push is that ref's; what cannot be told is every
         // ref's.
-        let elsewhere = |oid| !view().holds(oid) && is_listed(oid);
-        if about && !finding.commit.is_some_and(elsewhere) {
+        let elsewhere = || finding.commit.is_some_and(|oid| view().is_elsewhere(oid));
+        if about && !elsewhere() {
             breaches.add(|| secrets::describe(finding));
         }
     }
