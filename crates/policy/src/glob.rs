@@ -252,4 +252,41 @@ mod tests {
             assert_eq!(wide.covers(&narrow), expected, "{wide:?} {narrow:?}");
         }
     }
+
+    /// What the documentation says, one byte at a time.
+    fn by_definition(glob: &[u8], name: &[u8]) -> bool {
+        match glob {
+            [] => name.is_empty(),
+            [b'*', b'*', rest @ ..] => (0..=name.len()).any(|at| by_definition(rest, &name[at..])),
+            [b'*', rest @ ..] => {
+                let end = name.iter().position(|&byte| byte == b'/');
+                let end = end.unwrap_or(name.len());
+                (0..=end).any(|at| by_definition(rest, &name[at..]))
+            }
+            [b'?', rest @ ..] => match name {
+                [first, after @ ..] => *first != b'/' && by_definition(rest, after),
+                [] => false,
+            },
+            [byte, rest @ ..] => name.first() == Some(byte) && by_definition(rest, &name[1..]),
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn globs_match_by_their_definition(glob in "[ab/*?]{1,8}", name in "[ab/]{0,8}") {
+            let compiled = Glob::new(&glob).unwrap();
+            let expected = by_definition(glob.as_bytes(), name.as_bytes());
+            proptest::prop_assert_eq!(compiled.is_match(name.as_bytes()), expected);
+        }
+
+        #[test]
+        fn what_is_covered_matches_too(
+            wide in "[ab/*?]{1,6}", narrow in "[ab/*?]{1,6}", name in "[ab/]{0,6}",
+        ) {
+            let (wide, narrow) = (Glob::new(&wide).unwrap(), Glob::new(&narrow).unwrap());
+            if wide.covers(&narrow) && narrow.is_match(name.as_bytes()) {
+                proptest::prop_assert!(wide.is_match(name.as_bytes()));
+            }
+        }
+    }
 }

@@ -61,7 +61,7 @@ pub fn run(args: &PolicyBacktest) -> Outcome {
         return Ok(code);
     }
     let mut table = Table::new(["TIME", "REPOSITORY", "BY", "REF", "WAS", "BECOMES", "WHY"]);
-    let changed = changes.len();
+    let total = changes.len();
     for one in changes {
         table.row(&[
             one.received_at,
@@ -73,11 +73,11 @@ pub fn run(args: &PolicyBacktest) -> Outcome {
             one.because.join("; "),
         ]);
     }
-    if changed > 0 {
+    if total > 0 {
         table.print()?;
     }
     output::line(&format!(
-        "{judged} pushes judged, {changed} updates change; {unknown} pushes have no facts to judge"
+        "{judged} pushes judged, {total} updates change; {unknown} pushes have no facts to judge"
     ))?;
     Ok(code)
 }

@@ -70,14 +70,15 @@ fn denied(what: &str, denial: &Denial) -> String {
 }
 
 fn said(spoken: &Spoken) -> String {
-    let mut text = format!("{}: {}", spoken.rule, spoken.effect.name());
-    if !spoken.mode.is_enforce() {
-        text.push_str(&format!(" ({} only: it does not act)", spoken.mode.name()));
-    }
-    if let Some(bypass) = &spoken.bypass {
-        text.push_str(&format!(" (passed by {}: {})", bypass.by, bypass.reason));
-    }
-    text
+    let mode = if spoken.mode.is_enforce() {
+        String::new()
+    } else {
+        format!(" ({} only: it does not act)", spoken.mode.name())
+    };
+    let bypass = spoken.bypass.as_ref();
+    let bypass = bypass.map(|bypass| format!(" (passed by {}: {})", bypass.by, bypass.reason));
+    let (effect, bypass) = (spoken.effect.name(), bypass.unwrap_or_default());
+    format!("{}: {effect}{mode}{bypass}", spoken.rule)
 }
 
 /// The outcome in one word, as policy files write it.
@@ -91,13 +92,10 @@ pub fn word(outcome: &RefOutcome) -> &'static str {
 
 /// A requirement in a few words.
 pub fn asked(needed: &Requirement) -> String {
-    let mut text = format!("{} of {}", needed.quorum, needed.approvers.join(", "));
-    if let Some(path) = needed.paths.first() {
-        let more = match needed.paths.len() {
-            1 => String::new(),
-            count => format!(" and {} more", count - 1),
-        };
-        text.push_str(&format!(" (owners of {path}{more})"));
-    }
-    text
+    let of = match (needed.paths.first(), needed.paths.len()) {
+        (None, _) => String::new(),
+        (Some(path), 1) => format!(" (owners of {path})"),
+        (Some(path), count) => format!(" (owners of {path} and {} more)", count - 1),
+    };
+    format!("{} of {}{of}", needed.quorum, needed.approvers.join(", "))
 }

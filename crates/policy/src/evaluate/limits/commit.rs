@@ -86,7 +86,8 @@ pub fn check(limits: &Limits, chain: &ActorChain, commit: &CommitFacts, breaches
 
 fn message(limits: &Limits, commit: &CommitFacts, breaches: &mut Breaches) {
     let short = || commit.oid.short();
-    let message = commit.message.as_bytes();
+    // Git ends every message with a line feed, which nobody thinks of who writes `$`.
+    let message = commit.message.as_bytes().trim_ascii_end();
     let found = |pattern: &Pattern| pattern.regex.is_match(message);
     for pattern in limits
         .message_must_match

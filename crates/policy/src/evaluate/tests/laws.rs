@@ -53,6 +53,34 @@ prop_compose! {
 
 proptest! {
     #[test]
+    fn no_name_or_path_breaks_the_evaluation(
+        name in prop::collection::vec(any::<u8>(), 1..40),
+        path in prop::collection::vec(any::<u8>(), 0..40),
+        ident in prop::collection::vec(any::<u8>(), 0..40),
+    ) {
+        let full = [&b"refs/heads/"[..], &name].concat();
+        let Ok(ref_name) = RefName::parse(&full) else { return Ok(()) };
+        let mut facts = facts("refs/heads/x", UpdateKind::Create);
+        facts.updates[0].ref_name = ref_name.clone();
+        facts.updates[0].target = ref_name;
+        facts.commits.push(commit(oid(b'1'), &[], &["a"]));
+        facts.commits[0].changes[0].path = ByteText::new(path);
+        facts.commits[0].author = ByteText::new(ident);
+        let strict = "id = \"z\"\nrefs = [\"**\"]\nmax_path_length = 0\nmax_files = 0\n\
+                      author_email = [\"nobody\"]\nref_must_match = [\"^$\"]\n\
+                      require = [\"author-is-pusher\"]\neffect = \"deny\"\n";
+        let verdict = judge(&policy(&[strict]), &chain(ActorKind::Agent), &facts);
+        prop_assert_eq!(severity(&verdict), 100);
+        let RefOutcome::Deny { denials } = &verdict.updates[0].outcome else {
+            return Err(TestCaseError::fail("not denied"));
+        };
+        let printable = |text: &str| text.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        prop_assert!(denials.iter().all(|denial| printable(&denial.text)));
+        let spoke = verdict.updates[0].spoke.iter().flat_map(|spoken| &spoken.because);
+        prop_assert!(spoke.into_iter().all(|text| printable(text)));
+    }
+
+    #[test]
     fn order_never_matters_and_more_rules_never_soften(
         order in Just([0_usize, 1, 2, 3, 4, 5, 6, 7, 8, 9]).prop_shuffle(),
         taken in 0_usize..10,

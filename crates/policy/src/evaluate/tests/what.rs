@@ -87,6 +87,7 @@ fn history_and_messages() {
         "commit 1111111111 is a merge",
     );
     check("message_must_match = [\"^[A-Z]+-[0-9]+: \"]", &plain, "");
+    check("message_must_match = [\"Do it$\"]", &plain, "");
     check(
         "message_must_match = [\"^#[0-9]+\"]",
         &plain,
