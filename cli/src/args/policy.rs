@@ -151,6 +151,9 @@ pub struct PolicyExplain {
     pub circumstances: Circumstances,
     #[command(flatten)]
     pub service: ServiceArgs,
+    /// Say of every other rule why it does not speak.
+    #[arg(long)]
+    pub all: bool,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
@@ -190,6 +193,9 @@ pub struct PolicySimulate {
     pub repository: Option<String>,
     #[command(flatten)]
     pub circumstances: Circumstances,
+    /// Say of every other rule why it does not speak.
+    #[arg(long)]
+    pub all: bool,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,

@@ -14,12 +14,13 @@ mod limits;
 mod people;
 mod scope;
 mod secrets;
+mod silence;
 
 use std::cell::OnceCell;
 
 use chrono::{DateTime, Utc};
 use refwarden_model::bytes::escape;
-use refwarden_model::facts::{Mode, PushFacts, RefFacts, UpdateKind};
+use refwarden_model::facts::{PushFacts, RefFacts, UpdateKind};
 use refwarden_model::{ActorChain, ByteText, Code};
 
 use crate::approval::listed_by;
@@ -28,6 +29,7 @@ use crate::rule::{Effect, Rule};
 use crate::verdict::{Bypass, Denial, RefOutcome, RefVerdict, Spoken, Verdict};
 use history::{History, View};
 use limits::Breaches;
+pub use silence::{Silent, silent};
 
 /// A push as policy sees it.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +46,7 @@ pub struct Push<'a> {
 
 /// Judges a push.
 pub fn evaluate(policy: &Policy, push: &Push<'_>) -> Verdict {
-    let here = |rule: &Rule| scope::applies(rule, push);
+    let here = |rule: &Rule| scope::applies(rule, push).is_ok();
     let judge = Judge {
         policy,
         push,
@@ -172,19 +174,8 @@ impl<'a> Judge<'a> {
     where
         'a: 'v,
     {
-        let glob = scope::about(rule, update)?;
-        let default_branch = match (rule.scope.default_branch, update.default_branch) {
-            (None, _) => None,
-            (Some(wanted), Some(is)) if wanted == is => Some(if is {
-                "it is the default branch"
-            } else {
-                "it is not the default branch"
-            }),
-            (Some(_), None) if rule.effect != Effect::Allow => {
-                Some("whether it is the default branch is not known, which counts as if it fitted")
-            }
-            (Some(_), _) => return None,
-        };
+        let glob = scope::about(rule, update).ok()?;
+        let default_branch = scope::default_branch(rule, update).ok()?;
         let mut breaches = Breaches::default();
         let mut touched = None;
         if !rule.paths.is_empty() || !rule.exclude_paths.is_empty() {
@@ -243,11 +234,6 @@ fn denial(rule: &Rule, update: &RefFacts, breaches: &Breaches) -> Denial {
 /// Text of the policy, or of a token, as printable ASCII.
 fn printable(text: &str) -> String {
     escape(text.as_bytes())
-}
-
-/// Whether a rule takes part at all.
-fn is_asked(rule: &Rule) -> bool {
-    rule.mode != Mode::Off
 }
 
 #[cfg(test)]

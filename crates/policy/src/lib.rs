@@ -19,7 +19,7 @@ mod warnings;
 mod when;
 
 pub use approval::{Barred, Tally, barred, co_authors, is_listed, tally};
-pub use evaluate::{Push, evaluate};
+pub use evaluate::{Push, Silent, evaluate, silent};
 pub use glob::{Glob, GlobError};
 pub use parse::{Policy, PolicyError, ReadNamed};
 pub use rule::{

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use refwarden_testkit::{Outcome, Repository, Via};
+use refwarden_testkit::{Outcome, Repository, Stack, Via};
 use serde_json::Value;
 
 use crate::shared::stack;
@@ -99,6 +99,10 @@ fn explain_says_why() {
         "because fast-forward of refs/heads/main matches refs/heads/main",
     ]);
     explain("refs/heads/x", &monday, 0).says(&["refs/heads/x: allow", "no rule speaks of it"]);
+    explain("refs/heads/x", &[&monday[..], &["--all"]].concat(), 0).says(&[
+        "rule main is silent: it is about other refs",
+        "rule freeze is silent: it does not speak at this time",
+    ]);
     explain("refs/heads/x", &saturday, 1).says(&[
         "denied: RW203",
         "because bot is kind:agent",
@@ -307,4 +311,73 @@ fn recorded_pushes_are_judged_again() {
         &[&start[..], &human, &["--actor-kind", "agent"]].concat(),
         1,
     );
+}
+
+#[test]
+fn a_push_is_held_to_the_policy_and_told_why() {
+    let mut stack = Stack::start();
+    let file = stack.directory().join("policy.toml");
+    let written = std::fs::read_to_string(&file).unwrap();
+    let more = "\n[[rule]]\nid = \"small\"\nrefs = [\"refs/heads/**\"]\nactors = [\"kind:agent\"]\n\
+                max_changed_lines = 3\nbypass = [\"kind:agent\"]\neffect = \"deny\"\n\
+                [[rule]]\nid = \"words\"\nrefs = [\"refs/heads/**\"]\n\
+                message_must_not_match = [\"(?i)wip\"]\neffect = \"deny\"\n\
+                [[rule]]\nid = \"docs\"\nrefs = [\"refs/heads/topic/**\"]\npaths = [\"docs/\"]\n\
+                effect = \"require_approval\"\nowners = \"OWNERS\"\n\
+                [[rule]]\nid = \"later\"\nrefs = [\"refs/heads/**\"]\nmode = \"evaluate\"\n\
+                effect = \"deny\"\n";
+    std::fs::write(&file, format!("{written}{more}")).unwrap();
+    let owners = stack.directory().join("OWNERS");
+    std::fs::write(&owners, "/docs/ grace@example.org @acme/maintainers\n").unwrap();
+    stack.restart();
+    let repository = Repository::guarded(&stack, "held");
+    let work = repository.work();
+    let reset = || work.git(&["reset", "-q", "--hard", "origin/main"]);
+    work.git(&["fetch", "-q", "origin"]);
+
+    work.commit(&[(b"a", b"1\n2\n")], "Small");
+    work.push(Via::Local, &["HEAD:refs/heads/small"]).passes();
+    work.push(Via::Local, &["HEAD:refs/heads/M\u{430}in"])
+        .fails(&["RW204", "looks like one that rule no-rewrite protects"]);
+    reset();
+    work.commit(&[(b"b", b"1\n2\n3\n4\n")], "Large");
+    work.push(Via::Local, &["HEAD:refs/heads/large"]).fails(&[
+        "RW203",
+        "denied by rule small",
+        "4 lines are changed, more than 3",
+    ]);
+    let reason = [
+        "--push-option=reason=generated code",
+        "HEAD:refs/heads/large",
+    ];
+    work.push(Via::Local, &reason).passes();
+    reset();
+    work.commit(&[(b"c", b"1\n")], "WIP");
+    work.push(Via::Local, &["HEAD:refs/heads/wip"])
+        .fails(&["RW203", "the message matches (?i)wip"]);
+    reset();
+    work.commit(&[(b"docs/d", b"1\n")], "Docs");
+    work.push(Via::Local, &["HEAD:refs/heads/topic/d"])
+        .fails(&["RW201", "maintainers"]);
+
+    let events = stack.api("audrey").events("held");
+    let mut pushes = events.iter().filter(|event| {
+        event.kind == "push.released" && event.ref_name.as_deref() == Some("refs/heads/large")
+    });
+    let id = pushes.next().unwrap().push_id.unwrap();
+    let record: Value = stack.api("audrey").read(&format!("/pushes/{id}"));
+    let spoke = record["verdict"]["updates"][0]["spoke"].as_array().unwrap();
+    let of = |rule: &str| spoke.iter().find(|spoken| spoken["rule"] == rule).unwrap();
+    assert_eq!(
+        of("small")["bypass"]["reason"],
+        "generated code",
+        "{record}"
+    );
+    assert_eq!(of("later")["mode"], "evaluate", "{record}");
+
+    std::fs::write(&owners, "/docs/ grace\n").unwrap();
+    stack.refwarden(&["down"]).passes();
+    stack
+        .refwarden(&["up", "--detach"])
+        .fails(&["OWNERS:1", "expected @org/team"]);
 }

@@ -2,11 +2,12 @@
 
 use refwarden_model::facts::{PushFacts, RefFacts, UpdateKind};
 use refwarden_model::{ObjectFormat, Oid, RefName};
-use refwarden_policy::{Push, evaluate};
+use refwarden_policy::Push;
 use refwarden_wire::api::PushRecordOut;
 use serde::Deserialize;
 
-use super::{files, show};
+use super::files;
+use super::show::{self, How};
 use crate::api::Api;
 use crate::args::{PolicyExplain, UpdateKindArg};
 use crate::failure::{Context as _, Failure, Outcome};
@@ -22,6 +23,10 @@ enum FactsIn {
 /// Judges one push and says why.
 pub fn run(args: &PolicyExplain) -> Outcome {
     let policy = files::policy(&args.policy.files)?;
+    let how = How {
+        all: args.all,
+        json: args.json,
+    };
     let given = &args.circumstances;
     if let Some(id) = args.push {
         let api = Api::connect(&args.service)?;
@@ -40,7 +45,7 @@ pub fn run(args: &PolicyExplain) -> Outcome {
             facts: &facts,
             now: given.at.unwrap_or(record.received_at),
         };
-        return show::verdict(&policy, &push, &evaluate(&policy, &push), args.json);
+        return show::verdict(&policy, &push, how);
     }
     let mut facts = match (&args.facts, &args.ref_name) {
         (Some(file), _) => read(file)?,
@@ -55,7 +60,7 @@ pub fn run(args: &PolicyExplain) -> Outcome {
         facts: &facts,
         now: given.now(),
     };
-    show::verdict(&policy, &push, &evaluate(&policy, &push), args.json)
+    show::verdict(&policy, &push, how)
 }
 
 fn read(file: &std::path::Path) -> Outcome<PushFacts> {

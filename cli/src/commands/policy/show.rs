@@ -3,22 +3,38 @@
 use std::process::ExitCode;
 
 use refwarden_policy::{
-    Denial, Policy, Push, RefOutcome, RefVerdict, Requirement, Spoken, Verdict,
+    Denial, Policy, Push, RefOutcome, RefVerdict, Requirement, Spoken, evaluate, silent,
 };
 use serde_json::json;
 
 use crate::failure::Outcome;
 use crate::output::{self, printable};
 
-/// Writes what a policy makes of a push; exit code 1 where it does not simply pass.
-pub fn verdict(policy: &Policy, push: &Push<'_>, verdict: &Verdict, json: bool) -> Outcome {
+/// How to write it.
+#[derive(Clone, Copy)]
+pub struct How {
+    /// Whether rules that do not speak are told too.
+    pub all: bool,
+    /// Whether as JSON.
+    pub json: bool,
+}
+
+/// Judges a push and writes what the policy makes of it; exit code 1 where it does not simply
+/// pass.
+pub fn verdict(policy: &Policy, push: &Push<'_>, how: How) -> Outcome {
+    let verdict = evaluate(policy, push);
+    let silence = if how.all {
+        silent(policy, push, &verdict)
+    } else {
+        Vec::new()
+    };
     let passes = verdict.denials.is_empty()
         && verdict
             .updates
             .iter()
             .all(|update| update.outcome == RefOutcome::Allow);
     let code = ExitCode::from(u8::from(!passes));
-    if json {
+    if how.json {
         output::json(&json!({
             "policy_hash": policy.hash(),
             "repository": push.repository,
@@ -26,14 +42,18 @@ pub fn verdict(policy: &Policy, push: &Push<'_>, verdict: &Verdict, json: bool) 
             "at": push.now,
             "updates": verdict.updates,
             "denials": verdict.denials,
+            "silent": how.all.then_some(silence),
         }))?;
         return Ok(code);
     }
     for denial in &verdict.denials {
         output::line(&denied("the push is denied", denial))?;
     }
-    for update in &verdict.updates {
+    for (index, update) in verdict.updates.iter().enumerate() {
         show_update(update)?;
+        for one in silence.get(index).into_iter().flatten() {
+            output::line(&format!("  rule {} is silent: {}", one.rule, one.because))?;
+        }
     }
     Ok(code)
 }

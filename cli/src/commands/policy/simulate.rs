@@ -1,16 +1,21 @@
 //! `refwarden policy simulate`.
 
 use refwarden_model::RefName;
-use refwarden_policy::{Push, evaluate};
+use refwarden_policy::Push;
 
+use super::files;
 use super::local::{self, Move};
-use super::{files, show};
+use super::show::{self, How};
 use crate::args::PolicySimulate;
 use crate::failure::{Failure, Outcome};
 
 /// Judges a move of a ref in a local repository.
 pub fn run(args: &PolicySimulate) -> Outcome {
     let policy = files::policy(&args.policy.files)?;
+    let how = How {
+        all: args.all,
+        json: args.json,
+    };
     let chain = args.circumstances.chain()?;
     let ref_name = RefName::parse(args.ref_name.as_bytes()).map_err(|error| {
         Failure::new(error.to_string()).next("write the full name, such as refs/heads/main")
@@ -31,7 +36,7 @@ pub fn run(args: &PolicySimulate) -> Outcome {
         facts: &facts,
         now: args.circumstances.now(),
     };
-    show::verdict(&policy, &push, &evaluate(&policy, &push), args.json)
+    show::verdict(&policy, &push, how)
 }
 
 /// A name by the directory: `app` of `…/app.git` and of `…/app/.git`.

@@ -1,9 +1,9 @@
 //! Where and who: whether a rule is about a push and a ref at all.
 
 use refwarden_model::RefName;
-use refwarden_model::facts::{RefFacts, UpdateKind};
+use refwarden_model::facts::{Mode, RefFacts, UpdateKind};
 
-use super::{Push, is_asked, printable};
+use super::{Push, printable};
 use crate::approval::{is_listed, listed_by};
 use crate::glob::Glob;
 use crate::rule::{Effect, Rule};
@@ -11,13 +11,22 @@ use crate::rule::{Effect, Rule};
 /// The word of policy files for a tag that is made to name something else.
 const TAG_MOVE: &str = "tag-move";
 
-/// Whether repository, actor and time fit a rule.
-pub fn applies(rule: &Rule, push: &Push<'_>) -> bool {
-    is_asked(rule)
-        && is_about_repository(rule, push.repository)
-        && has_properties(rule, push)
-        && is_by(rule, push)
-        && rule.when.as_ref().is_none_or(|when| when.holds(push.now))
+/// Whether repository, actor and time fit a rule; the error says what does not.
+pub fn applies(rule: &Rule, push: &Push<'_>) -> Result<(), &'static str> {
+    let fits = |fits: bool, why| if fits { Ok(()) } else { Err(why) };
+    fits(rule.mode != Mode::Off, "it is off")?;
+    fits(
+        is_about_repository(rule, push.repository),
+        "it is about other repositories",
+    )?;
+    fits(
+        has_properties(rule, push),
+        "it is about repositories with other properties",
+    )?;
+    fits(is_by(rule, push), "it is about other actors")?;
+    let when = rule.when.as_ref();
+    let now = when.is_none_or(|when| when.holds(push.now));
+    fits(now, "it does not speak at this time")
 }
 
 /// Whether a rule is about the repository of that name.
@@ -58,8 +67,8 @@ fn is_by(rule: &Rule, push: &Push<'_>) -> bool {
 }
 
 /// The glob by which a rule is about an update's name, or that of the ref behind it, if its
-/// kind fits too.
-pub fn about<'r>(rule: &'r Rule, update: &RefFacts) -> Option<&'r str> {
+/// kind fits too; the error says what does not.
+pub fn about<'r>(rule: &'r Rule, update: &RefFacts) -> Result<&'r str, &'static str> {
     let moved_tag = update.kind == UpdateKind::NonFastForward && update.target.is_tag();
     let kind = rule.on.contains(update.kind.name()) || (moved_tag && rule.on.contains(TAG_MOVE));
     let named = |name: &RefName| {
@@ -67,8 +76,28 @@ pub fn about<'r>(rule: &'r Rule, update: &RefFacts) -> Option<&'r str> {
         let glob = rule.scope.refs.iter().find(|glob| glob.is_match(name))?;
         (!any(&rule.scope.exclude, name)).then_some(glob.source())
     };
-    let glob = named(&update.ref_name).or_else(|| named(&update.target))?;
+    let glob = named(&update.ref_name).or_else(|| named(&update.target));
+    let glob = glob.ok_or("it is about other refs")?;
     kind.then_some(glob)
+        .ok_or("it is about other kinds of update")
+}
+
+/// Says how the default branch matters to a rule, where it does; the error says that the ref
+/// does not fit.
+pub fn default_branch(
+    rule: &Rule,
+    update: &RefFacts,
+) -> Result<Option<&'static str>, &'static str> {
+    match (rule.scope.default_branch, update.default_branch) {
+        (None, _) => Ok(None),
+        (Some(true), Some(true)) => Ok(Some("it is the default branch")),
+        (Some(false), Some(false)) => Ok(Some("it is not the default branch")),
+        (Some(_), None) if rule.effect != Effect::Allow => Ok(Some(
+            "whether it is the default branch is not known, which counts as if it fitted",
+        )),
+        (Some(true), _) => Err("it is about the default branch"),
+        (Some(false), _) => Err("it is about other refs than the default branch"),
+    }
 }
 
 /// The conditions of a rule that applies, as sentences.

@@ -121,6 +121,59 @@ fn where_and_who() {
 }
 
 #[test]
+fn silence_has_a_reason() {
+    let said = |keys: &str, facts: &PushFacts| {
+        let rule = format!("id = \"t\"\nrefs = [\"refs/heads/*\"]\n{keys}\neffect = \"deny\"\n");
+        let (policy, chain) = (policy(&[&rule]), chain(ActorKind::Agent));
+        let push = Push {
+            repository: "team/app",
+            chain: &chain,
+            facts,
+            now: now(),
+        };
+        let silent = silent(&policy, &push, &evaluate(&policy, &push));
+        silent[0].first().map_or("", |silent| silent.because)
+    };
+    let plain = push(|facts| facts.updates[0].default_branch = Some(true));
+    let same = push(|facts| facts.updates[0].kind = UpdateKind::NoOp);
+    for (keys, facts, expected) in [
+        ("", &plain, ""),
+        ("", &same, "nothing moves"),
+        ("mode = \"off\"", &plain, "it is off"),
+        (
+            "repositories = [\"x\"]",
+            &plain,
+            "it is about other repositories",
+        ),
+        ("actors = [\"user:x\"]", &plain, "it is about other actors"),
+        (
+            "when = { weekdays = [\"mon\"] }",
+            &plain,
+            "it does not speak at this time",
+        ),
+        ("exclude = [\"**\"]", &plain, "it is about other refs"),
+        (
+            "on = [\"delete\"]",
+            &plain,
+            "it is about other kinds of update",
+        ),
+        (
+            "default_branch = false",
+            &plain,
+            "it is about other refs than the default branch",
+        ),
+        (
+            "paths = [\"x\"]",
+            &plain,
+            "nothing changes that it is about",
+        ),
+        ("max_files = 9", &plain, "none of its limits is broken"),
+    ] {
+        assert_eq!(said(keys, facts), expected, "{keys}");
+    }
+}
+
+#[test]
 fn where_nothing_is_allowed_by_default_a_rule_has_to_allow() {
     let rule = |keys: &str| format!("id = \"t\"\nrefs = [\"refs/heads/*\"]\n{keys}\n");
     let judged = |keys: &str, facts: &PushFacts| {
