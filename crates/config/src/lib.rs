@@ -4,10 +4,14 @@
 //! An unknown key or a bad value is an error with file, line and what was expected, and whoever
 //! reads the file refuses to start. This crate reads no file itself; it is given the text.
 
+mod channels;
 mod hook;
+mod notify;
 mod server;
 
+pub use channels::{Channel, Channels};
 pub use hook::HookConfig;
+pub use notify::{Chat, Email, Hours, Name, Notify, Person, Security, Target, Told, Webhook};
 pub use server::{
     Access, Config, Database, Host, Issuer, IssuerKind, PolicyFiles, Proxy, QuickStart, Service,
     SignIn,

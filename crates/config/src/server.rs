@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::notify::{self, Notify};
+
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -29,6 +31,9 @@ pub struct Config {
     pub access: Access,
     /// Refwarden's own short-lived tokens, where it makes them.
     pub tokens: Option<Tokens>,
+    /// How people and programs are told of requests.
+    #[serde(default, deserialize_with = "notify::read")]
+    pub notify: Notify,
     /// The built-in identity provider of the quick start.
     pub quick_start: Option<QuickStart>,
 }
