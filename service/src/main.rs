@@ -9,6 +9,7 @@ mod hook_api;
 mod identity;
 mod idp;
 mod lifecycle;
+mod notify;
 mod packs;
 mod random;
 mod routes;

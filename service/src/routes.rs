@@ -3,7 +3,7 @@
 use actix_web::web::{ServiceConfig, get, post};
 use refwarden_wire::hook;
 
-use crate::{api, hook_api, idp, tokens, web as pages};
+use crate::{api, hook_api, idp, notify, tokens, web as pages};
 
 /// Adds all routes.
 pub fn configure(cfg: &mut ServiceConfig) {
@@ -33,6 +33,8 @@ pub fn configure(cfg: &mut ServiceConfig) {
             get().to(api::replay),
         )
         .route("/api/v1/packs/{digest}", get().to(api::pack))
+        .route("/api/v1/notifications", get().to(notify::status))
+        .route("/api/v1/notifications/test", post().to(notify::test))
         .route("/api/openapi.json", get().to(api::openapi))
         .route("/livez", get().to(api::livez))
         .route("/readyz", get().to(api::readyz))

@@ -16,7 +16,7 @@ use crate::identity::{self, Issuers};
 use crate::packs::PackStore;
 use crate::state::AppState;
 use crate::tokens::Tokens;
-use crate::{db, idp, routes, web};
+use crate::{db, idp, notify, routes, web};
 
 /// The largest JSON body, in bytes, where a body is not framed.
 const MAX_JSON: usize = 64 << 20;
@@ -89,6 +89,7 @@ pub async fn run(config_file: &Path) -> Result<(), String> {
         rules = state.policy.rules.len(),
         "refwarden-service is ready"
     );
+    notify::start(&state);
     server.await.map_err(|error| error.to_string())
 }
 
@@ -127,6 +128,8 @@ fn prepare(config_file: &Path) -> Result<AppState, String> {
     let pool = db::pool(&config.database.url, config.database.connections);
     let packs = PackStore::open(config_dir.join(&config.service.pack_dir))
         .map_err(|error| format!("cannot open the pack store: {error}"))?;
+    let notify = notify::Channels::open(&config, &config_dir)
+        .map_err(|problem| format!("{shown}: {problem}"))?;
     let (changed, _) = tokio::sync::watch::channel(0);
     Ok(AppState {
         config,
@@ -138,6 +141,7 @@ fn prepare(config_file: &Path) -> Result<AppState, String> {
         http,
         changed,
         tokens,
+        notify,
         idp,
     })
 }

@@ -35,6 +35,8 @@ pub struct AppState {
     pub changed: tokio::sync::watch::Sender<u64>,
     /// What makes Refwarden's own tokens, where it does.
     pub tokens: Option<crate::tokens::Tokens>,
+    /// Ways of telling people of requests.
+    pub notify: crate::notify::Channels,
     /// The built-in identity provider, in the quick start.
     pub idp: Option<crate::idp::Idp>,
 }

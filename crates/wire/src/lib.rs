@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod hook;
+pub mod notify;
 pub mod problem;
 
 pub use problem::Problem;

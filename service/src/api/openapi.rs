@@ -20,6 +20,8 @@ use utoipa::OpenApi;
         super::replay::pack,
         crate::tokens::revoke,
         crate::tokens::list,
+        crate::notify::status,
+        crate::notify::test,
     ),
     components(schemas(refwarden_wire::Problem))
 )]

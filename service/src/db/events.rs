@@ -47,6 +47,16 @@ struct EventRow {
     summary: String,
 }
 
+impl EventRow {
+    fn appended(&self) -> super::outbox::Appended<'_> {
+        super::outbox::Appended {
+            seq: self.seq,
+            kind: self.kind,
+            request: self.request_id.as_deref(),
+        }
+    }
+}
+
 /// An event as it is stored.
 #[derive(Clone, Debug, Queryable, Selectable)]
 #[diesel(table_name = events)]
@@ -111,8 +121,10 @@ pub fn append(
     };
     let rows: Vec<EventRow> = (first..next).zip(new).map(row).collect();
     diesel::insert_into(events::table)
-        .values(rows)
+        .values(&rows)
         .execute(conn)?;
+    let appended: Vec<_> = rows.iter().map(EventRow::appended).collect();
+    super::outbox::tell(conn, repository, now, &appended)?;
     Ok(next - 1)
 }
 
@@ -203,6 +215,18 @@ pub fn of_kinds(
         .order(events::seq)
         .select(Event::as_select())
         .load(conn)
+}
+
+/// Finds an event.
+///
+/// # Errors
+/// What diesel says.
+pub fn find(conn: &mut PgConnection, repository: Uuid, seq: i64) -> QueryResult<Option<Event>> {
+    events::table
+        .find((repository, seq))
+        .select(Event::as_select())
+        .first(conn)
+        .optional()
 }
 
 /// The number of the last event at or before a time; 0 when there is none.

@@ -4,6 +4,8 @@
 pub mod ancestry;
 pub mod events;
 pub mod push_facts;
+pub mod outbox;
+pub mod people;
 pub mod pushes;
 pub mod records;
 pub mod repositories;

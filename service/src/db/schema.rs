@@ -116,7 +116,26 @@ diesel::table! {
 diesel::table! {
     push_facts (push_id) { push_id -> Uuid, facts -> Text, }
 }
+diesel::table! {
+    outbox (id) {
+        id -> Uuid, kind -> Text, recorded_at -> Timestamptz, repository_id -> Uuid, seq -> Int8,
+        request_id -> Nullable<Text>, request_state -> Nullable<Text>, notice -> Nullable<Jsonb>,
+    }
+}
+diesel::table! {
+    deliveries (id) {
+        id -> Uuid, outbox_id -> Uuid, channel -> Text, recipient -> Text, state -> Text,
+        attempts -> Int4, made_at -> Timestamptz, due_at -> Timestamptz,
+        ended_at -> Nullable<Timestamptz>, said -> Text,
+    }
+}
+diesel::table! {
+    people (issuer, subject) {
+        issuer -> Text, subject -> Text, actor -> Jsonb, seen_at -> Timestamptz,
+    }
+}
 
+diesel::joinable!(deliveries -> outbox (outbox_id));
 diesel::allow_tables_to_appear_in_same_query!(
     repositories,
     packs,
@@ -134,4 +153,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     sessions,
     pending_sign_ins,
     push_facts,
+    outbox,
+    deliveries,
+    people,
 );

@@ -51,7 +51,7 @@ pub fn insert(
             sessions::expires_at.eq(session.expires_at),
         ))
         .execute(conn)?;
-    Ok(())
+    super::people::remember(conn, &session.actor, now)
 }
 
 /// Finds a session that has not ended.

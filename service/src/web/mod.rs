@@ -17,6 +17,7 @@ pub use error::{PageError, refusal};
 pub use inbox::inbox;
 pub use request::{decide, page as request_page};
 pub use sign_in::{callback, sign_in, sign_out};
+pub use text::{kind as update_in_words, listed, short, visible_line};
 
 use actix_web::HttpResponse;
 use actix_web::http::header::{CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE};
