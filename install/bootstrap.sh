@@ -61,6 +61,14 @@ if [ "$for_tests" = yes ]; then
     have nginx || need nginx-light "serves git http-backend, to compare with"
     have fcgiwrap || need fcgiwrap "runs git http-backend for nginx"
     have sshd || need openssh-server "pushes over a real sshd"
+    have_aiosmtpd() {
+        for python in /usr/bin/python3 python3; do
+            if "$python" -c 'import aiosmtpd' 2> /dev/null; then return 0; fi
+        done
+        return 1
+    }
+    have_aiosmtpd || need python3-aiosmtpd "takes mail, to see that notifications arrive"
+    have openssl || need openssl "a certificate for that mail server"
     have ssh || need openssh-client "pushes over a real sshd"
     have node || need nodejs "runs an OpenID provider"
     have npm || need npm "installs an OpenID provider"

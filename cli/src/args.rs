@@ -41,6 +41,8 @@ pub enum Command {
     Install(Install),
     /// Lists approval requests.
     Requests(Requests),
+    /// Says how messages to people fare, and sends a test message.
+    Notify(Notify),
     /// Lists what happened, refusals included.
     Audit(Audit),
     /// Rebuilds a repository from the records alone.
@@ -271,6 +273,59 @@ pub struct Requests {
     #[arg(long)]
     pub state: Option<String>,
     /// Print one JSON object a line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `refwarden notify`.
+#[derive(Args)]
+pub struct Notify {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: NotifyCommand,
+}
+
+/// The commands of `refwarden notify`.
+#[derive(Subcommand)]
+pub enum NotifyCommand {
+    /// Says how many messages each channel has delivered, has to deliver and has given up.
+    Status(NotifyStatus),
+    /// Sends a test message by one channel.
+    Test(NotifyTest),
+}
+
+/// `refwarden notify status`.
+#[derive(Args)]
+#[command(after_help = "\
+Example:
+  refwarden notify status --data-dir ./data
+
+Exit codes: 0 nothing was given up in the last thirty days; 1 something was; 2 an error.")]
+pub struct NotifyStatus {
+    #[command(flatten)]
+    pub service: ServiceArgs,
+    /// Print one JSON object.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `refwarden notify test`.
+#[derive(Args)]
+#[command(after_help = "\
+One attempt, by the service itself and at once. By mail it goes to your own address. With
+--data-dir it is sent on behalf of adam, an administrator.
+
+Example:
+  refwarden notify test --channel audit --data-dir ./data
+
+Exit codes: 0 the receiver has taken it; 1 it has not; 2 an error.")]
+pub struct NotifyTest {
+    #[command(flatten)]
+    pub service: ServiceArgs,
+    /// The channel's name, as in refwarden.toml.
+    #[arg(long, value_name = "NAME")]
+    pub channel: String,
+    /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
 }

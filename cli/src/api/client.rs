@@ -4,7 +4,6 @@ use std::time::Duration;
 
 use reqwest::blocking::{Client, RequestBuilder, Response};
 use secrecy::{ExposeSecret as _, SecretString};
-use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::tokens;
@@ -29,8 +28,8 @@ impl Api {
         Self::connect_as(args, READER)
     }
 
-    /// The same, in a quick start as that user.
-    pub fn connect_as(args: &ServiceArgs, user: &str) -> Outcome<Self> {
+    /// The same, in a quick start on behalf of `person`.
+    pub fn connect_as(args: &ServiceArgs, person: &str) -> Outcome<Self> {
         let (base, token) = match (&args.data_dir, &args.service_url) {
             (_, Some(url)) => (
                 url.trim_end_matches('/').to_owned(),
@@ -38,7 +37,7 @@ impl Api {
             ),
             (Some(dir), None) => {
                 let dir = DataDir::resolve(dir)?;
-                let token = tokens::request(&dir, "operator", Some(user), 300)?;
+                let token = tokens::request(&dir, "operator", Some(person), 300)?;
                 (dir.config()?.service.public_url, token)
             }
             (None, None) => {
@@ -58,10 +57,13 @@ impl Api {
             .context(|| format!("the answer to {path} is not understood"))
     }
 
-    /// Posts JSON and reads JSON.
-    pub fn post<I: Serialize, T: DeserializeOwned>(&self, path: &str, body: &I) -> Outcome<T> {
-        let asked = self.http.post(format!("{}{path}", self.base)).json(body);
-        let answer = self.send(asked, path)?;
+    /// Posts JSON and reads what comes back.
+    pub fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl serde::Serialize,
+    ) -> Outcome<T> {
+        let answer = self.send(self.http.post(self.url(path)?).json(body), path)?;
         answer
             .json()
             .context(|| format!("the answer to {path} is not understood"))
@@ -69,21 +71,27 @@ impl Api {
 
     /// Asks for a body to be read as a stream.
     pub fn fetch(&self, path: &str, query: &[(&str, String)]) -> Outcome<Response> {
-        let mut url = url::Url::parse(&format!("{}{path}", self.base))
-            .context(|| format!("{} is no URL of a service", self.base))?;
+        let mut url = self.url(path)?;
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
         self.send(self.http.get(url), path)
     }
 
-    fn send(&self, asked: RequestBuilder, path: &str) -> Outcome<Response> {
-        let asked = asked.bearer_auth(self.token.expose_secret());
-        let answer = asked.send().map_err(|error| {
-            Failure::new(format!("{} cannot be reached", self.base))
-                .why(error.without_url())
-                .next("see whether the service runs: refwarden status")
-        })?;
+    fn url(&self, path: &str) -> Outcome<url::Url> {
+        url::Url::parse(&format!("{}{path}", self.base))
+            .context(|| format!("{} is no URL of a service", self.base))
+    }
+
+    fn send(&self, request: RequestBuilder, path: &str) -> Outcome<Response> {
+        let answer = request
+            .bearer_auth(self.token.expose_secret())
+            .send()
+            .map_err(|error| {
+                Failure::new(format!("{} cannot be reached", self.base))
+                    .why(error.without_url())
+                    .next("see whether the service runs: refwarden status")
+            })?;
         if answer.status().is_success() {
             return Ok(answer);
         }

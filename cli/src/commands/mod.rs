@@ -6,6 +6,7 @@ mod demo;
 mod down;
 mod install;
 mod policy;
+mod notify;
 mod replay;
 mod requests;
 mod revoke;
@@ -28,6 +29,7 @@ pub fn run(command: Command) -> Outcome<ExitCode> {
         Command::Install(args) => install::run(&args),
         Command::Requests(args) => requests::run(&args),
         Command::Revoke(args) => revoke::run(&args),
+        Command::Notify(args) => notify::run(&args),
         Command::Audit(args) => audit::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Policy(args) => policy::run(&args),

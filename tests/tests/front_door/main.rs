@@ -16,6 +16,7 @@ mod facts;
 mod identity;
 mod matter;
 mod openid;
+mod notify;
 mod outage;
 mod policy;
 mod proxy;
