@@ -96,13 +96,15 @@ pub struct Fresh {
     pub request_state: Option<String>,
 }
 
-/// The oldest thing that was not handed out, locked; what another service works on is skipped.
+/// The oldest thing that was not handed out and is not `left_out`, locked; what another service
+/// works on is skipped.
 ///
 /// # Errors
 /// What diesel says.
-pub fn fresh(conn: &mut PgConnection) -> QueryResult<Option<Fresh>> {
+pub fn fresh(conn: &mut PgConnection, left_out: &[Uuid]) -> QueryResult<Option<Fresh>> {
     outbox::table
         .filter(outbox::notice.is_null())
+        .filter(outbox::id.ne_all(left_out))
         .order(outbox::id)
         .select(Fresh::as_select())
         .for_update()

@@ -7,8 +7,10 @@ use std::time::{Duration, Instant};
 use actix_web::web::Data;
 use chrono::{DateTime, Utc};
 use tokio::sync::{Notify, OwnedSemaphorePermit};
+use uuid::Uuid;
 
 use super::channels::Channel;
+use super::hand_out::Outcome;
 use super::notice::Notice;
 use super::{Failure, backoff, email, http};
 use crate::approval;
@@ -38,9 +40,10 @@ async fn run(state: Data<AppState>) {
     let free = Arc::new(Notify::new());
     let mut round: Option<Instant> = None;
     let mut is_failing = false;
+    let mut stuck = Vec::new();
     loop {
         let is_due = round.is_none_or(|last| last.elapsed() >= ROUND);
-        match turn(&state, &free, is_due).await {
+        match turn(&state, &free, is_due, &mut stuck).await {
             Ok(()) => {
                 is_failing = false;
                 if is_due {
@@ -62,17 +65,24 @@ async fn run(state: Data<AppState>) {
     }
 }
 
-async fn turn(state: &Data<AppState>, free: &Arc<Notify>, is_due: bool) -> Result<(), AppError> {
+/// Does what is to be done now. `stuck` is what the database has failed on since the last round.
+async fn turn(
+    state: &Data<AppState>,
+    free: &Arc<Notify>,
+    is_due: bool,
+    stuck: &mut Vec<Uuid>,
+) -> Result<(), AppError> {
     if is_due {
+        stuck.clear();
         close(state).await?;
     }
     loop {
-        let shared = state.clone();
-        if !state
-            .db(move |conn| super::hand_out::one(conn, &shared, Utc::now()))
-            .await?
-        {
-            break;
+        let (shared, left_out) = (state.clone(), stuck.clone());
+        let one = move |conn: &mut _| super::hand_out::one(conn, &shared, &left_out, Utc::now());
+        match state.db(one).await? {
+            Outcome::Nothing => break,
+            Outcome::HandedOut => {}
+            Outcome::Stuck(id) => stuck.push(id),
         }
     }
     for channel in state.notify.iter() {
@@ -212,6 +222,6 @@ fn retry(
 }
 
 /// The id that a receiver tells repetitions by.
-pub fn message_id(delivery: uuid::Uuid) -> String {
+pub fn message_id(delivery: Uuid) -> String {
     format!("msg_{}", delivery.simple())
 }

@@ -7,11 +7,13 @@ use diesel::{Connection as _, PgConnection};
 use refwarden_config::{Person, Told};
 use refwarden_model::{Actor, ActorKind};
 use refwarden_policy::is_listed;
+use uuid::Uuid;
 
 use super::channels::Way;
 use super::email::{self, Mailer};
 use super::notice::Notice;
 use crate::approval::{self, Bound};
+use crate::db::outbox::Fresh;
 use crate::db::requests::{self, Request};
 use crate::db::{events, outbox, people};
 use crate::error::AppError;
@@ -22,19 +24,54 @@ const KNOWN_DAYS: i64 = 90;
 /// The most people that one request is mailed to.
 const MAX_RECIPIENTS: usize = 200;
 
-/// Hands out the oldest thing that was not yet, and says whether there was one.
+/// What became of the oldest thing that was not handed out yet.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// There was none.
+    Nothing,
+    /// It is handed out.
+    HandedOut,
+    /// The database failed on it: for a while, it should stand in nothing else's way.
+    Stuck(Uuid),
+}
+
+/// Hands out the oldest thing that was not yet, leaving out `stuck`.
 ///
 /// # Errors
 /// [`AppError`] from the database.
 pub fn one(
     conn: &mut PgConnection,
     state: &AppState,
+    stuck: &[Uuid],
     now: DateTime<Utc>,
-) -> Result<bool, AppError> {
+) -> Result<Outcome, AppError> {
     conn.transaction(|conn| {
-        let Some(fresh) = outbox::fresh(conn)? else {
-            return Ok(false);
+        let Some(fresh) = outbox::fresh(conn, stuck)? else {
+            return Ok(Outcome::Nothing);
         };
+        match to_channels(conn, state, &fresh, now) {
+            Ok(()) => Ok(Outcome::HandedOut),
+            Err(AppError::Database(cause)) => {
+                tracing::warn!(outbox = %fresh.id, %cause, "cannot be told of yet");
+                Ok(Outcome::Stuck(fresh.id))
+            }
+            Err(cause) => {
+                tracing::error!(outbox = %fresh.id, %cause, "cannot be told of");
+                outbox::hand_out(conn, fresh.id, &serde_json::Value::Null, &[], now)?;
+                Ok(Outcome::HandedOut)
+            }
+        }
+    })
+}
+
+/// In a transaction within the caller's, which outlives its failure.
+fn to_channels(
+    conn: &mut PgConnection,
+    state: &AppState,
+    fresh: &Fresh,
+    now: DateTime<Utc>,
+) -> Result<(), AppError> {
+    conn.transaction(|conn| {
         let Some(event) = events::find(conn, fresh.repository_id, fresh.seq)? else {
             return Err(AppError::internal("the outbox tells of no event"));
         };
@@ -47,14 +84,7 @@ pub fn one(
             None => String::new(),
         };
         let public_url = &state.config.service.public_url;
-        let notice = Notice::of(
-            conn,
-            &fresh,
-            event,
-            request.as_ref(),
-            repository,
-            public_url,
-        )?;
+        let notice = Notice::of(conn, fresh, event, request.as_ref(), repository, public_url)?;
         let mut to = Vec::new();
         for channel in state.notify.iter() {
             let Some(told) = notice.told().filter(|told| channel.events.contains(told)) else {
@@ -70,8 +100,7 @@ pub fn one(
             }
         }
         let value = serde_json::to_value(&notice).map_err(AppError::internal)?;
-        outbox::hand_out(conn, fresh.id, &value, &to, now)?;
-        Ok(true)
+        Ok(outbox::hand_out(conn, fresh.id, &value, &to, now)?)
     })
 }
 

@@ -37,7 +37,7 @@ struct Told {
     slow: Receiver,
     moved: Receiver,
     gone: Receiver,
-    slack: Receiver,
+    slack_like: Receiver,
     teams: Receiver,
     inside: TcpListener,
     mail: MailServer,
@@ -98,7 +98,7 @@ impl Told {
         let slow = Receiver::start(Answer::Never);
         let moved = Receiver::start(Answer::Status("307 Moved\r\nLocation: /stolen"));
         let gone = Receiver::start(Answer::Status("410 Gone"));
-        let slack = Receiver::start(Answer::Status("200 OK"));
+        let slack_like = Receiver::start(Answer::Status("200 OK"));
         let teams = Receiver::start(Answer::Status("202 Accepted"));
         let inside = TcpListener::bind("127.0.0.1:0").unwrap();
         inside.set_nonblocking(true).unwrap();
@@ -110,7 +110,7 @@ impl Told {
         let guarded_mail = MailServer::guarded(&directory, &certificate, SMTP_USER, &password);
         write(
             &directory.join("slack.url"),
-            &slack.url("/services/T0/B0/X"),
+            &slack_like.url("/services/T0/B0/X"),
         );
         write(
             &directory.join("teams.url"),
@@ -178,7 +178,7 @@ impl Told {
             slow,
             moved,
             gone,
-            slack,
+            slack_like,
             teams,
             inside,
             mail,
@@ -404,7 +404,7 @@ fn slack_and_teams_get_their_shapes_and_no_markup_from_outside() {
     let request = ask(&work, name);
     let url = format!("{}/r/{request}", told.stack.started().service_url);
 
-    let slack = holding(&told.slack, &request);
+    let slack = holding(&told.slack_like, &request);
     assert_eq!(slack.path, "/services/T0/B0/X");
     let body = slack.json();
     let text = body["text"].as_str().unwrap();
@@ -635,6 +635,75 @@ fn a_message_that_was_sent_when_the_service_died_is_sent_again_under_the_same_id
         assert_eq!(again.header("webhook-id"), sent.header("webhook-id"));
         assert_eq!(again.body, sent.body);
     }
+}
+
+/// A second service on the database of the first. Killed when it is dropped.
+struct Second(std::process::Child);
+
+impl Second {
+    #[track_caller]
+    fn start(stack: &Stack) -> Self {
+        let file = stack.directory().join("refwarden.toml");
+        let text = std::fs::read_to_string(file).unwrap();
+        let listen = text.lines().find(|it| it.starts_with("listen")).unwrap();
+        let second = stack.directory().join("second.toml");
+        write(
+            &second,
+            &text.replacen(listen, "listen = \"127.0.0.1:0\"", 1),
+        );
+        let log = stack.directory().join("second.log");
+        let child = Command::new(program("refwarden-service"))
+            .arg("--config")
+            .arg(second)
+            .stderr(std::fs::File::create(&log).unwrap())
+            .spawn()
+            .unwrap();
+        let second = Self(child);
+        until("the second service is ready", PATIENCE, || {
+            let said = std::fs::read_to_string(&log).unwrap();
+            said.contains("is ready").then_some(())
+        });
+        second
+    }
+}
+
+impl Drop for Second {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[test]
+fn two_services_share_the_work_and_one_goes_on_alone() {
+    let receiver = Receiver::start(OK);
+    let stack = single(receiver.port);
+    let _second = Second::start(&stack);
+    let repository = Repository::guarded(&stack, "app");
+    let work = repository.work();
+    work.commit(&[(b"a", b"a\n")], "A");
+    let refs: Vec<String> = (0..20)
+        .map(|it| format!("HEAD:refs/heads/release/{it}"))
+        .collect();
+    let refs: Vec<&str> = refs.iter().map(String::as_str).collect();
+    work.push(Via::Local, &refs).fails(&["RW201"]);
+    until("everything is delivered", PATIENCE, || {
+        (channel(&stack, "audit").delivered == 20).then_some(())
+    });
+    let all = receiver.sent();
+    let mut ids: Vec<&str> = all.iter().map(|it| it.header("webhook-id")).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    assert_eq!((ids.len(), all.len()), (20, 20), "each once");
+
+    // The first dies with a message on its way, or before: the second sends it.
+    receiver.next(&[Answer::Never]);
+    let request = ask(&work, "refs/heads/main");
+    stack.kill("service");
+    let about = |sent: &Sent| sent.body.contains(&request);
+    until("the message is there twice", PATIENCE, || {
+        (receiver.sent().into_iter().filter(about).count() >= 2).then_some(())
+    });
 }
 
 #[test]
