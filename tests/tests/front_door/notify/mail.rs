@@ -106,3 +106,21 @@ fn python() -> &'static str {
     let found = ["/usr/bin/python3", "python3"].into_iter().find(has);
     found.unwrap_or_else(|| panic!("no aiosmtpd; run install/bootstrap.sh --for-tests"))
 }
+
+/// Mail that holds a text: recipients, sorted.
+pub fn recipients(server: &MailServer, text: &str) -> Vec<String> {
+    let about = |mail: &&Value| plain(mail).contains(text);
+    let to = |mail: &Value| mail["to"][0].as_str().unwrap().to_owned();
+    let mut found: Vec<String> = server.taken().iter().filter(about).map(to).collect();
+    found.sort();
+    found
+}
+
+/// A mail's text without what quoted-printable adds.
+pub fn plain(mail: &Value) -> String {
+    let content = mail["content"].as_str().unwrap();
+    content
+        .replace("=\r\n", "")
+        .replace("=3D", "=")
+        .replace("\r\n ", " ")
+}
