@@ -3,9 +3,9 @@
 
 pub mod ancestry;
 pub mod events;
-pub mod push_facts;
 pub mod outbox;
 pub mod people;
+pub mod push_facts;
 pub mod pushes;
 pub mod records;
 pub mod repositories;

@@ -1,7 +1,7 @@
 //! The `scope` parameter of a token request: words such as `repo:team/*`, `ref:refs/heads/x`,
 //! `verb:fetch`, `path:src/**`, separated by spaces (RFC 6749, section 3.3).
 
-use refwarden_policy::{TokenScope, Scopes};
+use refwarden_policy::{Scopes, TokenScope};
 use serde_json::{Value, json};
 
 /// Reads the parameter. Nothing said narrows nothing.
