@@ -1,5 +1,7 @@
 //! Checksums inside token formats.
 
+use sha2::{Digest, Sha256};
+
 /// What the checksum inside a secret says.
 ///
 /// A valid one is a strong sign for; an invalid one lowers the confidence and is reported, but
@@ -73,6 +75,49 @@ pub(crate) fn aws_account(id: &[u8]) -> Checksum {
     }
 }
 
+/// The digits of base58 as Bitcoin orders them.
+pub(crate) const BASE58: &[u8; 58] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
+
+/// Checks base58check: the last four bytes are the start of the double SHA-256 of the rest.
+///
+/// Source: <https://github.com/bitcoin/bips/blob/master/bip-0032.mediawiki#serialization-format>.
+pub(crate) fn base58check(text: &[u8]) -> Checksum {
+    let Some(bytes) = base58(text) else {
+        return Checksum::Invalid;
+    };
+    let Some((payload, sum)) = bytes.split_last_chunk::<4>() else {
+        return Checksum::Invalid;
+    };
+    if Sha256::digest(Sha256::digest(payload)).starts_with(sum) {
+        Checksum::Valid
+    } else {
+        Checksum::Invalid
+    }
+}
+
+/// Decodes base58. Quadratic in the length: for texts of a hundred letters.
+fn base58(text: &[u8]) -> Option<Vec<u8>> {
+    // Least significant byte first.
+    let mut bytes: Vec<u8> = Vec::new();
+    for digit in text {
+        let value = BASE58.iter().position(|known| known == digit)?;
+        let mut carry = u32::try_from(value).ok()?;
+        for byte in &mut bytes {
+            carry += u32::from(*byte) * 58;
+            let [low, high, ..] = carry.to_le_bytes();
+            *byte = low;
+            carry = u32::from(high);
+        }
+        if carry > 0 {
+            bytes.push(carry.to_le_bytes()[0]);
+        }
+    }
+    let zeros = text.iter().take_while(|digit| **digit == b'1').count();
+    bytes.resize(bytes.len() + zeros, 0);
+    bytes.reverse();
+    Some(bytes)
+}
+
 /// Six base62 digits of a number.
 pub(crate) fn base62(mut number: u32) -> [u8; CRC32_BASE62_LEN] {
     let mut digits = [b'0'; CRC32_BASE62_LEN];
@@ -122,6 +167,22 @@ mod tests {
         let other = sample.replace('z', "y");
         assert_eq!(crc32_base62(other.as_bytes()), Checksum::Invalid);
         assert_eq!(crc32_base62(b"short"), Checksum::Invalid);
+    }
+
+    /// The first test vector of BIP 32, in parts.
+    #[test]
+    fn base58check_agrees_with_a_published_sample() {
+        let sample = [
+            "xprv",
+            "9s21ZrQH143K3QTDL4LXw2F7HEK3wJUD2nW2nRk4stbPy6cq3jPP",
+            "qjiChkVvvNKmPGJxWUtg6LnF5kejMRNNU3TGtRBeJgk33yuGBxrMPHi",
+        ]
+        .concat();
+        assert_eq!(base58check(sample.as_bytes()), Checksum::Valid);
+        let other = sample.replace("jPP", "jPQ");
+        assert_eq!(base58check(other.as_bytes()), Checksum::Invalid);
+        assert_eq!(base58check(b"0"), Checksum::Invalid, "no digit of base58");
+        assert_eq!(base58check(b""), Checksum::Invalid);
     }
 
     #[test]

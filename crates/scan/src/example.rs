@@ -12,6 +12,7 @@
 //! | `{hex:N}`, `{HEX:N}`, `{digits:N}` | N of `0-9a-f`, `0-9A-F`, `0-9` |
 //! | `{lower:N}`, `{upper:N}`, `{alpha:N}` | N letters |
 //! | `{lowernum:N}`, `{uppernum:N}` | N letters of one case, or digits |
+//! | `{base58:N}` | N of the alphabet of Bitcoin: base62 without `0OIl` |
 //! | `{bech32:N}` | N of the alphabet of BIP 173, in upper case |
 //! | `{crc32}` | six base62 digits of the CRC32 of the random part just before |
 //! | `{pem:N}` | N base64 characters in lines of 64 |
@@ -26,7 +27,7 @@
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-use crate::checksum::{BASE62, base62, crc32};
+use crate::checksum::{BASE58, BASE62, base62, crc32};
 
 const BASE64: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 const BASE64_URL: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -136,6 +137,7 @@ fn alphabet(kind: &str) -> Option<&'static [u8]> {
         "alpha" => b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz",
         "lowernum" => b"abcdefghijklmnopqrstuvwxyz0123456789",
         "uppernum" => b"ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789",
+        "base58" => BASE58,
         "bech32" => b"QPZRY9X8GF2TVDW0S3JN54KHCE6MUA7L",
         _ => return None,
     })

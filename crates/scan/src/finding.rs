@@ -35,6 +35,8 @@ pub struct Finding {
     pub severity: Severity,
     /// From the rule, one step lower when the checksum is invalid.
     pub confidence: Confidence,
+    /// Whether the rule is a generic one ([`crate::Rule::is_generic`]).
+    pub generic: bool,
     /// The bytes themselves.
     pub secret: Secret,
 }

@@ -36,6 +36,7 @@ mod lines;
 mod load;
 mod mask;
 mod matcher;
+mod password;
 mod placeholder;
 mod prefilter;
 mod redact;

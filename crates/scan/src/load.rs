@@ -55,6 +55,9 @@ struct RawRule {
     #[serde(default)]
     supersedes: Vec<String>,
     #[serde(default)]
+    generic: bool,
+    example_path: Option<String>,
+    #[serde(default)]
     examples: Vec<String>,
     #[serde(default)]
     counter_examples: Vec<String>,
@@ -221,6 +224,8 @@ fn rule(raw: RawRule, id: Arc<str>, provider: Arc<str>) -> Rule {
         allow: raw.allow.into_iter().map(Spanned::into_inner).collect(),
         max_length: raw.max_length,
         supersedes: raw.supersedes,
+        generic: raw.generic,
+        example_path: raw.example_path,
         examples: raw.examples,
         counter_examples: raw.counter_examples,
         matcher: OnceLock::new(),

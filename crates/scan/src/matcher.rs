@@ -4,7 +4,7 @@
 //! keyword first turns up. Rule files from outside are checked when loaded ([`check`]); the
 //! default rules by a test.
 
-use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
+use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder, SetMatches};
 
 /// No match is longer than this, in bytes, whatever its rule says. A rule may ask for less.
 pub const MATCH_MAX: usize = 64 * 1024;
@@ -50,6 +50,26 @@ impl PathMatcher {
 
     pub(crate) fn is_match(&self, path: &[u8]) -> bool {
         self.0.as_ref().is_none_or(|regex| regex.is_match(path))
+    }
+}
+
+/// The path conditions of many rules, answered in one pass over a path.
+#[derive(Debug)]
+pub(crate) struct PathSet(RegexSet);
+
+impl PathSet {
+    /// `None` if they are too large together, or one does not compile.
+    pub(crate) fn compile<'p>(patterns: impl Iterator<Item = &'p str>) -> Option<Self> {
+        RegexSetBuilder::new(patterns)
+            .unicode(false)
+            .size_limit(4 * SIZE_LIMIT)
+            .build()
+            .ok()
+            .map(Self)
+    }
+
+    pub(crate) fn matches(&self, path: &[u8]) -> SetMatches {
+        self.0.matches(path)
     }
 }
 

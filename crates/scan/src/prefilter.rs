@@ -1,11 +1,13 @@
 //! One pass over the bytes that says which rules may match, and where.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use aho_corasick::automaton::{Automaton, OverlappingState};
 use aho_corasick::{Input, dfa};
 
 use crate::error::RuleError;
+use crate::matcher::PathSet;
 use crate::rule::Rule;
 
 /// A keyword of a rule, as it stands in the rule.
@@ -31,8 +33,12 @@ pub(crate) struct Prefilter {
     /// By pattern of the automaton.
     uses: Vec<Vec<Use>>,
     longest: usize,
-    /// Rules without keyword: they run everywhere.
+    /// Rules without keyword: they run everywhere that their path condition allows.
     always: Vec<usize>,
+    /// Rules with a path condition.
+    conditional: Vec<usize>,
+    /// The conditions of `conditional`, in this order, once a path turned up.
+    conditions: OnceLock<Option<PathSet>>,
 }
 
 impl Prefilter {
@@ -68,7 +74,38 @@ impl Prefilter {
             uses: by_keyword.into_values().collect(),
             longest,
             always,
+            conditional: (0..rules.len())
+                .filter(|rule| rules.get(*rule).is_some_and(|rule| rule.path().is_some()))
+                .collect(),
+            conditions: OnceLock::new(),
         })
+    }
+
+    /// By rule: whether its path condition holds. One pass over the path answers for all rules;
+    /// only if the set of conditions is too large is each asked for itself.
+    pub(crate) fn applicable(&self, rules: &[Rule], path: Option<&[u8]>) -> Vec<bool> {
+        let mut applies = vec![true; rules.len()];
+        let set = path.and_then(|_| {
+            self.conditions
+                .get_or_init(|| PathSet::compile(self.conditional_paths(rules)))
+                .as_ref()
+        });
+        let matches = path.and_then(|path| set.map(|set| set.matches(path)));
+        for (place, &rule) in self.conditional.iter().enumerate() {
+            if let (Some(slot), Some(spec)) = (applies.get_mut(rule), rules.get(rule)) {
+                *slot = match &matches {
+                    Some(matches) => matches.matched(place),
+                    None => spec.applies_to(path),
+                };
+            }
+        }
+        applies
+    }
+
+    fn conditional_paths<'r>(&self, rules: &'r [Rule]) -> impl Iterator<Item = &'r str> {
+        self.conditional
+            .iter()
+            .filter_map(|rule| rules.get(*rule).and_then(Rule::path))
     }
 
     /// Length of the longest keyword.

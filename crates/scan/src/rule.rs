@@ -64,6 +64,8 @@ pub(crate) enum ChecksumKind {
     Crc32Base62,
     /// Forty bits of an AWS access key id are an account number.
     AwsAccount,
+    /// The last four bytes of a base58 text are its double SHA-256.
+    Base58check,
 }
 
 impl ChecksumKind {
@@ -71,6 +73,7 @@ impl ChecksumKind {
         match self {
             Self::Crc32Base62 => "crc32-base62",
             Self::AwsAccount => "aws-account",
+            Self::Base58check => "base58check",
         }
     }
 }
@@ -96,6 +99,8 @@ pub struct Rule {
     pub(crate) allow: Vec<String>,
     pub(crate) max_length: Option<usize>,
     pub(crate) supersedes: Vec<String>,
+    pub(crate) generic: bool,
+    pub(crate) example_path: Option<String>,
     pub(crate) examples: Vec<String>,
     pub(crate) counter_examples: Vec<String>,
     pub(crate) matcher: OnceLock<Matcher>,
@@ -124,7 +129,8 @@ impl Rule {
         &self.source
     }
 
-    /// Byte strings of which each match holds at least one; empty: the rule runs everywhere.
+    /// Byte strings of which each match holds at least one; empty: the rule runs everywhere that
+    /// its path condition allows.
     pub fn keywords(&self) -> &[String] {
         &self.keywords
     }
@@ -132,6 +138,24 @@ impl Rule {
     /// The regular expression, on bytes, without Unicode classes.
     pub fn pattern(&self) -> &str {
         &self.pattern
+    }
+
+    /// The regular expression that the path must match, if there is such a condition.
+    pub fn path(&self) -> Option<&str> {
+        self.path.as_deref()
+    }
+
+    /// Whether the rule guesses from a name beside a value rather than from a provider's format.
+    ///
+    /// A policy that names no mode for such a rule should record its findings, not refuse them.
+    pub fn is_generic(&self) -> bool {
+        self.generic
+    }
+
+    /// Name of the checksum or structure that the format has and the scanner verifies.
+    pub fn verification(&self) -> Option<&'static str> {
+        let checksum = self.checksum.map(ChecksumKind::name);
+        checksum.or(self.structure.map(Structure::name))
     }
 
     /// How bad a leak is.
@@ -142,6 +166,11 @@ impl Rule {
     /// How sure a match is.
     pub fn confidence(&self) -> Confidence {
         self.confidence
+    }
+
+    /// The path at which the examples stand, for a rule with a path condition.
+    pub fn example_path(&self) -> Option<&str> {
+        self.example_path.as_deref()
     }
 
     /// Templates (see [`crate::example`]) that the rule finds.

@@ -24,7 +24,7 @@ pub struct Ruleset {
 }
 
 impl Ruleset {
-    /// The rules that ship with this crate.
+    /// The rules that ship with this crate, without the generic ones.
     ///
     /// Meant to be called at the start of a short-lived process: patterns compile when their
     /// keyword first turns up.
@@ -36,13 +36,30 @@ impl Ruleset {
         Self::builtin_with(&[])
     }
 
-    /// The rules that ship with this crate, and more.
+    /// The rules that ship with this crate, without the generic ones, and more.
     ///
     /// # Errors
     ///
     /// As [`Ruleset::from_toml`] for the files given; an id of a default rule is a duplicate.
     pub fn builtin_with(files: &[(&str, &str)]) -> Result<Self, RuleError> {
-        let mut rules = load(builtin::FILES, Check::Trusted, &[])?;
+        Self::shipped(&[builtin::FILES], files)
+    }
+
+    /// The rules that ship with this crate, generic ones ([`Rule::is_generic`]) included, and
+    /// more.
+    ///
+    /// For callers that tell [`crate::Finding::generic`] from the rest: such a finding is a guess,
+    /// and is to be recorded rather than refused unless somebody asked for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Ruleset::builtin_with`].
+    pub fn builtin_and_generic(files: &[(&str, &str)]) -> Result<Self, RuleError> {
+        Self::shipped(&[builtin::FILES, builtin::GENERIC], files)
+    }
+
+    fn shipped(own: &[&[(&str, &str)]], files: &[(&str, &str)]) -> Result<Self, RuleError> {
+        let mut rules = load(&own.concat(), Check::Trusted, &[])?;
         let more = load(files, Check::Compile, &rules)?;
         rules.extend(more);
         Self::new(rules)
@@ -123,7 +140,7 @@ impl RulesetId {
                     .as_bytes(),
             );
             part(&(rule.max_length.unwrap_or(0) as u64).to_be_bytes());
-            part(&[u8::from(rule.keywords_exact)]);
+            part(&[u8::from(rule.keywords_exact), u8::from(rule.generic)]);
             for list in [
                 &rule.keywords,
                 &rule.stopwords,

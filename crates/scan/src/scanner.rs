@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::finding::Finding;
 use crate::lines::Marker;
 use crate::redact::redacted;
-use crate::rule::Rule;
+use crate::rule::{Confidence, Rule};
 use crate::ruleset::Ruleset;
 use crate::secret::{FingerprintKey, Secret};
 use crate::stream::{PIECE, Stream, report};
@@ -96,31 +96,42 @@ impl<'r> Scanner<'r> {
             checksum: found.verdict.checksum,
             severity,
             confidence: found.verdict.confidence,
+            generic: rule.is_some_and(Rule::is_generic),
             secret: Secret::new(secret),
         }
     }
 
-    /// Drops what a more specific rule has found as well, and sorts.
+    /// Drops what a rule that is surer, or names this one as superseded, has found as well, and
+    /// sorts.
     pub(crate) fn conclude(&self, mut findings: Vec<(usize, Finding)>) -> Vec<Finding> {
         let rules = self.ruleset.compiled();
         let mut overruled: BTreeMap<&str, Vec<Range<u64>>> = BTreeMap::new();
+        let mut surer: BTreeMap<Confidence, Vec<Range<u64>>> = BTreeMap::new();
         for (rule, finding) in &findings {
-            for id in rules
-                .get(*rule)
-                .map(|rule: &Rule| rule.supersedes.iter())
-                .into_iter()
-                .flatten()
-            {
+            let Some(rule) = rules.get(*rule) else {
+                continue;
+            };
+            for id in &rule.supersedes {
                 overruled.entry(id).or_default().push(finding.span.clone());
             }
+            for less in [Confidence::Low, Confidence::Medium] {
+                if less < rule.confidence {
+                    surer.entry(less).or_default().push(finding.span.clone());
+                }
+            }
         }
-        for spans in overruled.values_mut() {
+        for spans in overruled.values_mut().chain(surer.values_mut()) {
             spans.sort_by_key(|span| (span.start, span.end));
         }
-        findings.retain(|(_, finding)| {
-            !overruled
-                .get(&*finding.rule_id)
-                .is_some_and(|spans| touches(spans, &finding.span))
+        findings.retain(|(rule, finding)| {
+            let over = overruled.get(&*finding.rule_id);
+            let sure = rules
+                .get(*rule)
+                .and_then(|rule| surer.get(&rule.confidence));
+            !over
+                .into_iter()
+                .chain(sure)
+                .any(|spans| touches(spans, &finding.span))
         });
         findings.sort_by(|(_, a), (_, b)| {
             (a.span.start, a.span.end, &a.rule_id).cmp(&(b.span.start, b.span.end, &b.rule_id))

@@ -4,6 +4,8 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
+use crate::password;
+
 /// What must hold of a secret's bytes beyond its pattern.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -14,6 +16,12 @@ pub(crate) enum Structure {
     Pem,
     /// The first segment is base64 of a snowflake: a decimal number of 17 to 20 digits.
     DiscordBot,
+    /// Something else than documentation words, a variable or a call.
+    Password,
+    /// The same, and no name, path or number either.
+    StrongPassword,
+    /// The same, and as a generator makes it.
+    Random,
 }
 
 impl Structure {
@@ -22,6 +30,9 @@ impl Structure {
             Self::Jwt => "jwt",
             Self::Pem => "pem",
             Self::DiscordBot => "discord-bot",
+            Self::Password => "password",
+            Self::StrongPassword => "strong-password",
+            Self::Random => "random",
         }
     }
 
@@ -30,6 +41,9 @@ impl Structure {
             Self::Jwt => jwt(secret),
             Self::Pem => pem(secret),
             Self::DiscordBot => discord_bot(secret),
+            Self::Password => password::is_password(secret),
+            Self::StrongPassword => password::is_strong(secret),
+            Self::Random => password::is_random(secret),
         }
     }
 }

@@ -80,11 +80,10 @@ impl<'r> Sweep<'r> {
     }
 
     pub(crate) fn new(rules: &'r [Rule], prefilter: &'r Prefilter, path: Option<&[u8]>) -> Self {
-        let applies = rules.iter().map(|rule| rule.applies_to(path)).collect();
         Self {
             rules,
             prefilter,
-            applies,
+            applies: prefilter.applicable(rules, path),
             work: BTreeMap::new(),
             scanned: 0,
         }
@@ -94,6 +93,9 @@ impl<'r> Sweep<'r> {
     pub(crate) fn sweep(&mut self, view: View<'_>, mut found: impl FnMut(Found)) {
         self.note_keywords(view);
         for &rule in self.prefilter.always() {
+            if !self.applies(rule) {
+                continue;
+            }
             self.note_range(rule, self.scanned, view.end().saturating_sub(1));
         }
         self.scanned = view.end();
@@ -111,6 +113,10 @@ impl<'r> Sweep<'r> {
         }
     }
 
+    fn applies(&self, rule: usize) -> bool {
+        self.applies.get(rule) == Some(&true)
+    }
+
     fn note_keywords(&mut self, view: View<'_>) {
         let prefilter = self.prefilter;
         let from = view.index(self.scanned);
@@ -118,6 +124,9 @@ impl<'r> Sweep<'r> {
             let Some(rule) = self.rules.get(hit.rule) else {
                 return;
             };
+            if !self.applies(hit.rule) {
+                return;
+            }
             let reach = rule.matcher().reach as u64;
             let (start, end) = (view.base + hit.start as u64, view.base + hit.end as u64);
             self.note_range(hit.rule, end.saturating_sub(reach), start);
@@ -126,7 +135,7 @@ impl<'r> Sweep<'r> {
 
     /// Adds a range of starts, merging it with the one before where they touch.
     fn note_range(&mut self, rule: usize, first: u64, last: u64) {
-        if self.applies.get(rule) != Some(&true) || first > last {
+        if first > last {
             return;
         }
         let ranges = &mut self.work.entry(rule).or_default().ranges;

@@ -12,9 +12,9 @@ fn key() -> FingerprintKey {
 }
 
 /// Ids of the rules that find something, each once.
-fn found(scanner: &Scanner<'_>, bytes: &[u8]) -> Vec<String> {
+fn found(scanner: &Scanner<'_>, bytes: &[u8], path: Option<&str>) -> Vec<String> {
     let mut ids: Vec<String> = scanner
-        .scan(bytes, None)
+        .scan(bytes, path.map(str::as_bytes))
         .iter()
         .map(|finding| finding.rule_id.to_string())
         .collect();
@@ -25,14 +25,14 @@ fn found(scanner: &Scanner<'_>, bytes: &[u8]) -> Vec<String> {
 
 #[test]
 fn every_example_is_found_by_its_rule_alone() {
-    let ruleset = Ruleset::builtin().unwrap();
+    let ruleset = Ruleset::builtin_and_generic(&[]).unwrap();
     let scanner = Scanner::new(&ruleset, key());
     for rule in ruleset.rules() {
         for template in rule.examples() {
             for seed in 0..200 {
                 let text = example::try_expand(template, seed).unwrap();
                 assert_eq!(
-                    found(&scanner, &text),
+                    found(&scanner, &text, rule.example_path()),
                     [rule.id()],
                     "{template} seed {seed}"
                 );
@@ -43,13 +43,13 @@ fn every_example_is_found_by_its_rule_alone() {
 
 #[test]
 fn no_counter_example_is_found_by_its_rule() {
-    let ruleset = Ruleset::builtin().unwrap();
+    let ruleset = Ruleset::builtin_and_generic(&[]).unwrap();
     let scanner = Scanner::new(&ruleset, key());
     for rule in ruleset.rules() {
         for template in rule.counter_examples() {
             for seed in 0..50 {
                 let text = example::try_expand(template, seed).unwrap();
-                let ids = found(&scanner, &text);
+                let ids = found(&scanner, &text, rule.example_path());
                 assert!(
                     !ids.iter().any(|id| id == rule.id()),
                     "{template} seed {seed}"
@@ -61,10 +61,16 @@ fn no_counter_example_is_found_by_its_rule() {
 
 #[test]
 fn every_default_rule_is_complete() {
-    let ruleset = Ruleset::builtin().unwrap();
+    let ruleset = Ruleset::builtin_and_generic(&[]).unwrap();
     for rule in ruleset.rules() {
         let id = rule.id();
-        assert!(!rule.keywords().is_empty(), "{id}: no keyword");
+        let bound = !rule.keywords().is_empty() || rule.path().is_some();
+        assert!(bound, "{id}: neither keyword nor path");
+        let paths = (rule.path().is_some(), rule.example_path().is_some());
+        assert!(
+            matches!(paths, (true, true) | (false, false)),
+            "{id}: path without example path"
+        );
         assert!(rule.examples().len() >= 2, "{id}: examples");
         assert!(rule.counter_examples().len() >= 2, "{id}: counter-examples");
         let own = rule.provider() == "Refwarden";
@@ -92,14 +98,14 @@ fn default_files_pass_the_checks_for_files_from_outside() {
     let checked = Ruleset::from_toml(&pairs).unwrap();
     assert_eq!(
         checked.id(),
-        Ruleset::builtin().unwrap().id(),
+        Ruleset::builtin_and_generic(&[]).unwrap().id(),
         "a rule file is not embedded"
     );
 }
 
 #[test]
 fn this_crate_holds_no_secret() {
-    let ruleset = Ruleset::builtin().unwrap();
+    let ruleset = Ruleset::builtin_and_generic(&[]).unwrap();
     let scanner = Scanner::new(&ruleset, key());
     let files = files_under(&crate_dir());
     assert!(files.len() > 40, "files of this crate: {}", files.len());
