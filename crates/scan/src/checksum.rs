@@ -75,6 +75,68 @@ pub(crate) fn aws_account(id: &[u8]) -> Checksum {
     }
 }
 
+/// Checks `<prefix>_<random>_<crc32 of what precedes, least significant byte first, in
+/// hexadecimal>`: Grafana's service account tokens.
+///
+/// Source: <https://github.com/grafana/grafana/tree/main/pkg/components/satokengen>.
+pub(crate) fn crc32_hex(token: &[u8]) -> Checksum {
+    let split = token.iter().rposition(|byte| *byte == b'_');
+    let Some((signed, digits)) = split.and_then(|at| token.split_at_checked(at)) else {
+        return Checksum::Invalid;
+    };
+    let sum = hex::encode(crc32(signed).to_le_bytes());
+    if digits.strip_prefix(b"_") == Some(sum.as_bytes()) {
+        Checksum::Valid
+    } else {
+        Checksum::Invalid
+    }
+}
+
+/// The digits of bech32.
+const BECH32: &[u8; 32] = b"qpzry9x8gf2tvdw0s3jn54khce6mua7l";
+
+/// Checks the last six letters of a bech32 text, in either case.
+///
+/// Source: <https://github.com/bitcoin/bips/blob/master/bip-0173.mediawiki#checksum>.
+pub(crate) fn bech32(text: &[u8]) -> Checksum {
+    let lower = text.to_ascii_lowercase();
+    let split = lower.iter().rposition(|byte| *byte == b'1');
+    let Some((prefix, rest)) = split.and_then(|at| lower.split_at_checked(at)) else {
+        return Checksum::Invalid;
+    };
+    let data = rest.iter().skip(1).map(|letter| {
+        let value = BECH32.iter().position(|known| known == letter);
+        value.and_then(|value| u8::try_from(value).ok())
+    });
+    let high = prefix.iter().map(|byte| Some(byte >> 5));
+    let low = prefix.iter().map(|byte| Some(byte & 31));
+    let mut sum: u32 = 1;
+    for value in high.chain([Some(0)]).chain(low).chain(data) {
+        let Some(value) = value else {
+            return Checksum::Invalid;
+        };
+        let top = sum >> 25;
+        sum = ((sum & 0x01FF_FFFF) << 5) ^ u32::from(value);
+        for (bit, generator) in BECH32_GENERATORS.into_iter().enumerate() {
+            sum ^= generator * ((top >> bit) & 1);
+        }
+    }
+    if sum == 1 {
+        Checksum::Valid
+    } else {
+        Checksum::Invalid
+    }
+}
+
+/// The generator of BIP 173's code.
+const BECH32_GENERATORS: [u32; 5] = [
+    0x3B6A_57B2,
+    0x2650_8E6D,
+    0x1EA1_19FA,
+    0x3D42_33DD,
+    0x2A14_62B3,
+];
+
 /// The digits of base58 as Bitcoin orders them.
 pub(crate) const BASE58: &[u8; 58] = b"123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz";
 
@@ -167,6 +229,33 @@ mod tests {
         let other = sample.replace('z', "y");
         assert_eq!(crc32_base62(other.as_bytes()), Checksum::Invalid);
         assert_eq!(crc32_base62(b"short"), Checksum::Invalid);
+    }
+
+    /// A sample of Grafana's own tests, in parts.
+    #[test]
+    fn crc32_hex_agrees_with_a_published_sample() {
+        let sample = ["glsa", "_yscW25imSKJIuav8", "zF37RZmnbiDvB05G", "_fcaaf58a"].concat();
+        assert_eq!(crc32_hex(sample.as_bytes()), Checksum::Valid);
+        let other = sample.replace("RZ", "ZR");
+        assert_eq!(crc32_hex(other.as_bytes()), Checksum::Invalid);
+        assert_eq!(crc32_hex(b"short"), Checksum::Invalid);
+    }
+
+    /// A test vector of BIP 173, and the identity of age's test kit, in parts.
+    #[test]
+    fn bech32_agrees_with_published_samples() {
+        let short = b"abcdef1qpzry9x8gf2tvdw0s3jn54khce6mua7lmqqqxw";
+        assert_eq!(bech32(short), Checksum::Valid);
+        let sample = [
+            "AGE-SECRET",
+            "-KEY-1EGTZVFFV20835NWYV6270LXYVK2VKNX2M",
+            "MDKWYKLMGR48UAWX40Q2P2LM0",
+        ]
+        .concat();
+        assert_eq!(bech32(sample.as_bytes()), Checksum::Valid);
+        let other = sample.replace("LM0", "LM9");
+        assert_eq!(bech32(other.as_bytes()), Checksum::Invalid);
+        assert_eq!(bech32(b"no separator"), Checksum::Invalid);
     }
 
     /// The first test vector of BIP 32, in parts.

@@ -1,6 +1,6 @@
 //! Decides whether what a pattern matched is a secret, and how sure that is.
 
-use crate::checksum::{Checksum, aws_account, base58check, crc32_base62};
+use crate::checksum::{Checksum, aws_account, base58check, bech32, crc32_base62, crc32_hex};
 use crate::placeholder::is_placeholder;
 use crate::rule::{ChecksumKind, Confidence, Rule};
 
@@ -28,6 +28,8 @@ pub(crate) fn judge(rule: &Rule, secret: &[u8]) -> Option<Verdict> {
         None => Checksum::NotApplicable,
         Some(ChecksumKind::Crc32Base62) => crc32_base62(secret),
         Some(ChecksumKind::AwsAccount) => aws_account(secret),
+        Some(ChecksumKind::Crc32Hex) => crc32_hex(secret),
+        Some(ChecksumKind::Bech32) => bech32(secret),
         Some(ChecksumKind::Base58check) => base58check(secret),
     };
     let confidence = match checksum {

@@ -10,8 +10,12 @@ use crate::error::RuleError;
 use crate::matcher::PathSet;
 use crate::rule::Rule;
 
+/// Only this many bytes of a keyword are looked for: more make the automaton larger and slower
+/// to build, and spare few windows. A shorter keyword only widens the window.
+const PREFIX: usize = 10;
+
 /// A keyword of a rule, as it stands in the rule.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq)]
 struct Use {
     rule: usize,
     /// The bytes to compare with, if case matters.
@@ -53,11 +57,13 @@ impl Prefilter {
             }
             for keyword in &spec.keywords {
                 let bytes = keyword.as_bytes();
+                let bytes = bytes.get(..PREFIX).unwrap_or(bytes);
                 let exact = spec.keywords_exact.then(|| Box::from(bytes));
-                by_keyword
-                    .entry(bytes.to_ascii_lowercase())
-                    .or_default()
-                    .push(Use { rule, exact });
+                let place = by_keyword.entry(bytes.to_ascii_lowercase()).or_default();
+                let this = Use { rule, exact };
+                if !place.contains(&this) {
+                    place.push(this);
+                }
             }
         }
         let longest = by_keyword.keys().map(Vec::len).max().unwrap_or(0);

@@ -64,6 +64,10 @@ pub(crate) enum ChecksumKind {
     Crc32Base62,
     /// Forty bits of an AWS access key id are an account number.
     AwsAccount,
+    /// `<prefix>_<random>_<crc32 of both in hexadecimal>`.
+    Crc32Hex,
+    /// The last six letters of a bech32 text.
+    Bech32,
     /// The last four bytes of a base58 text are its double SHA-256.
     Base58check,
 }
@@ -73,6 +77,8 @@ impl ChecksumKind {
         match self {
             Self::Crc32Base62 => "crc32-base62",
             Self::AwsAccount => "aws-account",
+            Self::Crc32Hex => "crc32-hex",
+            Self::Bech32 => "bech32",
             Self::Base58check => "base58check",
         }
     }
