@@ -8,6 +8,11 @@
 //! Not done here: no dictionary of leaked passwords, no guess at strength. A password made of the
 //! words below alone is not found; whoever uses `password123` in production loses nothing more.
 
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD_NO_PAD;
+
 /// Words that stand where a password would, in documentation, tests and defaults. Sorted.
 #[rustfmt::skip] // One word a line would be a page of them.
 const WORDS: &[&str] = &[
@@ -39,12 +44,16 @@ const WORDS: &[&str] = &[
 const DIGITS_OF_WORDS: usize = 4;
 
 /// Whether the bytes are more than documentation words, a variable or a call.
+///
+/// Percent escapes count as what they stand for: passwords in addresses are full of them.
 pub(crate) fn is_password(secret: &[u8]) -> bool {
+    let secret = &*unescape(secret);
     !is_expression(secret) && !is_documentation(secret) && !is_documentation(&unleet(secret))
 }
 
 /// Whether the bytes are a password and look like no name, path, number or version.
 pub(crate) fn is_strong(secret: &[u8]) -> bool {
+    let secret = &*unescape(secret);
     is_password(secret)
         && !secret
             .iter()
@@ -55,11 +64,49 @@ pub(crate) fn is_strong(secret: &[u8]) -> bool {
 }
 
 /// Whether the bytes look as if a generator made them: strong, and of several kinds of characters.
+///
+/// The base64 of `user:password`, as HTTP and container registries use it, is judged by the
+/// password.
 pub(crate) fn is_random(secret: &[u8]) -> bool {
+    if let Some(password) = basic_credentials(secret) {
+        return is_strong(&password);
+    }
     let has = |kind: fn(&u8) -> bool| secret.iter().any(kind);
     let digits = secret.iter().filter(|byte| byte.is_ascii_digit()).count();
     let letters = has(u8::is_ascii_lowercase) || has(u8::is_ascii_uppercase);
     is_strong(secret) && digits >= 1 && letters && mostly_not_wordy(secret)
+}
+
+/// The password in the base64 of `user:password` (RFC 7617, section 2).
+fn basic_credentials(secret: &[u8]) -> Option<Vec<u8>> {
+    let end = secret.iter().rposition(|byte| *byte != b'=')?;
+    let text = STANDARD_NO_PAD.decode(secret.get(..=end)?).ok()?;
+    let printable = text.iter().all(u8::is_ascii_graphic);
+    let colon = text.iter().position(|byte| *byte == b':')?;
+    (printable && colon > 0).then(|| text.get(colon + 1..).unwrap_or_default().to_vec())
+}
+
+/// Replaces `%` and two hexadecimal digits by the byte that they stand for.
+fn unescape(secret: &[u8]) -> Cow<'_, [u8]> {
+    if !secret.contains(&b'%') {
+        return Cow::Borrowed(secret);
+    }
+    let mut out = Vec::with_capacity(secret.len());
+    let mut rest = secret;
+    while let Some((first, after)) = rest.split_first() {
+        let escape = after
+            .split_first_chunk::<2>()
+            .filter(|_| *first == b'%')
+            .and_then(|(digits, after)| Some((hex::decode(digits).ok()?, after)));
+        if let Some((bytes, after)) = escape {
+            out.extend_from_slice(&bytes);
+            rest = after;
+        } else {
+            out.push(*first);
+            rest = after;
+        }
+    }
+    Cow::Owned(out)
 }
 
 /// At least half of the letters and digits stand in words that are no names.
@@ -192,6 +239,9 @@ mod tests {
             ("/run/keys/db1", [true, false, false]),
             ("k7-Wq2zT-x9", [true, true, true]),
             ("xK2mQ9vL4tRb", [true, true, true]),
+            ("he%2F%2Fo", [true, false, false]),
+            ("am9objpwYXNzd29yZA==", [true, true, false]),
+            ("am9objpxN1prMm1YOQ==", [true, true, true]),
             ("hxQvTbZkRwLpMnYc", [true, true, false]),
             ("HTTPServerPassword", [true, false, false]),
             ("a-long-name-with-x4y", [true, true, false]),
