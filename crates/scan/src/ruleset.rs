@@ -175,3 +175,18 @@ impl fmt::Display for RulesetId {
         f.write_str(&self.0)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Ruleset;
+
+    /// A window around a keyword is as long as the longest match, so a default rule says how long.
+    #[test]
+    fn every_default_pattern_is_bounded_or_states_its_length() {
+        let ruleset = Ruleset::builtin_and_generic(&[]).unwrap();
+        for rule in ruleset.rules() {
+            let stated = rule.max_length.is_some();
+            assert!(stated || rule.matcher().bounded, "{}", rule.id());
+        }
+    }
+}
