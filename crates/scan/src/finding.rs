@@ -23,6 +23,9 @@ pub struct Finding {
     pub line: u64,
     /// 1-based column of the secret's first byte, in bytes.
     pub column: u64,
+    /// 1-based line on which the match of the rule's pattern starts, which may be before the
+    /// secret's. 0 when a rule of a `gitleaks.toml` is about the path alone.
+    pub match_line: u64,
     /// Printable ASCII preview: at most four leading and two trailing characters.
     pub redacted: String,
     /// HMAC of the secret under the installation's key.
@@ -37,6 +40,9 @@ pub struct Finding {
     pub confidence: Confidence,
     /// Whether the rule is a generic one ([`crate::Rule::is_generic`]).
     pub generic: bool,
+    /// The lines of the match say `gitleaks:allow`. Only set for rules of a `gitleaks.toml`,
+    /// where [`crate::Scanner::keep_allowed`] asks for such findings.
+    pub allow_comment: bool,
     /// The bytes themselves.
     pub secret: Secret,
 }

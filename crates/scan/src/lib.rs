@@ -31,6 +31,7 @@ mod checksum;
 mod error;
 pub mod example;
 mod finding;
+pub mod gitleaks;
 mod judge;
 mod lines;
 mod load;

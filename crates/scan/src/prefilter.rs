@@ -31,7 +31,7 @@ pub(crate) struct Hit {
 }
 
 /// All keywords of all rules in one automaton, ASCII case folded.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Prefilter {
     automaton: Option<dfa::DFA>,
     /// By pattern of the automaton.

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::builtin;
 use crate::error::RuleError;
+use crate::gitleaks::Engine;
 use crate::load::{Check, load};
 use crate::prefilter::Prefilter;
 use crate::rule::Rule;
@@ -20,6 +21,8 @@ pub const ENGINE_VERSION: u32 = 1;
 pub struct Ruleset {
     rules: Vec<Rule>,
     prefilter: Prefilter,
+    /// Rules of `gitleaks.toml` files, each file with its own allow-lists.
+    gitleaks: Vec<Engine>,
     id: OnceLock<RulesetId>,
 }
 
@@ -81,13 +84,50 @@ impl Ruleset {
         Ok(Self {
             rules,
             prefilter,
+            gitleaks: Vec::new(),
             id: OnceLock::new(),
         })
     }
 
+    pub(crate) fn of_gitleaks(engine: Engine) -> Self {
+        Self {
+            rules: Vec::new(),
+            prefilter: Prefilter::default(),
+            gitleaks: vec![engine],
+            id: OnceLock::new(),
+        }
+    }
+
+    /// Adds the rules of `gitleaks.toml` files, which keep their own allow-lists.
+    ///
+    /// Of `files`, only what [`crate::gitleaks::load`] brought is taken. Rules of both may have
+    /// the same id; what both find at the same place is reported once.
+    #[must_use]
+    pub fn with_gitleaks(mut self, files: impl IntoIterator<Item = Self>) -> Self {
+        let engines = files.into_iter().flat_map(|file| file.gitleaks);
+        self.gitleaks.extend(engines);
+        self.id = OnceLock::new();
+        self
+    }
+
+    /// Whether an allow-list of a `gitleaks.toml` acquits everything under a folder.
+    ///
+    /// gitleaks does not enter such folders. Paths of files need no question: a scan finds
+    /// nothing in them.
+    pub fn skips_folder(&self, path: &[u8]) -> bool {
+        self.rules.is_empty()
+            && !self.gitleaks.is_empty()
+            && self.gitleaks.iter().all(|engine| engine.skips(path))
+    }
+
+    pub(crate) fn gitleaks(&self) -> &[Engine] {
+        &self.gitleaks
+    }
+
     /// Names what this set finds: equal ids find equal things.
     pub fn id(&self) -> &RulesetId {
-        self.id.get_or_init(|| RulesetId::of(&self.rules))
+        self.id
+            .get_or_init(|| RulesetId::of(&self.rules, &self.gitleaks))
     }
 
     /// All rules, sorted by id.
@@ -112,7 +152,7 @@ impl Ruleset {
 pub struct RulesetId(String);
 
 impl RulesetId {
-    fn of(rules: &[Rule]) -> Self {
+    fn of(rules: &[Rule], gitleaks: &[Engine]) -> Self {
         let mut hash = Sha256::new();
         // Each part is preceded by its length, so no two lists of parts hash alike.
         let mut part = |bytes: &[u8]| {
@@ -154,6 +194,9 @@ impl RulesetId {
                     part(item.as_bytes());
                 }
             }
+        }
+        for engine in gitleaks {
+            engine.identify(&mut part);
         }
         Self(hex::encode(hash.finalize()))
     }

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::finding::Finding;
+use crate::gitleaks::Run;
 use crate::lines::Marker;
 use crate::redact::redacted;
 use crate::rule::{Confidence, Rule};
@@ -18,12 +19,35 @@ use crate::sweep::{Found, Sweep, View};
 pub struct Scanner<'r> {
     ruleset: &'r Ruleset,
     key: FingerprintKey,
+    commit: Option<String>,
+    comments: bool,
 }
 
 impl<'r> Scanner<'r> {
     /// Pairs a ruleset with the key under which fingerprints are made.
     pub fn new(ruleset: &'r Ruleset, key: FingerprintKey) -> Self {
-        Self { ruleset, key }
+        Self {
+            ruleset,
+            key,
+            commit: None,
+            comments: true,
+        }
+    }
+
+    /// Names the commit that what is scanned next belongs to, in hexadecimal: the allow-lists of
+    /// a `gitleaks.toml` may name commits.
+    #[must_use]
+    pub fn in_commit(mut self, commit: &str) -> Self {
+        self.commit = Some(commit.to_ascii_lowercase());
+        self
+    }
+
+    /// Reports what a `gitleaks:allow` comment acquits, with [`Finding::allow_comment`] set, to
+    /// be recorded or refused. Without this, such findings are dropped, as gitleaks does.
+    #[must_use]
+    pub fn keep_allowed(mut self) -> Self {
+        self.comments = false;
+        self
     }
 
     /// The rules in use.
@@ -36,6 +60,11 @@ impl<'r> Scanner<'r> {
     /// `path` is the file's path inside its repository, with `/` between names; rules with a
     /// path condition run only when it is given and fits.
     pub fn scan(&self, bytes: &[u8], path: Option<&[u8]>) -> Vec<Finding> {
+        let mut foreign = self.foreign(path);
+        foreign.take_whole(bytes);
+        if self.ruleset.compiled().is_empty() {
+            return self.conclude(Vec::new(), foreign);
+        }
         let mut sweep = self.sweep(path);
         let mut base = Marker::start();
         let mut findings = Vec::new();
@@ -55,7 +84,7 @@ impl<'r> Scanner<'r> {
             sweep.sweep(view, |one| found.push(one));
             report(self, view, base, found, &mut findings);
             if last {
-                return self.conclude(findings);
+                return self.conclude(findings, foreign);
             }
             let keep_from = end.saturating_sub(sweep.retain());
             base.advance(bytes.get(begin..keep_from).unwrap_or_default());
@@ -69,6 +98,12 @@ impl<'r> Scanner<'r> {
 
     pub(crate) fn sweep(&self, path: Option<&[u8]>) -> Sweep<'r> {
         Sweep::new(self.ruleset.compiled(), self.ruleset.prefilter(), path)
+    }
+
+    /// The runs of the rules that come from `gitleaks.toml` files.
+    pub(crate) fn foreign(&self, path: Option<&[u8]>) -> Foreign<'r> {
+        let run = |engine| Run::new(engine, path, self.commit.as_deref());
+        Foreign(self.ruleset.gitleaks().iter().map(run).collect())
     }
 
     pub(crate) fn finding(&self, found: &Found, secret: &[u8], place: (u64, u64)) -> Finding {
@@ -90,6 +125,7 @@ impl<'r> Scanner<'r> {
             span: found.span.clone(),
             line: place.0,
             column: place.1,
+            match_line: place.0,
             redacted: redacted(secret),
             fingerprint: self.key.fingerprint(secret),
             entropy: found.verdict.entropy,
@@ -97,13 +133,18 @@ impl<'r> Scanner<'r> {
             severity,
             confidence: found.verdict.confidence,
             generic: rule.is_some_and(Rule::is_generic),
+            allow_comment: false,
             secret: Secret::new(secret),
         }
     }
 
     /// Drops what a rule that is surer, or names this one as superseded, has found as well, and
     /// sorts.
-    pub(crate) fn conclude(&self, mut findings: Vec<(usize, Finding)>) -> Vec<Finding> {
+    pub(crate) fn conclude(
+        &self,
+        mut findings: Vec<(usize, Finding)>,
+        foreign: Foreign<'_>,
+    ) -> Vec<Finding> {
         let rules = self.ruleset.compiled();
         let mut overruled: BTreeMap<&str, Vec<Range<u64>>> = BTreeMap::new();
         let mut surer: BTreeMap<Confidence, Vec<Range<u64>>> = BTreeMap::new();
@@ -133,10 +174,62 @@ impl<'r> Scanner<'r> {
                 .chain(sure)
                 .any(|spans| touches(spans, &finding.span))
         });
-        findings.sort_by(|(_, a), (_, b)| {
+        let mut findings: Vec<Finding> = findings.into_iter().map(|(_, finding)| finding).collect();
+        for run in foreign.0 {
+            findings.extend(run.finish(&self.key, self.comments));
+        }
+        // Those of the crate's own rules stand first among equals, and stay.
+        findings.sort_by(|a, b| {
             (a.span.start, a.span.end, &a.rule_id).cmp(&(b.span.start, b.span.end, &b.rule_id))
         });
-        findings.into_iter().map(|(_, finding)| finding).collect()
+        findings.dedup_by(|b, a| (&a.span, &a.rule_id) == (&b.span, &b.rule_id));
+        findings
+    }
+}
+
+/// Runs of the rules that come from `gitleaks.toml` files, one a file.
+#[derive(Debug)]
+pub(crate) struct Foreign<'r>(Vec<Run<'r>>);
+
+impl Foreign<'_> {
+    /// Longest text that is taken in one view, in bytes: what is noted of a view grows with it.
+    const WHOLE_MAX: usize = 16 * 1024 * 1024;
+
+    /// Takes all of the text.
+    fn take_whole(&mut self, bytes: &[u8]) {
+        if self.0.is_empty() {
+            return;
+        }
+        let step = if bytes.len() <= Self::WHOLE_MAX {
+            bytes.len()
+        } else {
+            PIECE
+        };
+        let mut end = 0usize;
+        loop {
+            end = end.saturating_add(step).min(bytes.len());
+            let last = end == bytes.len();
+            self.sweep(View {
+                bytes: bytes.get(..end).unwrap_or_default(),
+                base: 0,
+                last,
+            });
+            if last {
+                return;
+            }
+        }
+    }
+
+    /// Takes the next view.
+    pub(crate) fn sweep(&mut self, view: View<'_>) {
+        for run in &mut self.0 {
+            run.sweep(view);
+        }
+    }
+
+    /// Bytes before the end of a view that the next one must still hold.
+    pub(crate) fn retain(&self) -> usize {
+        self.0.iter().map(Run::retain).max().unwrap_or(0)
     }
 }
 

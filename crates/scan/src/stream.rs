@@ -2,7 +2,7 @@
 
 use crate::finding::Finding;
 use crate::lines::Marker;
-use crate::scanner::Scanner;
+use crate::scanner::{Foreign, Scanner};
 use crate::sweep::{Found, Sweep, View};
 
 /// Bytes that are gathered before a sweep, so that small pieces cost no more than large ones.
@@ -15,6 +15,7 @@ pub(crate) const PIECE: usize = 256 * 1024;
 pub struct Stream<'s> {
     scanner: &'s Scanner<'s>,
     sweep: Sweep<'s>,
+    foreign: Foreign<'s>,
     buffer: Vec<u8>,
     /// The place of the buffer's first byte.
     base: Marker,
@@ -26,6 +27,7 @@ impl<'s> Stream<'s> {
         Self {
             scanner,
             sweep: scanner.sweep(path),
+            foreign: scanner.foreign(path),
             buffer: Vec::new(),
             base: Marker::start(),
             findings: Vec::new(),
@@ -36,7 +38,7 @@ impl<'s> Stream<'s> {
     pub fn push(&mut self, bytes: &[u8]) {
         for piece in bytes.chunks(PIECE) {
             self.buffer.extend_from_slice(piece);
-            if self.buffer.len() >= PIECE + self.sweep.retain() {
+            if self.buffer.len() >= PIECE + self.retain() {
                 self.sweep(false);
                 self.forget();
             }
@@ -46,7 +48,7 @@ impl<'s> Stream<'s> {
     /// Ends the input and yields all findings, sorted by span, then rule id.
     pub fn finish(mut self) -> Vec<Finding> {
         self.sweep(true);
-        self.scanner.conclude(std::mem::take(&mut self.findings))
+        self.scanner.conclude(self.findings, self.foreign)
     }
 
     fn sweep(&mut self, last: bool) {
@@ -55,14 +57,19 @@ impl<'s> Stream<'s> {
             base: self.base.offset(),
             last,
         };
+        self.foreign.sweep(view);
         let mut found = Vec::new();
         self.sweep.sweep(view, |one| found.push(one));
         report(self.scanner, view, self.base, found, &mut self.findings);
     }
 
+    fn retain(&self) -> usize {
+        self.sweep.retain().max(self.foreign.retain())
+    }
+
     /// Drops what no later match can cover.
     fn forget(&mut self) {
-        let keep_from = self.buffer.len().saturating_sub(self.sweep.retain());
+        let keep_from = self.buffer.len().saturating_sub(self.retain());
         if let Some(gone) = self.buffer.get(..keep_from) {
             self.base.advance(gone);
         }

@@ -24,12 +24,12 @@ pub(crate) struct View<'b> {
 }
 
 impl<'b> View<'b> {
-    fn end(self) -> u64 {
+    pub(crate) fn end(self) -> u64 {
         self.base + self.bytes.len() as u64
     }
 
     /// Index of an offset, clamped to the view.
-    fn index(self, offset: u64) -> usize {
+    pub(crate) fn index(self, offset: u64) -> usize {
         let relative = offset.saturating_sub(self.base);
         usize::try_from(relative)
             .unwrap_or(usize::MAX)
