@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 use regex_automata::meta;
 
 use super::allow::Allowlist;
+use super::dfa::Dfa;
 use super::load::{Config, Spec};
 use super::pattern::{Test, compile};
 use super::plan::Plan;
@@ -19,6 +20,7 @@ pub(super) struct Compiled {
     /// `None`: the rule is about paths only.
     pub(super) plan: Option<Plan>,
     regex: OnceLock<Option<meta::Regex>>,
+    dfa: OnceLock<Option<Dfa>>,
     /// A keyword stands in every match, or there is none.
     pub(super) keyword_implied: bool,
     /// Of other rules, which need matches of this one.
@@ -32,6 +34,13 @@ impl Compiled {
     pub(super) fn regex(&self) -> Option<&meta::Regex> {
         self.regex
             .get_or_init(|| self.plan.as_ref().and_then(|plan| compile(&plan.hir)))
+            .as_ref()
+    }
+
+    /// The same, to be tried at one place.
+    pub(super) fn dfa(&self) -> Option<&Dfa> {
+        self.dfa
+            .get_or_init(|| self.plan.as_ref().and_then(|plan| Dfa::new(&plan.hir)))
             .as_ref()
     }
 
@@ -83,6 +92,7 @@ impl Engine {
                 path: spec.path.clone().map(Test::new),
                 plan,
                 regex: OnceLock::new(),
+                dfa: OnceLock::new(),
                 keyword_implied,
                 is_required: required.contains(&spec.id),
                 is_generic: spec.id.to_lowercase().contains("generic"),

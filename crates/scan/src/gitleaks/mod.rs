@@ -9,7 +9,7 @@
 //!
 //! Parts: `file` reads the keys, `re2` and `re2_class` translate patterns, `pattern` checks them,
 //! `allow` holds allow-lists, `load` merges files, `plan` finds out where a pattern can match,
-//! `prefilter` looks for such places, `run` tries them, `verdict` judges a match, `report` decides
+//! `prefilter` looks for such places, `run` tries them with `dfa`, `verdict` judges a match, `report` decides
 //! between matches, `ignore` reads `.gitleaksignore`.
 //!
 //! What it deliberately does not do: read files (the caller resolves `extend`), decode (that is
@@ -17,6 +17,7 @@
 
 mod allow;
 mod bytes;
+mod dfa;
 mod engine;
 mod file;
 mod ignore;

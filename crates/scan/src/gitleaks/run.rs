@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use regex_automata::{Anchored, Input};
+use regex_automata::Input;
 
 use super::allow::Origin;
 use super::engine::{Compiled, Engine};
@@ -20,9 +20,9 @@ use crate::sweep::View;
 /// Offsets at which the end of what a match can see jumps.
 const BLOCK: u64 = 64 * 1024;
 
-/// Starts of a rule without longest match that are tried one by one in a block; then it
-/// searches, so that the time stays linear.
-const TRIES: u32 = 16;
+/// Bytes that tries of a rule in one block may read; then it searches, so that the time stays
+/// linear in the text.
+const EFFORT_MAX: u64 = 2 * BLOCK;
 
 /// A distance between anchor and start that varies by more is searched, not tried.
 const WIDTH_MAX: u64 = 64;
@@ -192,7 +192,7 @@ impl<'e> Run<'e> {
         let mut candidates = std::mem::take(&mut self.candidates);
         candidates.sort_unstable();
         let mut later = Vec::new();
-        let mut tries = Tries::default();
+        let mut effort = Effort::default();
         for candidate in candidates {
             let Candidate { rule, first, last } = candidate;
             if last >= limit {
@@ -210,7 +210,7 @@ impl<'e> Run<'e> {
                     rule,
                     compiled,
                     (first, last.min(limit - 1)),
-                    &mut tries,
+                    &mut effort,
                 );
             }
         }
@@ -288,7 +288,7 @@ impl<'e> Run<'e> {
         rule: usize,
         compiled: &Compiled,
         (first, last): (u64, u64),
-        tries: &mut Tries,
+        effort: &mut Effort,
     ) {
         let Some(plan) = &compiled.plan else { return };
         if last - first > WIDTH_MAX {
@@ -302,22 +302,50 @@ impl<'e> Run<'e> {
                 start += 1;
                 continue;
             }
-            if plan.longest.is_none() && tries.spent(rule, start / BLOCK) {
-                self.search(view, rule, compiled, (start, last));
-                return;
-            }
-            match end_of_match(compiled, view, start) {
-                Ok(Some(end)) => {
-                    self.found(view, rule, compiled, plan, start, end);
-                    start = self.cursor(rule).max(start + 1);
-                }
-                Ok(None) => start += 1,
-                Err(()) => {
-                    self.fault(view, rule, start);
+            if effort.spent(rule, start / BLOCK) {
+                start = self.skip(view, rule, compiled, start);
+                if start > last {
                     return;
                 }
             }
+            let text = view.bytes.get(..block_end(view, start)).unwrap_or_default();
+            let tried = compiled
+                .dfa()
+                .and_then(|dfa| dfa.try_at(text, view.index(start)));
+            let Some(tried) = tried else {
+                // Too many states; the search has another way then.
+                self.search(view, rule, compiled, (start, last));
+                return;
+            };
+            effort.add(tried.read);
+            match tried.end {
+                Some(end) => {
+                    let end = view.base + end as u64;
+                    self.found(view, rule, compiled, plan, start, end);
+                    start = self.cursor(rule).max(start + 1);
+                }
+                None => start += 1,
+            }
         }
+    }
+
+    /// The next start, from `start` on, at which the rule can match: one search in place of
+    /// many tries. It is kept, as all candidates before it are void.
+    fn skip(&mut self, view: View<'_>, rule: usize, compiled: &Compiled, start: u64) -> u64 {
+        let Some(regex) = compiled.regex() else {
+            return start;
+        };
+        let text = view.bytes.get(..block_end(view, start)).unwrap_or_default();
+        let next_block = (start / BLOCK + 1) * BLOCK;
+        let next = regex
+            .search(&Input::new(text).range(view.index(start)..))
+            .map_or(next_block, |hit| {
+                (view.base + hit.start() as u64).min(next_block)
+            });
+        if let Some(state) = self.states.get_mut(rule) {
+            state.cursor = state.cursor.max(next);
+        }
+        next
     }
 
     /// Searches for matches that start in `first..=last`, block by block.
@@ -443,39 +471,29 @@ impl<'e> Run<'e> {
     }
 }
 
-/// Tries made in a block for a rule, while candidates come sorted by rule and start.
+/// Bytes read by tries of a rule in a block, while candidates come sorted by rule and start.
 #[derive(Debug, Default)]
-struct Tries {
+struct Effort {
     at: Option<(usize, u64)>,
-    made: u32,
+    read: u64,
 }
 
-impl Tries {
+impl Effort {
     fn spent(&mut self, rule: usize, block: u64) -> bool {
-        if self.at == Some((rule, block)) {
-            self.made += 1;
-        } else {
-            (self.at, self.made) = (Some((rule, block)), 1);
+        if self.at != Some((rule, block)) {
+            (self.at, self.read) = (Some((rule, block)), 0);
         }
-        self.made > TRIES
+        self.read > EFFORT_MAX
+    }
+
+    fn add(&mut self, read: usize) {
+        self.read += read as u64;
     }
 }
 
 /// Index of the end of what a match that starts at `start` can see.
 fn block_end(view: View<'_>, start: u64) -> usize {
     view.index((start / BLOCK + 2) * BLOCK)
-}
-
-/// End of the match that starts exactly at `start`.
-fn end_of_match(compiled: &Compiled, view: View<'_>, start: u64) -> Result<Option<u64>, ()> {
-    let regex = compiled.regex().ok_or(())?;
-    let text = view.bytes.get(..block_end(view, start)).unwrap_or_default();
-    let input = Input::new(text)
-        .range(view.index(start)..)
-        .anchored(Anchored::Yes);
-    Ok(regex
-        .search_half(&input)
-        .map(|half| view.base + half.offset() as u64))
 }
 
 /// Goes back over the leading run that the plan left out.
