@@ -5,9 +5,12 @@
 //! cargo run --release -p refwarden-scan --example compare_gitleaks CONFIG DIR REPORT
 //! ```
 //!
+//! `--default FILE` in front says which file stands for gitleaks' own where CONFIG extends it.
+//!
 //! Prints each (rule, file, line) that only one of them reports, and why; ends with 1 if there is
 //! one without explanation. Without REPORT it only scans, and prints how long that took, in
-//! seconds of processor time. Prints no secret.
+//! seconds. With `--plant DIR` alone it writes files to compare on: the examples and counter
+//! examples of the crate's own rules, expanded, in several kinds of file. Prints no secret.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,22 +18,37 @@ use std::path::Path;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use refwarden_scan::{FingerprintKey, Ruleset, Scanner, gitleaks};
+use refwarden_scan::gitleaks::{self, Base};
+use refwarden_scan::{FingerprintKey, Ruleset, Scanner};
 
 type Error = Box<dyn std::error::Error>;
 type Place = (String, u64);
 
 fn main() -> Result<ExitCode, Error> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
-    let (config, folder, report) = match arguments.as_slice() {
+    let (default, arguments) = match arguments.as_slice() {
+        [flag, default, rest @ ..] if flag == "--default" => (Some(default), rest),
+        rest => (None, rest),
+    };
+    let (config, folder, report) = match arguments {
+        [flag, folder] if flag == "--plant" => {
+            plant(Path::new(folder))?;
+            return Ok(ExitCode::SUCCESS);
+        }
         [config, folder] => (config, folder, None),
         [config, folder, report] => (config, folder, Some(report)),
         _ => return Err("usage: compare_gitleaks CONFIG DIR [REPORT]".into()),
     };
     let start = Instant::now();
-    let loaded = gitleaks::load(&fs::read_to_string(config)?, config, |base| {
-        Err(format!("{base:?} is not at hand"))
-    })?;
+    let resolve = |base: Base<'_>| {
+        let file = match (base, default) {
+            (Base::Path(path), _) => path,
+            (Base::Default, Some(file)) => file,
+            (Base::Default, None) => return Err("expected --default FILE".to_owned()),
+        };
+        fs::read_to_string(file).map_err(|error| error.to_string())
+    };
+    let loaded = gitleaks::load(&fs::read_to_string(config)?, config, resolve)?;
     for note in &loaded.notes {
         println!("{note}");
     }
@@ -54,7 +72,58 @@ fn main() -> Result<ExitCode, Error> {
     };
     let there = Places::report(&fs::read_to_string(report)?)?;
     println!("gitleaks: {} places", there.count());
-    compare(&scanner, &here, &there)
+    compare(&scanner, config, &here, &there)
+}
+
+/// Kinds of file: name, and what stands before and after a token.
+const KINDS: [(&str, &str, &str); 9] = [
+    ("plain.txt", "", "\n"),
+    (
+        "settings.py",
+        "API_KEY = \"",
+        "\"  # used by the importer\n",
+    ),
+    ("values.yaml", "  auth_token: ", "\n"),
+    ("data.json", "{\"client_secret\": \"", "\", \"n\": 1}\n"),
+    (".env", "export PASSWORD=", "\n"),
+    (
+        "app.min.js",
+        ";var a=1,token='",
+        "',b=function(){return a};",
+    ),
+    ("main.go", "\tkey := `", "`\n"),
+    ("allowed.rb", "secret = '", "' # gitleaks:allow\n"),
+    (
+        "run.sh",
+        "curl -H 'Authorization: Bearer ",
+        "' https://example.org/\n",
+    ),
+];
+
+/// Writes files with tokens: each example of each rule, in each kind of file, twice.
+fn plant(folder: &Path) -> Result<(), Error> {
+    let ruleset = Ruleset::builtin()?;
+    for (index, (name, before, after)) in KINDS.iter().enumerate() {
+        for (list, seed) in [("examples", 1), ("examples", 2), ("counters", 1)] {
+            let mut text = Vec::new();
+            for rule in ruleset.rules() {
+                let templates = match list {
+                    "examples" => rule.examples(),
+                    _ => rule.counter_examples(),
+                };
+                for template in templates {
+                    let seed = seed + 100 * index as u64;
+                    text.extend_from_slice(before.as_bytes());
+                    text.extend(refwarden_scan::example::expand(template, seed));
+                    text.extend_from_slice(after.as_bytes());
+                }
+            }
+            let folder = folder.join(format!("{list}{seed}"));
+            fs::create_dir_all(&folder)?;
+            fs::write(folder.join(name), text)?;
+        }
+    }
+    Ok(())
 }
 
 /// Rule and line of what was found, by file.
@@ -93,7 +162,12 @@ impl Places {
     }
 }
 
-fn compare(scanner: &Scanner<'_>, here: &Places, there: &Places) -> Result<ExitCode, Error> {
+fn compare(
+    scanner: &Scanner<'_>,
+    config: &str,
+    here: &Places,
+    there: &Places,
+) -> Result<ExitCode, Error> {
     let mut reasons: BTreeMap<&str, usize> = BTreeMap::new();
     let files: BTreeSet<&String> = here.0.keys().chain(there.0.keys()).collect();
     let mut same = 0;
@@ -106,7 +180,9 @@ fn compare(scanner: &Scanner<'_>, here: &Places, there: &Places) -> Result<ExitC
         let text = fs::read(file)?;
         let cut = in_fragments(scanner, file, &text);
         for place in ours.symmetric_difference(&theirs) {
-            let reason = if theirs.is_empty() && is_application(&text) {
+            let reason = if fs::canonicalize(file)? == fs::canonicalize(config)? {
+                "gitleaks skips its configuration"
+            } else if theirs.is_empty() && is_skipped(file, &text) {
                 "gitleaks skips files of this kind"
             } else if cut.contains(place) == theirs.contains(place) {
                 "gitleaks cuts the file in pieces"
@@ -146,7 +222,7 @@ fn in_fragments(scanner: &Scanner<'_>, name: &str, text: &[u8]) -> BTreeSet<Plac
             };
             places.insert((finding.rule_id.to_string(), line));
         }
-        lines += fragment.iter().filter(|byte| **byte == b'\n').count() as u64;
+        lines += memchr::memchr_iter(b'\n', fragment).count() as u64;
     }
     places
 }
@@ -196,10 +272,15 @@ fn fragments(text: &[u8]) -> Vec<&[u8]> {
     out
 }
 
-/// First bytes of some kinds of file that gitleaks does not read (it leaves out what the library
-/// `h2non/filetype` calls an application; these are the kinds that stand in source trees).
-fn is_application(text: &[u8]) -> bool {
-    const KINDS: [&[u8]; 14] = [
+/// Whether gitleaks leaves a file out: archives by their name (library `mholt/archives`), and by
+/// their first bytes what the library `h2non/filetype` calls an application. These are the kinds
+/// that stand in source trees.
+fn is_skipped(name: &str, text: &[u8]) -> bool {
+    const NAMES: [&str; 13] = [
+        ".7z", ".br", ".bz2", ".gz", ".lz", ".lz4", ".rar", ".sz", ".tar", ".tgz", ".xz", ".zip",
+        ".zst",
+    ];
+    const STARTS: [&[u8]; 14] = [
         b"PK\x03\x04",
         b"\x1f\x8b\x08",
         b"BZh",
@@ -215,7 +296,8 @@ fn is_application(text: &[u8]) -> bool {
         b"\xca\xfe\xba\xbe",
         b"%!",
     ];
-    KINDS.iter().any(|kind| text.starts_with(kind))
+    NAMES.iter().any(|end| name.ends_with(end))
+        || STARTS.iter().any(|start| text.starts_with(start))
 }
 
 fn walk(folder: &Path, ruleset: &Ruleset, file: &mut impl FnMut(&str, &[u8])) -> Result<(), Error> {

@@ -170,7 +170,9 @@ impl Allowlist {
         }
         for list in [&self.commits, &self.stopwords] {
             part(&(list.len() as u64).to_be_bytes());
-            list.iter().for_each(|item| part(item.as_bytes()));
+            for item in list {
+                part(item.as_bytes());
+            }
         }
     }
 }

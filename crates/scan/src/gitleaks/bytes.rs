@@ -22,8 +22,11 @@ impl ByteSet {
     }
 
     pub(super) fn union(self, other: Self) -> Self {
-        let (Self([a, b, c, d]), Self([e, f, g, h])) = (self, other);
-        Self([a | e, b | f, c | g, d | h])
+        let mut words = self.0;
+        for (word, more) in words.iter_mut().zip(other.0) {
+            *word |= more;
+        }
+        Self(words)
     }
 
     pub(super) fn of(byte: u8) -> Self {

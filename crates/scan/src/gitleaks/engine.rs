@@ -125,7 +125,9 @@ impl Engine {
     pub(crate) fn identify(&self, part: &mut impl FnMut(&[u8])) {
         part(b"gitleaks");
         part(&(self.allowlists.len() as u64).to_be_bytes());
-        self.allowlists.iter().for_each(|list| list.identify(part));
+        for list in &self.allowlists {
+            list.identify(part);
+        }
         for Compiled { spec, .. } in &self.rules {
             part(spec.id.as_bytes());
             for pattern in [&spec.regex, &spec.path] {
@@ -135,7 +137,9 @@ impl Engine {
             part(&spec.entropy.to_be_bytes());
             part(&[u8::from(spec.skip_report)]);
             part(&(spec.keywords.len() as u64).to_be_bytes());
-            spec.keywords.iter().for_each(|word| part(word.as_bytes()));
+            for keyword in &spec.keywords {
+                part(keyword.as_bytes());
+            }
             part(&(spec.required.len() as u64).to_be_bytes());
             for required in &spec.required {
                 part(required.id.as_bytes());
@@ -144,7 +148,9 @@ impl Engine {
                 );
             }
             part(&(spec.allowlists.len() as u64).to_be_bytes());
-            spec.allowlists.iter().for_each(|list| list.identify(part));
+            for list in &spec.allowlists {
+                list.identify(part);
+            }
         }
     }
 }

@@ -219,9 +219,6 @@ pub(super) fn unicode(input: &mut Input<'_>) -> Result<String, String> {
         name = rest.to_owned();
         negated = !negated;
     }
-    if name == "Any" {
-        name = "any".to_owned();
-    }
     if name.is_empty() || !name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_') {
         return Err("expected a class name after \\p".to_owned());
     }
@@ -287,6 +284,6 @@ fn push_range(first: u32, last: u32, out: &mut String) {
 pub(super) fn push_escaped(value: u32, out: &mut String) {
     match char::from_u32(value) {
         Some(c) if c.is_ascii_alphanumeric() => out.push(c),
-        _ => out.push_str(&format!(r"\x{{{value:x}}}")),
+        _ => out.extend(["\\x{", &format!("{value:x}"), "}"]),
     }
 }

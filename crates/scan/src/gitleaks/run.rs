@@ -18,7 +18,8 @@ use crate::secret::Secret;
 use crate::sweep::View;
 
 /// Offsets at which the end of what a match can see jumps.
-const BLOCK: u64 = 64 * 1024;
+const BLOCK: u64 = BLOCK_BYTES as u64;
+const BLOCK_BYTES: usize = 64 * 1024;
 
 /// Bytes that tries of a rule in one block may read; then it searches, so that the time stays
 /// linear in the text.
@@ -119,7 +120,7 @@ impl<'e> Run<'e> {
 
     /// Bytes before the end of the last view that the next one must still hold.
     pub(crate) fn retain(&self) -> usize {
-        3 * BLOCK as usize + self.engine.prefilter.reach() + LEADING_MAX + LINE_MAX + 2
+        3 * BLOCK_BYTES + self.engine.prefilter.reach() + LEADING_MAX + LINE_MAX + 2
     }
 
     /// Takes a view that continues the last one.
