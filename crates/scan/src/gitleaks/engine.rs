@@ -10,7 +10,6 @@ use super::load::{Config, Spec};
 use super::pattern::{Test, compile};
 use super::plan::Plan;
 use super::prefilter::{Literals, Prefilter};
-use crate::error::RuleError;
 
 /// A rule and how to look for it.
 #[derive(Debug)]
@@ -66,7 +65,7 @@ pub(crate) struct Engine {
 }
 
 impl Engine {
-    pub(super) fn new(config: Config) -> Result<Self, RuleError> {
+    pub(super) fn new(config: Config) -> Self {
         let required: Vec<Arc<str>> = config
             .rules
             .values()
@@ -107,13 +106,13 @@ impl Engine {
                 .map(|(index, _)| index)
                 .collect()
         };
-        Ok(Self {
+        Self {
             anywhere: those(Compiled::runs_anywhere),
             path_only: those(|rule| rule.plan.is_none()),
-            prefilter: literals.build()?,
+            prefilter: literals.build(),
             allowlists: config.allowlists,
             rules,
-        })
+        }
     }
 
     /// Whether an allow-list acquits everything under this path.

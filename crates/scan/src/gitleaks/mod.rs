@@ -67,6 +67,6 @@ pub fn load(
 ) -> Result<Loaded, RuleError> {
     let mut notes = Vec::new();
     let config = load::load(text, name, &resolve, &mut notes)?;
-    let ruleset = Ruleset::of_gitleaks(Engine::new(config)?);
+    let ruleset = Ruleset::of_gitleaks(Engine::new(config));
     Ok(Loaded { ruleset, notes })
 }

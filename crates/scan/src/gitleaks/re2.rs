@@ -102,7 +102,7 @@ impl Translator<'_> {
                 let class = re2_class::bracket(&mut self.input)?;
                 return self.class(&class);
             }
-            '.' => return self.wide(".", "."),
+            '.' => return self.wide(".", ".", false),
             '\\' => return self.escape(),
             '^' | '$' | ')' => self.out.push(c),
             c => push_literal(c, &mut self.out),
@@ -189,14 +189,20 @@ impl Translator<'_> {
                 self.out.push_str(&text);
                 self.repeat()
             }
-            re2_class::Text::Wide { bytes, chars } => self.wide(&bytes, &chars),
+            re2_class::Text::Wide {
+                bytes,
+                chars,
+                letters,
+            } => self.wide(&bytes, &chars, letters),
         }
     }
 
     /// An atom that takes any character outside ASCII. Where it stands for any number of them,
     /// bytes do as well, and cost less.
-    fn wide(&mut self, bytes: &str, chars: &str) -> Result<(), String> {
-        let one = format!(r"(?:(?u:{chars})|[\x80-\xff])");
+    fn wide(&mut self, bytes: &str, chars: &str, letters: bool) -> Result<(), String> {
+        // Without letters there is nothing to fold, and to fold nothing takes long.
+        let fold = if letters { "" } else { "-i" };
+        let one = format!(r"(?:(?u{fold}:{chars})|[\x80-\xff])");
         let repeat = self.quantifier()?;
         let text = match repeat {
             Some(Repeat {

@@ -23,7 +23,12 @@ pub(super) enum Text {
     /// Takes no character outside ASCII, or certain ones.
     Narrow(String),
     /// Takes every character outside ASCII: once in bytes, once in characters.
-    Wide { bytes: String, chars: String },
+    Wide {
+        bytes: String,
+        chars: String,
+        /// It names letters, so case matters.
+        letters: bool,
+    },
 }
 
 impl Class {
@@ -53,16 +58,26 @@ impl Class {
         }
         let full = covers_all(covered.clone());
         let none = covered.is_empty() && self.unicode.is_empty();
+        let letters = (0..WIDE).any(|c| {
+            let letter = u8::try_from(c).is_ok_and(|byte| byte.is_ascii_alphabetic());
+            letter
+                && self
+                    .ranges
+                    .iter()
+                    .any(|(first, last)| (*first..=*last).contains(&c))
+        });
         match (self.negated, none, full) {
             (false, true, _) => Text::Narrow(format!("[{ascii}]")),
             (true, _, true) => Text::Narrow(format!(r"[^{ascii}\x80-\xff]")),
             (false, _, true) => Text::Wide {
                 bytes: format!(r"[{ascii}\x80-\xff]"),
                 chars: format!(r"[{ascii}\x{{80}}-\x{{10FFFF}}]"),
+                letters,
             },
             (true, true, _) => Text::Wide {
                 bytes: format!("[^{ascii}]"),
                 chars: format!("[^{ascii}]"),
+                letters,
             },
             _ => Text::Narrow(format!("(?u:[{not}{all}])")),
         }
