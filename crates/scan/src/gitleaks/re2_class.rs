@@ -26,7 +26,7 @@ pub(super) enum Text {
     Wide {
         bytes: String,
         chars: String,
-        /// It names letters, so case matters.
+        /// It names letters in one case, so folding matters.
         letters: bool,
     },
 }
@@ -58,14 +58,14 @@ impl Class {
         }
         let full = covers_all(covered.clone());
         let none = covered.is_empty() && self.unicode.is_empty();
-        let letters = (0..WIDE).any(|c| {
-            let letter = u8::try_from(c).is_ok_and(|byte| byte.is_ascii_alphabetic());
-            letter
-                && self
-                    .ranges
-                    .iter()
-                    .any(|(first, last)| (*first..=*last).contains(&c))
-        });
+        let holds = |c: u8| {
+            let c = u32::from(c);
+            self.ranges
+                .iter()
+                .any(|(first, last)| (*first..=*last).contains(&c))
+        };
+        let named = |c: u8| holds(c) && (self.negated || !holds(c ^ 0x20));
+        let letters = (b'A'..=b'z').any(|c| c.is_ascii_alphabetic() && named(c));
         match (self.negated, none, full) {
             (false, true, _) => Text::Narrow(format!("[{ascii}]")),
             (true, _, true) => Text::Narrow(format!(r"[^{ascii}\x80-\xff]")),
