@@ -7,7 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::builtin;
 use crate::error::RuleError;
-use crate::gitleaks::Engine;
+use crate::gitleaks::{Engine, RuleInfo};
 use crate::load::{Check, load};
 use crate::prefilter::Prefilter;
 use crate::rule::Rule;
@@ -108,6 +108,12 @@ impl Ruleset {
         self.gitleaks.extend(engines);
         self.id = OnceLock::new();
         self
+    }
+
+    /// The rules that come from `gitleaks.toml` files, file by file, sorted by id in each. They
+    /// are not among [`Ruleset::rules`].
+    pub fn gitleaks_rules(&self) -> impl Iterator<Item = RuleInfo<'_>> {
+        self.gitleaks.iter().flat_map(Engine::infos)
     }
 
     /// Whether an allow-list of a `gitleaks.toml` acquits everything under a folder.

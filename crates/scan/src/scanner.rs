@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::finding::Finding;
-use crate::gitleaks::Run;
+use crate::gitleaks::Foreign;
 use crate::lines::Marker;
 use crate::redact::redacted;
 use crate::rule::{Confidence, Rule};
@@ -102,8 +102,7 @@ impl<'r> Scanner<'r> {
 
     /// The runs of the rules that come from `gitleaks.toml` files.
     pub(crate) fn foreign(&self, path: Option<&[u8]>) -> Foreign<'r> {
-        let run = |engine| Run::new(engine, path, self.commit.as_deref());
-        Foreign(self.ruleset.gitleaks().iter().map(run).collect())
+        Foreign::new(self.ruleset.gitleaks(), path, self.commit.as_deref())
     }
 
     pub(crate) fn finding(&self, found: &Found, secret: &[u8], place: (u64, u64)) -> Finding {
@@ -175,61 +174,13 @@ impl<'r> Scanner<'r> {
                 .any(|spans| touches(spans, &finding.span))
         });
         let mut findings: Vec<Finding> = findings.into_iter().map(|(_, finding)| finding).collect();
-        for run in foreign.0 {
-            findings.extend(run.finish(&self.key, self.comments));
-        }
+        findings.extend(foreign.finish(&self.key, self.comments));
         // Those of the crate's own rules stand first among equals, and stay.
         findings.sort_by(|a, b| {
             (a.span.start, a.span.end, &a.rule_id).cmp(&(b.span.start, b.span.end, &b.rule_id))
         });
         findings.dedup_by(|b, a| (&a.span, &a.rule_id) == (&b.span, &b.rule_id));
         findings
-    }
-}
-
-/// Runs of the rules that come from `gitleaks.toml` files, one a file.
-#[derive(Debug)]
-pub(crate) struct Foreign<'r>(Vec<Run<'r>>);
-
-impl Foreign<'_> {
-    /// Longest text that is taken in one view, in bytes: what is noted of a view grows with it.
-    const WHOLE_MAX: usize = 16 * 1024 * 1024;
-
-    /// Takes all of the text.
-    fn take_whole(&mut self, bytes: &[u8]) {
-        if self.0.is_empty() {
-            return;
-        }
-        let step = if bytes.len() <= Self::WHOLE_MAX {
-            bytes.len()
-        } else {
-            PIECE
-        };
-        let mut end = 0usize;
-        loop {
-            end = end.saturating_add(step).min(bytes.len());
-            let last = end == bytes.len();
-            self.sweep(View {
-                bytes: bytes.get(..end).unwrap_or_default(),
-                base: 0,
-                last,
-            });
-            if last {
-                return;
-            }
-        }
-    }
-
-    /// Takes the next view.
-    pub(crate) fn sweep(&mut self, view: View<'_>) {
-        for run in &mut self.0 {
-            run.sweep(view);
-        }
-    }
-
-    /// Bytes before the end of a view that the next one must still hold.
-    pub(crate) fn retain(&self) -> usize {
-        self.0.iter().map(Run::retain).max().unwrap_or(0)
     }
 }
 

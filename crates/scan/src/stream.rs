@@ -1,8 +1,9 @@
 //! A scan of bytes that arrive in pieces, in bounded memory.
 
 use crate::finding::Finding;
+use crate::gitleaks::Foreign;
 use crate::lines::Marker;
-use crate::scanner::{Foreign, Scanner};
+use crate::scanner::Scanner;
 use crate::sweep::{Found, Sweep, View};
 
 /// Bytes that are gathered before a sweep, so that small pieces cost no more than large ones.

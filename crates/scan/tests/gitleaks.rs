@@ -214,6 +214,14 @@ fn composite_rules() {
     check(&config("withinColumns = 4", ""), "a", text, &["main:4"]);
     check(&config("withinColumns = 3", ""), "a", text, &[]);
     check(&config("", ""), "a", "pw=secret", &[]);
+    let both = "withinLines = 3\nwithinColumns = 4";
+    check(&config(both, ""), "a", text, &["main:4"]);
+    check(
+        &config("withinLines = 3\nwithinColumns = 3", ""),
+        "a",
+        text,
+        &[],
+    );
 }
 
 #[test]
@@ -508,4 +516,16 @@ fn both_kinds_of_rules_at_once() {
     let text = refwarden_scan::example::expand("ghp_{base62:30}{crc32} tok_abcd1234", 1);
     let findings = scanner.scan(&text, None);
     assert_eq!(places(&findings), ["github-pat:1", "token:1"]);
+}
+
+#[test]
+fn rules_are_listed() {
+    let loaded = load(&with("description = 'a token'\ntags = ['x', 'y']"));
+    let rules: Vec<_> = loaded.ruleset.gitleaks_rules().collect();
+    assert_eq!(rules.len(), 1);
+    assert_eq!((rules[0].id, rules[0].description), ("token", "a token"));
+    assert_eq!(
+        (rules[0].tags, rules[0].keywords),
+        (&["x", "y"].map(str::to_owned)[..], &["tok_".to_owned()][..])
+    );
 }

@@ -160,3 +160,17 @@ fn chunking_never_changes_findings_in_runs_without_end() {
         assert_eq!(stream.finish(), whole, "pieces of {size}");
     }
 }
+
+/// Beyond 16 MiB a text is taken in pieces, even when all of it is at hand.
+#[test]
+fn long_texts_are_like_short_ones() {
+    let loaded = config();
+    let scanner = Scanner::new(&loaded.ruleset, FingerprintKey::new([7; 32]));
+    let mut text = b"fa:qq 0123456789 zz1234\n".to_vec();
+    while text.len() < 17 * 1024 * 1024 {
+        text.extend(b"int main(-);--\n".repeat(100_003));
+        text.extend_from_slice(b"ab_cdef key = x9y8 cd-abcdef== zz4321 555555555\n");
+    }
+    text.extend_from_slice(b"provider id");
+    assert_eq!(spans(&scanner.scan(&text, None)), plainly(&text));
+}

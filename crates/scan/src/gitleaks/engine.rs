@@ -51,6 +51,20 @@ impl Compiled {
     }
 }
 
+/// What a list of rules says of one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct RuleInfo<'r> {
+    /// The rule's id.
+    pub id: &'r str,
+    /// One line that says what it finds; may be empty.
+    pub description: &'r str,
+    /// Words that group rules.
+    pub tags: &'r [String],
+    /// Lower case; empty if the rule runs on every text.
+    pub keywords: &'r [String],
+}
+
 /// All rules of a file and of those it extends.
 #[derive(Debug)]
 pub(crate) struct Engine {
@@ -113,6 +127,16 @@ impl Engine {
             allowlists: config.allowlists,
             rules,
         }
+    }
+
+    /// All rules, sorted by id.
+    pub(crate) fn infos(&self) -> impl Iterator<Item = RuleInfo<'_>> {
+        self.rules.iter().map(|rule| RuleInfo {
+            id: &rule.spec.id,
+            description: &rule.spec.description,
+            tags: &rule.spec.tags,
+            keywords: &rule.spec.keywords,
+        })
     }
 
     /// Whether an allow-list acquits everything under this path.

@@ -10,7 +10,7 @@
 //! Parts: `file` reads the keys, `re2` and `re2_class` translate patterns, `pattern` checks them,
 //! `allow` holds allow-lists, `load` merges files, `plan` finds out where a pattern can match,
 //! `prefilter` looks for such places, `run` tries them with `dfa`, `verdict` judges a match, `report` decides
-//! between matches, `ignore` reads `.gitleaksignore`.
+//! between matches, `foreign` is what the scanner calls, `ignore` reads `.gitleaksignore`.
 //!
 //! What it deliberately does not do: read files (the caller resolves `extend`), decode (that is
 //! the scanner's part), write gitleaks' reports.
@@ -20,6 +20,7 @@ mod bytes;
 mod dfa;
 mod engine;
 mod file;
+mod foreign;
 mod ignore;
 mod load;
 mod pattern;
@@ -32,9 +33,10 @@ mod run;
 mod verdict;
 
 pub(crate) use engine::Engine;
+pub use engine::RuleInfo;
+pub(crate) use foreign::Foreign;
 pub use ignore::Ignore;
 pub use load::{Base, Note};
-pub(crate) use run::Run;
 
 use crate::error::RuleError;
 use crate::ruleset::Ruleset;

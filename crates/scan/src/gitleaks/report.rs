@@ -1,7 +1,8 @@
 //! What of the matches in a text is reported.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
+use super::engine::Engine;
 use super::load::Required;
 use super::run::{Raw, Run};
 use crate::checksum::Checksum;
@@ -10,8 +11,9 @@ use crate::redact::redacted;
 use crate::rule::{Confidence, Severity};
 use crate::secret::{FingerprintKey, Secret};
 
-/// A generic rule's match is held against so many secrets of its line; beyond, it is reported.
-const SAME_LINE_MAX: usize = 256;
+/// A generic rule's match is held against so many secrets of its line, and against those that
+/// stand around it.
+const SAME_LINE_MAX: usize = 64;
 
 impl Run<'_> {
     /// Ends the text and yields its findings, in no order.
@@ -25,27 +27,20 @@ impl Run<'_> {
         if comments {
             self.raws.retain(|raw| !raw.comment);
         }
-        let reported: Vec<&Raw> = self.raws.iter().filter(|raw| self.reports(raw)).collect();
-        let mut specific: BTreeMap<u64, Vec<&[u8]>> = BTreeMap::new();
-        for raw in &reported {
-            if !self.is_generic(raw) {
-                let secrets = specific.entry(raw.at.0).or_default();
-                if secrets.len() < SAME_LINE_MAX {
-                    secrets.push(raw.secret.expose());
-                }
-            }
-        }
-        let covered = |raw: &Raw| {
-            self.is_generic(raw)
-                && specific.get(&raw.at.0).is_some_and(|secrets| {
-                    secrets
-                        .iter()
-                        .any(|secret| memchr::memmem::find(secret, raw.secret.expose()).is_some())
-                })
+        let nearby = Nearby::new(&self.raws, self.engine);
+        let reported: Vec<&Raw> = self
+            .raws
+            .iter()
+            .filter(|raw| self.reports(raw, &nearby))
+            .collect();
+        let is_generic = |raw: &&&Raw| {
+            let rule = self.engine.rules.get(raw.rule);
+            rule.is_some_and(|rule| rule.is_generic)
         };
+        let specific = Specific::new(reported.iter().filter(|raw| !is_generic(raw)).copied());
         reported
-            .into_iter()
-            .filter(|raw| !covered(raw))
+            .iter()
+            .filter(|raw| !(is_generic(raw) && specific.covers(raw)))
             .filter_map(|raw| self.finding(raw, key))
             .collect()
     }
@@ -66,14 +61,7 @@ impl Run<'_> {
         }
     }
 
-    fn is_generic(&self, raw: &Raw) -> bool {
-        self.engine
-            .rules
-            .get(raw.rule)
-            .is_some_and(|rule| rule.is_generic)
-    }
-
-    fn reports(&self, raw: &Raw) -> bool {
+    fn reports(&self, raw: &Raw, nearby: &Nearby<'_>) -> bool {
         let Some(rule) = self.engine.rules.get(raw.rule) else {
             return false;
         };
@@ -84,19 +72,7 @@ impl Run<'_> {
             && spec
                 .required
                 .iter()
-                .all(|required| self.near(raw, required))
-    }
-
-    fn near(&self, raw: &Raw, required: &Required) -> bool {
-        let within = |max: Option<u64>, a: u64, b: u64| max.is_none_or(|max| a.abs_diff(b) <= max);
-        self.raws.iter().any(|other| {
-            self.engine
-                .rules
-                .get(other.rule)
-                .is_some_and(|rule| rule.spec.id == required.id)
-                && within(required.within_lines, raw.at.0, other.at.0)
-                && within(required.within_columns, raw.column(), other.column())
-        })
+                .all(|required| nearby.has(raw, required))
     }
 
     fn finding(&self, raw: &Raw, key: &FingerprintKey) -> Option<Finding> {
@@ -140,5 +116,92 @@ impl Raw {
     /// The column as gitleaks counts it: behind the first line, one more.
     fn column(&self) -> u64 {
         self.at.1 + u64::from(self.at.0 > 1)
+    }
+}
+
+/// Where the rules that others require have matched.
+#[derive(Debug, Default)]
+struct Nearby<'e> {
+    /// By id: columns, by line.
+    by_line: BTreeMap<&'e str, BTreeMap<u64, BTreeSet<u64>>>,
+    /// By id.
+    columns: BTreeMap<&'e str, BTreeSet<u64>>,
+}
+
+impl<'e> Nearby<'e> {
+    fn new(raws: &[Raw], engine: &'e Engine) -> Self {
+        let mut nearby = Self::default();
+        for raw in raws {
+            let rule = engine.rules.get(raw.rule).filter(|rule| rule.is_required);
+            let Some(id) = rule.map(|rule| &*rule.spec.id) else {
+                continue;
+            };
+            let lines = nearby.by_line.entry(id).or_default();
+            lines.entry(raw.at.0).or_default().insert(raw.column());
+            nearby.columns.entry(id).or_default().insert(raw.column());
+        }
+        nearby
+    }
+
+    fn has(&self, raw: &Raw, required: &Required) -> bool {
+        let around =
+            |at: u64, distance: u64| at.saturating_sub(distance)..=at.saturating_add(distance);
+        let near = |columns: &BTreeSet<u64>| {
+            required.within_columns.is_none_or(|distance| {
+                columns
+                    .range(around(raw.column(), distance))
+                    .next()
+                    .is_some()
+            })
+        };
+        match required.within_lines {
+            None => self.columns.get(&*required.id).is_some_and(near),
+            Some(distance) => self.by_line.get(&*required.id).is_some_and(|lines| {
+                lines
+                    .range(around(raw.at.0, distance))
+                    .any(|(_, columns)| near(columns))
+            }),
+        }
+    }
+}
+
+/// What rules that are not generic have found.
+#[derive(Debug, Default)]
+struct Specific<'r> {
+    /// By line, no more than [`SAME_LINE_MAX`] each.
+    secrets: BTreeMap<u64, BTreeSet<&'r [u8]>>,
+    /// By start: how far this one and those before it reach.
+    reach: BTreeMap<u64, u64>,
+}
+
+impl<'r> Specific<'r> {
+    fn new(raws: impl Iterator<Item = &'r Raw>) -> Self {
+        let mut specific = Self::default();
+        for raw in raws {
+            let secrets = specific.secrets.entry(raw.at.0).or_default();
+            if secrets.len() < SAME_LINE_MAX {
+                secrets.insert(raw.secret.expose());
+            }
+            let end = specific.reach.entry(raw.span.start).or_default();
+            *end = raw.span.end.max(*end);
+        }
+        let mut longest = 0;
+        for end in specific.reach.values_mut() {
+            longest = longest.max(*end);
+            *end = longest;
+        }
+        specific
+    }
+
+    /// Whether one of them, in the same line, holds this secret.
+    fn covers(&self, raw: &Raw) -> bool {
+        let Some(secrets) = self.secrets.get(&raw.at.0) else {
+            return false;
+        };
+        let before = self.reach.range(..=raw.span.start).next_back();
+        before.is_some_and(|(_, end)| *end >= raw.span.end)
+            || secrets
+                .iter()
+                .any(|secret| memchr::memmem::find(secret, raw.secret.expose()).is_some())
     }
 }

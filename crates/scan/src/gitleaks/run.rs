@@ -372,18 +372,23 @@ impl<'e> Run<'e> {
             let from = view.index(start);
             let hit = regex
                 .search(&Input::new(text).range(from..))
-                .map(|hit| (view.base + hit.start() as u64, view.base + hit.end() as u64))
-                .filter(|(at, _)| *at <= stop);
-            let Some((at, end)) = hit else {
-                start = stop + 1;
-                continue;
+                .map(|hit| (view.base + hit.start() as u64, view.base + hit.end() as u64));
+            start = match hit {
+                Some((at, end)) if at <= stop => {
+                    self.found(view, rule, compiled, plan, at, end);
+                    self.cursor(rule).max(at + 1)
+                }
+                // All of what a match in this block can see was searched, so the next candidate
+                // need not search it again.
+                hit if plan.longest.is_none() => {
+                    let next_block = (start / BLOCK + 1) * BLOCK;
+                    hit.map_or(next_block, |(at, _)| at.min(next_block))
+                }
+                _ => stop + 1,
             };
-            self.found(view, rule, compiled, plan, at, end);
-            start = self.cursor(rule).max(at + 1);
         }
-        // What was searched in vain need not be searched again for the next candidate.
         if let Some(state) = self.states.get_mut(rule) {
-            state.cursor = state.cursor.max(last + 1);
+            state.cursor = state.cursor.max(start);
         }
     }
 
