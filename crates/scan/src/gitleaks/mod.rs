@@ -9,7 +9,7 @@
 //!
 //! Parts: `file` reads the keys, `re2` and `re2_class` translate patterns, `pattern` checks them,
 //! `allow` holds allow-lists, `load` merges files, `plan` finds out where a pattern can match,
-//! `prefilter` looks for such places, `run` tries them with `dfa`, `verdict` judges a match, `report` decides
+//! `prefilter` looks for such places, `run` tries them with `dfa`, `verdict` judges a match, `raw` is one, `report` decides
 //! between matches, `foreign` is what the scanner calls, `ignore` reads `.gitleaksignore`.
 //!
 //! What it deliberately does not do: read files (the caller resolves `extend`), decode (that is
@@ -26,6 +26,7 @@ mod load;
 mod pattern;
 mod plan;
 mod prefilter;
+mod raw;
 mod re2;
 mod re2_class;
 mod report;

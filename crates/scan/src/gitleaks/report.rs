@@ -4,7 +4,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::engine::Engine;
 use super::load::Required;
-use super::run::{Raw, Run};
+use super::raw::Raw;
+use super::run::Run;
 use crate::checksum::Checksum;
 use crate::finding::Finding;
 use crate::redact::redacted;
@@ -109,13 +110,6 @@ impl Run<'_> {
                 raw.secret.clone()
             },
         })
-    }
-}
-
-impl Raw {
-    /// The column as gitleaks counts it: behind the first line, one more.
-    fn column(&self) -> u64 {
-        self.at.1 + u64::from(self.at.0 > 1)
     }
 }
 

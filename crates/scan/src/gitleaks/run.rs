@@ -4,14 +4,13 @@
 //! ends in it or in the next one, and sees nothing behind that; so neither the size of the
 //! pieces in which the text arrives nor the moment of a search can change what is found.
 
-use std::ops::Range;
-
 use regex_automata::Input;
 
 use super::allow::Origin;
 use super::engine::{Compiled, Engine};
 use super::plan::{LEADING_MAX, Plan};
 use super::prefilter::Use;
+use super::raw::{self, Raw};
 use super::verdict::{LINE_MAX, judge};
 use crate::lines::Marker;
 use crate::secret::Secret;
@@ -27,38 +26,6 @@ const EFFORT_MAX: u64 = 2 * BLOCK;
 
 /// A distance between anchor and start that varies by more is searched, not tried.
 const WIDTH_MAX: u64 = 64;
-
-/// A match that nothing acquits.
-#[derive(Debug, Clone)]
-pub(super) struct Raw {
-    pub(super) rule: usize,
-    /// Where the match starts.
-    start: u64,
-    pub(super) span: Range<u64>,
-    pub(super) secret: Secret,
-    pub(super) entropy: f64,
-    pub(super) comment: bool,
-    /// 1-based line and column of the match.
-    pub(super) at: (u64, u64),
-    /// 1-based line and column of the secret.
-    pub(super) secret_at: (u64, u64),
-}
-
-impl Raw {
-    /// A match of a rule that is about the path alone; the path stands for the secret.
-    pub(super) fn path(rule: usize, path: Secret) -> Self {
-        Self {
-            rule,
-            start: 0,
-            span: 0..0,
-            secret: path,
-            entropy: 0.0,
-            comment: false,
-            at: (0, 0),
-            secret_at: (1, 1),
-        }
-    }
-}
 
 /// Where a match of a rule may start.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -453,20 +420,7 @@ impl<'e> Run<'e> {
     fn locate(&mut self, view: View<'_>, known: usize, limit: u64) {
         let mut new = self.raws.split_off(known);
         if !new.is_empty() {
-            new.sort_by_key(|raw| raw.start);
-            let mut place = self.place;
-            for raw in &mut new {
-                place.advance(view.slice(&(place.offset()..raw.start)));
-                raw.at = place.position();
-                let (mut there, to) = (place, raw.span.start);
-                // A match that starts with a line end counts to the line behind it.
-                if view.slice(&(raw.start..raw.start + 1)) == b"\n" {
-                    there.advance(b"\n");
-                    raw.at = (there.position().0, 0);
-                }
-                there.advance(view.slice(&(there.offset()..to)));
-                raw.secret_at = there.position();
-            }
+            raw::locate(&mut new, view, self.place);
             self.raws.append(&mut new);
         }
         let to = limit.saturating_sub((LEADING_MAX + 1) as u64);
