@@ -6,8 +6,10 @@
 //!
 //! Who may call it: hooks, proxy, command line, and the crate that rewrites history.
 
+pub mod checkout;
 pub mod command;
 pub mod history;
+pub mod introduced;
 pub mod objects;
 pub mod pack;
 pub mod packidx;
@@ -19,6 +21,7 @@ pub mod settings;
 #[cfg(test)]
 mod testing;
 
+pub use checkout::Checkout;
 pub use command::{Git, GitError, ObjectEnv, Process};
 pub use quarantine::Quarantine;
 pub use refs::Refs;

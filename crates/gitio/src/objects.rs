@@ -12,6 +12,10 @@ use refwarden_model::{ObjectFormat, Oid};
 use crate::command::{Git, GitError, ObjectEnv, Process};
 use crate::settings::Repository;
 
+mod each;
+
+pub use each::{Event, each, in_pack_order};
+
 /// The type of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Kind {
@@ -36,7 +40,7 @@ impl Kind {
         }
     }
 
-    fn parse(word: &[u8]) -> Option<Self> {
+    pub(crate) fn parse(word: &[u8]) -> Option<Self> {
         [Self::Commit, Self::Tree, Self::Blob, Self::Tag]
             .into_iter()
             .find(|kind| kind.name().as_bytes() == word)
@@ -198,7 +202,8 @@ pub struct CatFile<'a> {
 
 struct Batch {
     process: Process,
-    stdin: ChildStdin,
+    /// None once it was given away.
+    stdin: Option<ChildStdin>,
     stdout: BufReader<ChildStdout>,
 }
 
@@ -214,26 +219,41 @@ impl<'a> CatFile<'a> {
     }
 
     fn start(&self, option: &str) -> Result<Batch, GitError> {
-        let git = Git::new(&self.repository.gitdir, self.objects, "cat-file").arg(option);
-        // Blobs above this are written as they are inflated, and not held.
-        let git = git
-            .env("GIT_CONFIG_COUNT", "1")
-            .env("GIT_CONFIG_KEY_0", "core.bigFileThreshold")
-            .env("GIT_CONFIG_VALUE_0", "1m");
-        let mut process = git.spawn()?;
-        Ok(Batch {
-            stdin: process.stdin()?,
-            stdout: BufReader::with_capacity(64 * 1024, process.stdout()?),
-            process,
-        })
+        start(self.repository, self.objects, &[option])
     }
+}
+
+fn start(
+    repository: &Repository,
+    objects: &ObjectEnv,
+    options: &[&str],
+) -> Result<Batch, GitError> {
+    let git = Git::new(&repository.gitdir, objects, "cat-file").args(options);
+    // Blobs above this are written as they are inflated, and not held.
+    let git = git
+        .env("GIT_CONFIG_COUNT", "1")
+        .env("GIT_CONFIG_KEY_0", "core.bigFileThreshold")
+        .env("GIT_CONFIG_VALUE_0", "1m");
+    let mut process = git.spawn()?;
+    Ok(Batch {
+        stdin: Some(process.stdin()?),
+        stdout: BufReader::with_capacity(64 * 1024, process.stdout()?),
+        process,
+    })
 }
 
 impl Batch {
     fn ask(&mut self, oid: Oid) -> Result<Header, ObjectError> {
-        let question = format!("{oid}\n");
-        let asked = self.stdin.write_all(question.as_bytes());
-        asked.map_err(|e| self.process.io(e))?;
+        if let Some(stdin) = &mut self.stdin {
+            let question = format!("{oid}\n");
+            let asked = stdin.write_all(question.as_bytes());
+            asked.map_err(|e| self.process.io(e))?;
+        }
+        self.answer(oid)
+    }
+
+    /// The header of an object that was asked for.
+    fn answer(&mut self, oid: Oid) -> Result<Header, ObjectError> {
         let mut line = Vec::new();
         let read = self.stdout.by_ref().take(256).read_until(b'\n', &mut line);
         read.map_err(|e| self.process.io(e))?;
@@ -334,6 +354,14 @@ pub fn tree_names(tree: &[u8], format: ObjectFormat) -> Option<Vec<&[u8]>> {
         rest = rest.get(nul + 1 + format.raw_len()..)?;
     }
     Some(names)
+}
+
+/// The tree without entries, which git knows without its being there.
+pub(crate) const fn empty_tree(format: ObjectFormat) -> &'static str {
+    match format {
+        ObjectFormat::Sha1 => "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
+        ObjectFormat::Sha256 => "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321",
+    }
 }
 
 #[cfg(test)]

@@ -11,6 +11,7 @@ use refwarden_model::{ObjectFormat, Oid};
 
 use super::{Limits, NewCommit, PATCH_BLOB_MAX};
 use crate::command::{Git, GitError, ObjectEnv, Process};
+use crate::objects::empty_tree;
 use crate::settings::Repository;
 
 /// What a commit changes against its first parent.
@@ -49,12 +50,8 @@ pub struct Change {
 
 pub(super) fn start(repository: &Repository, objects: &ObjectEnv) -> Result<Process, GitError> {
     // The empty tree: attributes of a pushed tree must not hide a file's patch.
-    let empty = match repository.object_format {
-        ObjectFormat::Sha1 => "4b825dc642cb6eb9a060e54bf8d69288fbee4904",
-        ObjectFormat::Sha256 => "6ef19b41225c5369f1c104d45d8d85efa9b057b53b14b4b9b939dd74decc5321",
-    };
     Git::new(&repository.gitdir, objects, "diff-tree")
-        .env("GIT_ATTR_SOURCE", empty)
+        .env("GIT_ATTR_SOURCE", empty_tree(repository.object_format))
         .env("GIT_CONFIG_COUNT", "1")
         .env("GIT_CONFIG_KEY_0", "core.bigFileThreshold")
         .env("GIT_CONFIG_VALUE_0", PATCH_BLOB_MAX.to_string())
