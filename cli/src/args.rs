@@ -1,6 +1,7 @@
 //! The arguments as typed.
 
 mod policy;
+mod scan;
 
 use std::path::PathBuf;
 
@@ -10,6 +11,7 @@ pub use policy::{
     ActorKindArg, Circumstances, Policy, PolicyBacktest, PolicyCheck, PolicyCommand, PolicyExplain,
     PolicySimulate, UpdateKindArg,
 };
+pub use scan::Scan;
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 refused, differences or findings; 2 an error or wrong usage.
@@ -45,6 +47,8 @@ pub enum Command {
     Notify(Notify),
     /// Lists what happened, refusals included.
     Audit(Audit),
+    /// Scans files, histories or staged changes for secrets.
+    Scan(Scan),
     /// Rebuilds a repository from the records alone.
     Replay(Replay),
     /// Checks, explains and tries policies.

@@ -60,6 +60,44 @@ pub fn line(text: &str) -> Outcome<()> {
     }
 }
 
+/// Many lines, written together. A reader that has gone away ends the writing and is no error.
+pub struct Lines {
+    out: Option<std::io::BufWriter<std::io::StdoutLock<'static>>>,
+}
+
+impl Lines {
+    /// Takes standard output.
+    pub fn new() -> Self {
+        let out = std::io::BufWriter::with_capacity(64 * 1024, std::io::stdout().lock());
+        Self { out: Some(out) }
+    }
+
+    /// Writes a line.
+    pub fn line(&mut self, text: &str) -> Outcome<()> {
+        let written = self.out.as_mut().map(|out| writeln!(out, "{text}"));
+        self.look(written.unwrap_or(Ok(())))
+    }
+
+    /// Writes what is left.
+    pub fn finish(mut self) -> Outcome<()> {
+        let written = self.out.as_mut().map(std::io::Write::flush);
+        self.look(written.unwrap_or(Ok(())))
+    }
+
+    fn look(&mut self, written: std::io::Result<()>) -> Outcome<()> {
+        match written {
+            Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
+                // Not dropped: that would write again.
+                if let Some(out) = self.out.take() {
+                    let _ = out.into_parts();
+                }
+                Ok(())
+            }
+            written => written.context(|| "standard output cannot be written".to_owned()),
+        }
+    }
+}
+
 /// Writes a value as one line of JSON.
 pub fn json(value: &impl Serialize) -> Outcome<()> {
     let text = serde_json::to_string(value).context(|| "the result has no JSON form".to_owned())?;

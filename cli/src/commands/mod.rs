@@ -10,6 +10,7 @@ mod policy;
 mod replay;
 mod requests;
 mod revoke;
+mod scan;
 mod status;
 mod token;
 mod up;
@@ -31,6 +32,7 @@ pub fn run(command: Command) -> Outcome<ExitCode> {
         Command::Revoke(args) => revoke::run(&args),
         Command::Notify(args) => notify::run(&args),
         Command::Audit(args) => audit::run(&args),
+        Command::Scan(args) => scan::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Policy(args) => policy::run(&args),
         Command::Completions(args) => completions::run(&args),

@@ -1,0 +1,160 @@
+//! Files and trees.
+
+mod walk;
+
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use indicatif::ProgressBar;
+use refwarden_scan::Scanner;
+use rustix::fs::OFlags;
+
+use self::walk::{Entry, Kind, Walk};
+use super::crew;
+use super::engine::{self, Engine, WHOLE_MAX};
+use super::found::{Place, Spot};
+use super::names::Names;
+use super::tally::Tally;
+use crate::failure::Outcome;
+use crate::progress;
+
+/// Bytes of a large file that are read at once.
+const PIECE: usize = 256 * 1024;
+
+/// Entries that a thread takes at a time: their names are scanned together.
+const BATCH: usize = 64;
+
+/// Scans what the paths name.
+pub fn scan(engine: &Engine, paths: &[PathBuf], jobs: usize, mut tally: Tally) -> Outcome<Tally> {
+    let bar = progress::bytes("scanning", None);
+    let mut walk = Walk::new(paths);
+    let batches = std::iter::from_fn(|| {
+        let batch: Vec<Entry> = walk.by_ref().take(BATCH).collect();
+        (!batch.is_empty()).then_some(batch)
+    });
+    crew::work(jobs, batches, &mut tally, |batch, tally| {
+        let scanner = engine.scanner();
+        let mut names = Names::new(Place::Path);
+        let mut buffer = Vec::new();
+        for entry in batch {
+            if names.add(entry.shown.clone(), entry.named_by_person) {
+                names.scan(&scanner, tally);
+            }
+            let before = tally.bytes;
+            let mut work = Work {
+                scanner: &scanner,
+                tally,
+                buffer: &mut buffer,
+            };
+            work.entry(entry);
+            bar.inc(tally.bytes - before);
+        }
+        names.scan(&scanner, tally);
+    })?;
+    finish(&bar);
+    Ok(tally)
+}
+
+fn finish(bar: &ProgressBar) {
+    bar.finish_and_clear();
+}
+
+struct Work<'w> {
+    scanner: &'w Scanner<'w>,
+    tally: &'w mut Tally,
+    buffer: &'w mut Vec<u8>,
+}
+
+impl Work<'_> {
+    fn entry(&mut self, entry: Entry) {
+        let spot = Spot::file(entry.shown);
+        match entry.kind {
+            Kind::Input => {
+                let spot = Spot {
+                    place: Place::Input,
+                    path: None,
+                    ..spot
+                };
+                self.read(std::io::stdin().lock(), &spot);
+            }
+            Kind::Named => match File::open(&entry.path) {
+                Ok(file) => self.read(file, &spot),
+                Err(error) => self.tally.fault(spot, error),
+            },
+            Kind::File => match open(&entry.path) {
+                // What is no file any more was one when the directory was read.
+                Ok(None) => self.tally.skipped += 1,
+                Ok(Some(file)) => self.read(file, &spot),
+                Err(error) => self.tally.fault(spot, error),
+            },
+            Kind::Link => match std::fs::read_link(&entry.path) {
+                Ok(target) => self.bytes(target.as_os_str().as_bytes(), &spot),
+                Err(error) => self.tally.fault(spot, error),
+            },
+            Kind::Directory => {}
+            Kind::Other => self.tally.skipped += 1,
+            Kind::Unreadable(problem) => self.tally.fault(spot, problem),
+        }
+    }
+
+    /// Scans a file whole if it is small, else piece by piece. Its size is not believed.
+    fn read(&mut self, mut from: impl Read, spot: &Spot) {
+        let mut buffer = std::mem::take(self.buffer);
+        buffer.clear();
+        let begun = from.by_ref().take(WHOLE_MAX + 1).read_to_end(&mut buffer);
+        match begun {
+            Ok(length) if length as u64 <= WHOLE_MAX => self.bytes(&buffer, spot),
+            Ok(_) => self.stream(&buffer, from, spot),
+            Err(error) => {
+                // What was read before is scanned all the same.
+                self.bytes(&buffer, spot);
+                self.tally.fault(spot.clone(), error);
+            }
+        }
+        *self.buffer = buffer;
+    }
+
+    fn bytes(&mut self, bytes: &[u8], spot: &Spot) {
+        self.tally.files += 1;
+        self.tally.bytes += bytes.len() as u64;
+        let findings = engine::whole(self.scanner, bytes, spot.path.as_deref());
+        self.tally.add(findings, spot, Some(bytes));
+    }
+
+    fn stream(&mut self, begun: &[u8], mut rest: impl Read, spot: &Spot) {
+        let mut stream = engine::stream(self.scanner, spot.path.as_deref());
+        stream.push(begun);
+        self.tally.files += 1;
+        self.tally.bytes += begun.len() as u64;
+        let mut piece = vec![0; PIECE];
+        loop {
+            match rest.read(&mut piece) {
+                Ok(0) => break,
+                Ok(length) => {
+                    stream.push(piece.get(..length).unwrap_or_default());
+                    self.tally.bytes += length as u64;
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    self.tally.fault(spot.clone(), error);
+                    break;
+                }
+            }
+        }
+        self.tally.add(stream.finish(), spot, None);
+    }
+}
+
+/// Opens a regular file of a tree, and nothing else that may have come into its place: no link
+/// is followed, and no pipe waited for.
+fn open(path: &Path) -> std::io::Result<Option<File>> {
+    let flags = (OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY).bits();
+    let file = File::options()
+        .read(true)
+        .custom_flags(flags.cast_signed())
+        .open(path)?;
+    Ok(file.metadata()?.is_file().then_some(file))
+}

@@ -1,0 +1,189 @@
+//! A finding and where it stands, without the secret.
+
+use std::sync::Arc;
+
+use refwarden_model::{Oid, bytes};
+use refwarden_scan::{Checksum, Confidence, Finding, Fingerprint, Severity};
+
+/// In what a secret was found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Place {
+    /// Standard input.
+    Input,
+    /// A file, or a link's target.
+    File,
+    /// A version of a file in a repository.
+    Blob,
+    /// A commit: its message, authors or other headers.
+    Commit,
+    /// An annotated tag.
+    Tag,
+    /// A path.
+    Path,
+    /// A ref's name.
+    RefName,
+}
+
+impl Place {
+    /// The word for it in JSON and SARIF.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::File => "file",
+            Self::Blob => "blob",
+            Self::Commit => "commit",
+            Self::Tag => "tag",
+            Self::Path => "path",
+            Self::RefName => "ref_name",
+        }
+    }
+}
+
+/// Whether a finding counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Status {
+    /// It counts.
+    New,
+    /// It stood in the same file before what was scanned.
+    PreExisting,
+    /// The baseline holds its fingerprint.
+    Known,
+}
+
+impl Status {
+    /// The word for it in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::New => "new",
+            Self::PreExisting => "pre_existing",
+            Self::Known => "known",
+        }
+    }
+}
+
+/// Where something stands.
+#[derive(Clone, Debug)]
+pub struct Spot {
+    /// In what.
+    pub place: Place,
+    /// The path, or the ref's name.
+    pub path: Option<Arc<[u8]>>,
+    /// The object that holds it.
+    pub object: Option<Oid>,
+    /// The first commit that brings it in.
+    pub commit: Option<Oid>,
+    /// What comes first is listed first: the commit's number, or 0.
+    pub order: u32,
+    /// Blob and place, as indexes into what was read of the repository.
+    pub origin: Option<(usize, usize)>,
+}
+
+/// A finding and where it stands.
+#[derive(Clone, Debug)]
+pub struct Found {
+    /// Id of the rule.
+    pub rule: Arc<str>,
+    /// What the rule finds.
+    pub description: Arc<str>,
+    /// How bad a leak is.
+    pub severity: Severity,
+    /// How sure a match is.
+    pub confidence: Confidence,
+    /// Whether the format's checksum holds.
+    pub checksum: Checksum,
+    /// Bits per byte.
+    pub entropy: f32,
+    /// Byte offsets of the secret.
+    pub span: std::ops::Range<u64>,
+    /// 1-based line.
+    pub line: u64,
+    /// 1-based column, in bytes.
+    pub column: u64,
+    /// 1-based column, in code points; where the whole text was at hand.
+    pub text_column: Option<u64>,
+    /// A few characters of it.
+    pub preview: String,
+    /// What names it without telling it.
+    pub fingerprint: Fingerprint,
+    /// Where it stands.
+    pub spot: Spot,
+    /// Whether it counts.
+    pub status: Status,
+    /// Later versions of the same file that hold it too.
+    pub versions: u64,
+}
+
+impl Found {
+    /// Takes from a finding all but the secret. `bytes` are those that were scanned, if at hand.
+    pub fn new(finding: Finding, spot: Spot, bytes: Option<&[u8]>) -> Self {
+        Self {
+            text_column: bytes.and_then(|bytes| text_column(bytes, &finding)),
+            rule: finding.rule_id,
+            description: finding.description,
+            severity: finding.severity,
+            confidence: finding.confidence,
+            checksum: finding.checksum,
+            entropy: finding.entropy,
+            span: finding.span,
+            line: finding.line,
+            column: finding.column,
+            preview: finding.redacted,
+            fingerprint: finding.fingerprint,
+            spot,
+            status: Status::New,
+            versions: 0,
+        }
+    }
+
+    /// `path:line:column`, or what is in its place, fit for a terminal.
+    pub fn location(&self) -> String {
+        let Self {
+            spot, line, column, ..
+        } = self;
+        format!("{}:{line}:{column}", spot.name())
+    }
+}
+
+impl Spot {
+    /// A file that is no repository's.
+    pub fn file(path: Arc<[u8]>) -> Self {
+        Self {
+            place: Place::File,
+            path: Some(path),
+            object: None,
+            commit: None,
+            order: 0,
+            origin: None,
+        }
+    }
+
+    /// What a person calls it, fit for a terminal.
+    pub fn name(&self) -> String {
+        let path = self.path.as_deref().map(bytes::escape);
+        let object = || self.object.map(short).unwrap_or_default();
+        match (self.place, path) {
+            (Place::Input, _) => "standard input".to_owned(),
+            (Place::Commit, _) => format!("commit {}", object()),
+            (Place::Tag, _) => format!("tag {}", object()),
+            (Place::Path, Some(path)) => format!("name of {path}"),
+            (Place::RefName, Some(path)) => format!("name of ref {path}"),
+            (_, Some(path)) => path,
+            (_, None) => format!("object {}", object()),
+        }
+    }
+}
+
+/// The first twelve digits.
+pub fn short(oid: Oid) -> String {
+    let mut id = oid.to_string();
+    id.truncate(12);
+    id
+}
+
+/// The column in code points, of UTF-8.
+fn text_column(bytes: &[u8], finding: &Finding) -> Option<u64> {
+    let start = usize::try_from(finding.span.start).ok()?;
+    let before = start.checked_sub(usize::try_from(finding.column).ok()?.checked_sub(1)?)?;
+    let line = std::str::from_utf8(bytes.get(before..start)?).ok()?;
+    Some(line.chars().count() as u64 + 1)
+}
