@@ -21,6 +21,7 @@ mod outage;
 mod policy;
 mod proxy;
 mod records;
+mod scan;
 mod secrets;
 mod shared;
 mod transport;
