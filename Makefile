@@ -6,11 +6,11 @@ CARGO ?= $(shell command -v cargo 2>/dev/null || echo "$${CARGO_HOME:-$$HOME/.ca
 BIN := $(or $(CARGO_TARGET_DIR),target)/release
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test bench lint clean down bootstrap bootstrap-tests
+.PHONY: help demo build test bench bench-scan lint clean down bootstrap bootstrap-tests
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | \
-	    while IFS="$$(printf '\t')" read -r target text; do printf '  make %-8s %s\n' "$$target" "$$text"; done
+	    while IFS="$$(printf '\t')" read -r target text; do printf '  make %-10s %s\n' "$$target" "$$text"; done
 	@echo
 	@echo '  make demo takes REPO=/path (a real repository; default: this one), DEMO_DIR=/path'
 	@echo '  (default: .demo) and DEMO_EXIT=1 (stop everything at the end).'
@@ -32,6 +32,9 @@ test: bootstrap-tests ## Installs what is missing, builds, and runs all tests
 
 bench: bootstrap-tests build ## Measures, side by side in one run, what docs/BENCHMARKS.md says
 	@$(CARGO) run --release --locked -p refwarden-tests --bin bench
+
+bench-scan: build ## Compares scanners, which it installs; SCAN_BENCH_TREE, _REPO, _ROUNDS choose
+	@$(CARGO) run --release --locked -p refwarden-tests --bin bench -- scan
 
 lint: bootstrap ## Checks layout, lints and, where cargo-deny is there, licences and advisories
 	@$(CARGO) fmt --all --check

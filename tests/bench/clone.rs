@@ -34,10 +34,10 @@ pub fn measure(stack: &Stack) {
         repository.install().passes();
         let urls = [nginx.url(name), repository.http_url()];
         let token = stack.token_as("agent", "ada", "1h");
-        let samples = alternate(NAMES, rounds, |which| clone(stack, &urls[which], &token));
+        let samples = alternate(&NAMES, rounds, |which| clone(stack, &urls[which], &token));
         table(&format!("git clone --bare, {title}"), &samples);
         let head = repository.value("refs/heads/main").unwrap();
-        let samples = alternate(NAMES, rounds, |which| fetch(&urls[which], &token, &head));
+        let samples = alternate(&NAMES, rounds, |which| fetch(&urls[which], &token, &head));
         table(&format!("The fetch request alone, {title}"), &samples);
     }
 }

@@ -4,6 +4,14 @@ use std::process::Command;
 
 /// Prints the machine and the versions of everything that takes part.
 pub fn describe() {
+    describe_without_servers();
+    println!("| nginx | {} |", said(&sbin("nginx"), &["-v"]));
+    println!("| Postgres | {} |", said("psql", &["--version"]));
+    println!();
+}
+
+/// The same where no server takes part.
+pub fn describe_without_servers() {
     let cores = std::thread::available_parallelism().map_or(0, usize::from);
     let model = std::fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model = model
@@ -14,10 +22,7 @@ pub fn describe() {
     println!("| processor | {cores} cores, {model} |");
     println!("| kernel | {} |", said("uname", &["-sr"]));
     println!("| git | {} |", said("git", &["--version"]));
-    println!("| nginx | {} |", said(&sbin("nginx"), &["-v"]));
-    println!("| Postgres | {} |", said("psql", &["--version"]));
     println!("| rustc | {} |", said("rustc", &["--version"]));
-    println!();
 }
 
 /// A program that may stand where only administrators look.

@@ -2,7 +2,8 @@
 //! alternating. Prints Markdown on standard output, as it stands in docs/BENCHMARKS.md, and
 //! its progress on standard error.
 //!
-//! Without arguments everything is measured; `push`, `clone` and `memory` choose.
+//! Without arguments everything is measured that needs a running Refwarden; `push`, `clone` and
+//! `memory` choose. `scan` compares scanners, which it installs, and runs only when it is named.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -19,12 +20,18 @@ mod memory;
 mod nginx;
 mod pushes;
 mod sample;
+mod scan;
 
 use refwarden_testkit::Stack;
 
 fn main() {
     let chosen: Vec<String> = std::env::args().skip(1).collect();
     let wants = |name: &str| chosen.is_empty() || chosen.iter().any(|it| it == name);
+    if chosen == ["scan"] {
+        machine::describe_without_servers();
+        scan::measure();
+        return;
+    }
     machine::describe();
     let stack = Stack::start();
     if wants("push") {

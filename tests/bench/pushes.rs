@@ -43,7 +43,7 @@ pub fn measure(stack: &Stack) {
             repositories[2].work(),
         ];
         let mut count = 0;
-        let samples = alternate(NAMES, ROUNDS, |which| {
+        let samples = alternate(&NAMES, ROUNDS, |which| {
             count += 1;
             let url = match (via, which) {
                 (Via::Http, 0 | 1) => nginx.url(&repositories[which].name),

@@ -12,18 +12,19 @@ pub struct Sample {
 
 /// Runs every competitor once a round, and begins each round with another one. The first round
 /// warms up and is not counted.
-pub fn alternate<const N: usize>(
-    names: [&str; N],
+pub fn alternate(
+    names: &[&str],
     rounds: usize,
     mut run: impl FnMut(usize) -> Duration,
-) -> [Sample; N] {
-    let mut samples = names.map(|name| Sample {
-        name: name.to_owned(),
+) -> Vec<Sample> {
+    let sample = |name: &&str| Sample {
+        name: (*name).to_owned(),
         times: Vec::with_capacity(rounds),
-    });
+    };
+    let mut samples: Vec<Sample> = names.iter().map(sample).collect();
     for round in 0..=rounds {
-        for step in 0..N {
-            let which = (round + step) % N;
+        for step in 0..samples.len() {
+            let which = (round + step) % samples.len();
             let took = run(which);
             if round > 0 {
                 samples[which].times.push(took.as_secs_f64() * 1000.0);
@@ -78,13 +79,14 @@ pub fn table(title: &str, samples: &[Sample]) {
     println!();
 }
 
+/// The value that a share of all values does not exceed.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_sign_loss,
     clippy::cast_precision_loss,
     reason = "a count of runs"
 )]
-fn quantile(values: &[f64], share: f64) -> f64 {
+pub fn quantile(values: &[f64], share: f64) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let at = ((sorted.len() - 1) as f64 * share).round() as usize;

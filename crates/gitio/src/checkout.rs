@@ -85,6 +85,12 @@ impl Checkout {
         })
     }
 
+    /// Whether history ends somewhere because the rest was not fetched (git-clone(1), `--depth`).
+    pub fn is_shallow(&self) -> bool {
+        let file = std::fs::metadata(self.repository.gitdir.join("shallow"));
+        file.is_ok_and(|file| file.len() > 0)
+    }
+
     /// A plumbing command that sees this working tree's HEAD and index.
     pub fn git(&self, subcommand: &str) -> Git {
         let git = Git::new(&self.gitdir, &ObjectEnv::repository_only(), subcommand);

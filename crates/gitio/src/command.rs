@@ -93,9 +93,13 @@ impl Git {
             .env("GIT_CONFIG_NOSYSTEM", "1")
             .env("GIT_CONFIG_GLOBAL", "/dev/null")
             .env("GIT_ATTR_NOSYSTEM", "1")
+            // What is missing is missing: no network, and no program that a repository's own
+            // configuration names for reaching it.
+            .env("GIT_NO_LAZY_FETCH", "1")
             .envs(objects.0.iter().map(|(name, value)| (name, value)))
             .args(["--no-pager", "-c", "core.quotePath=false"])
             .args(["-c", "core.attributesFile=/dev/null"])
+            .args(["-c", "core.fsmonitor=false"])
             // Otherwise git maps packs whole, and a pack of 1 GiB shows as memory in use.
             .args(["-c", "core.packedGitWindowSize=4m"])
             .args(["-c", "core.packedGitLimit=32m"])

@@ -40,10 +40,13 @@ pub fn print(result: &Result) -> Outcome<()> {
     Ok(())
 }
 
+/// Errors that are told one by one.
+const FAULTS_MAX: usize = 100;
+
 /// Says on standard error what could not be read.
 pub fn faults(faults: &[Fault]) {
     let style = output::style(Stream::Error);
-    for fault in faults {
+    for fault in faults.iter().take(FAULTS_MAX) {
         let (name, problem) = (fault.spot.name(), output::printable(&fault.problem));
         let from = fault
             .spot
@@ -52,6 +55,16 @@ pub fn faults(faults: &[Fault]) {
         let from = from.map_or(String::new(), |it| format!(" of commit {}", short(it)));
         eprintln!(
             "{}error{}: {name}{from} could not be scanned: {problem}",
+            style.red, style.reset
+        );
+    }
+    if let Some(more) = faults
+        .len()
+        .checked_sub(FAULTS_MAX)
+        .filter(|more| *more > 0)
+    {
+        eprintln!(
+            "{}error{}: so it is with {more} more",
             style.red, style.reset
         );
     }

@@ -121,3 +121,32 @@ fn a_broken_repository_is_an_error_and_the_rest_is_scanned() {
         .fails(&["cannot be read", "git fsck"]);
     assert_eq!(said.code, Some(2), "{said}");
 }
+
+#[test]
+fn what_was_not_cloned_is_told_and_not_fetched() {
+    let origin = Desk::repository();
+    origin.write("a", planted(1));
+    origin.commit("Begin");
+    origin.write("a", "gone\n");
+    origin.commit("Remove");
+    origin.git(&["config", "uploadpack.allowFilter", "true"]);
+    let url = format!("file://{}", origin.path().display());
+    let desk = Desk::new();
+    desk.git(&["clone", "-q", "--bare", "--depth=1", &url, "shallow"]);
+    let said = desk.scan(&["--repo", "shallow"]).passes();
+    said.says(&["this clone is shallow", "1 commit,"]);
+    desk.git(&[
+        "clone",
+        "-q",
+        "--bare",
+        "--filter=blob:none",
+        &url,
+        "partial",
+    ]);
+    let said = desk
+        .scan(&["--repo", "partial"])
+        .fails(&["is missing", "2 errors"]);
+    assert_eq!(said.code, Some(2), "{said}");
+    let refused = desk.scan(&["--repo", "shallow", "--range", "HEAD~1..HEAD"]);
+    assert_eq!(refused.code, Some(2), "{refused}");
+}

@@ -20,6 +20,10 @@ pub fn select(args: &Scan, what: What) -> Outcome<(Checkout, Introduced)> {
             .why(error)
             .next("name one with --repo DIR")
     })?;
+    if what != What::Staged && checkout.is_shallow() {
+        let text = "note: this clone is shallow; earlier commits are not here and not scanned";
+        progress::note(false, text);
+    }
     let bar = progress::count("reading commits", 0);
     let mut progress = |commits| bar.set_position(commits);
     let found = match what {
