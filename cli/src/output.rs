@@ -78,6 +78,16 @@ impl Lines {
         self.look(written.unwrap_or(Ok(())))
     }
 
+    /// Writes a value as one line of JSON, piece by piece.
+    pub fn json(&mut self, value: &impl Serialize) -> Outcome<()> {
+        let Some(out) = &mut self.out else {
+            return Ok(());
+        };
+        let written = serde_json::to_writer(&mut *out, value).map_err(std::io::Error::from);
+        let written = written.and_then(|()| writeln!(out));
+        self.look(written)
+    }
+
     /// Writes what is left.
     pub fn finish(mut self) -> Outcome<()> {
         let written = self.out.as_mut().map(std::io::Write::flush);

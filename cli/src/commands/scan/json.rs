@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::Result;
 use super::engine::Engine;
 use super::found::{Found, Spot, Status};
-use crate::failure::{Context as _, Outcome};
+use crate::failure::Outcome;
 use crate::output::Lines;
 
 #[derive(Serialize)]
@@ -72,20 +72,16 @@ struct Span {
 pub fn print(result: &Result, engine: &Engine) -> Outcome<()> {
     let tally = &result.tally;
     let mut out = Lines::new();
-    let mut line = |line: &Line<'_>| {
-        let text = serde_json::to_string(line);
-        out.line(&text.context(|| "a finding has no JSON form".to_owned())?)
-    };
     for found in &tally.found {
-        line(&finding(found))?;
+        out.json(&finding(found))?;
     }
     for fault in &tally.faults {
-        line(&Line::Error {
+        out.json(&Line::Error {
             spot: place(&fault.spot),
             problem: &fault.problem,
         })?;
     }
-    line(&Line::Summary {
+    out.json(&Line::Summary {
         exit_code: result.code(),
         findings: result.new_findings(),
         known: tally.count(Status::Known),

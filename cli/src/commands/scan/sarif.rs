@@ -9,6 +9,8 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use refwarden_scan::{Rule, Severity};
+use serde::ser::SerializeMap as _;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 use super::Result;
@@ -17,53 +19,96 @@ use super::found::{Found, Place, Spot, Status, short};
 use super::json::checksum;
 use super::tally::Fault;
 use crate::failure::Outcome;
-use crate::output;
+use crate::output::Lines;
 
 /// Where the schema is published.
 const SCHEMA: &str =
     "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json";
 
-/// Prints one document.
+/// Prints one document, result by result: a million of them need not be held as text.
 pub fn print(result: &Result, engine: &Engine, is_keyed: bool) -> Outcome<()> {
-    output::json(&document(result, engine, is_keyed))
+    let ids = engine.ruleset().rules().map(Rule::id);
+    let run = Run {
+        result,
+        engine,
+        index: ids.zip(0..).collect(),
+        is_keyed,
+    };
+    let document = Document {
+        schema: SCHEMA,
+        version: "2.1.0",
+        runs: [run],
+    };
+    let mut out = Lines::new();
+    out.json(&document)?;
+    out.finish()
 }
 
-fn document(result: &Result, engine: &Engine, is_keyed: bool) -> Value {
-    let tally = &result.tally;
-    let rules: Vec<Value> = engine.ruleset().rules().map(rule).collect();
-    let ids = engine.ruleset().rules().map(Rule::id);
-    let index: BTreeMap<&str, usize> = ids.zip(0..).collect();
-    let results = tally.found.iter().map(|found| {
-        let index = index.get(&*found.rule).copied();
-        finding(found, index, is_keyed)
-    });
-    let faults: Vec<Value> = tally.faults.iter().map(fault).collect();
-    json!({
-        "$schema": SCHEMA,
-        "version": "2.1.0",
-        "runs": [{
-            "tool": {"driver": {
+#[derive(Serialize)]
+struct Document<'d> {
+    #[serde(rename = "$schema")]
+    schema: &'d str,
+    version: &'d str,
+    runs: [Run<'d>; 1],
+}
+
+struct Run<'d> {
+    result: &'d Result,
+    engine: &'d Engine,
+    index: BTreeMap<&'d str, usize>,
+    is_keyed: bool,
+}
+
+impl Serialize for Run<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let ruleset = self.engine.ruleset();
+        let tally = &self.result.tally;
+        let rules: Vec<Value> = ruleset.rules().map(rule).collect();
+        let faults: Vec<Value> = tally.faults.iter().map(fault).collect();
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry(
+            "tool",
+            &json!({"driver": {
                 "name": "Refwarden",
                 "semanticVersion": env!("CARGO_PKG_VERSION"),
                 "rules": rules,
-                "properties": {"ruleset": engine.ruleset().id().as_str()},
-            }},
-            "columnKind": "unicodeCodePoints",
-            "invocations": [{
+                "properties": {"ruleset": ruleset.id().as_str()},
+            }}),
+        )?;
+        map.serialize_entry("columnKind", "unicodeCodePoints")?;
+        map.serialize_entry(
+            "invocations",
+            &json!([{
                 "executionSuccessful": faults.is_empty(),
-                "exitCode": result.code(),
+                "exitCode": self.result.code(),
                 "toolExecutionNotifications": faults,
-            }],
-            "properties": {
+            }]),
+        )?;
+        map.serialize_entry(
+            "properties",
+            &json!({
                 "filesScanned": tally.files,
                 "commitsScanned": tally.commits,
                 "tagsScanned": tally.tags,
                 "bytesScanned": tally.bytes,
                 "findingsNotListed": tally.cut,
-            },
-            "results": results.collect::<Vec<Value>>(),
-        }],
-    })
+            }),
+        )?;
+        map.serialize_entry("results", &Results(self))?;
+        map.end()
+    }
+}
+
+struct Results<'d>(&'d Run<'d>);
+
+impl Serialize for Results<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let Self(run) = self;
+        serializer.collect_seq(run.result.tally.found.iter().map(|found| {
+            let index = run.index.get(&*found.rule).copied();
+            finding(found, index, run.is_keyed)
+        }))
+    }
 }
 
 fn rule(rule: &Rule) -> Value {
