@@ -1,3 +1,5 @@
+use std::collections::BTreeSet;
+
 use super::*;
 use crate::testing::Sandbox;
 use refwarden_model::ObjectFormat;
@@ -157,5 +159,85 @@ fn names_are_never_options() {
     assert_eq!(resolve(&checkout, "main").unwrap(), commit);
     for name in ["--all", "-q", "", "none", "main..main"] {
         assert!(resolve(&checkout, name).is_err(), "{name}");
+    }
+}
+
+/// Blobs that git itself lists for these arguments of rev-list.
+fn blobs_of(sandbox: &Sandbox, arguments: &[&str]) -> BTreeSet<Oid> {
+    let list = sandbox.git("rev-list").args(["--objects"]).args(arguments);
+    let list = list.arg("--no-object-names").output(b"").unwrap();
+    let check = sandbox.git("cat-file").arg("--batch-check");
+    let text = String::from_utf8(check.output(&list).unwrap()).unwrap();
+    text.lines()
+        .filter_map(|line| line.split_once(" blob"))
+        .map(|(id, _)| id.parse().unwrap())
+        .collect()
+}
+
+/// Branches that part and meet again, with files that come, go, move and come back.
+fn tangle(sandbox: &Sandbox, seed: u64) {
+    let mut state = seed;
+    let mut random = |below: u64| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1);
+        (state >> 33) % below
+    };
+    let mut stream = Vec::new();
+    for commit in 1..=60u64 {
+        let branch = random(4);
+        stream.push(format!("commit refs/heads/b{branch}\nmark :{commit}\n"));
+        stream.push("committer a <a@example.org> 1 +0000\ndata 1\nx\n".into());
+        if commit > 1 {
+            stream.push(format!("from :{}\n", 1 + random(commit - 1)));
+            for _ in 0..random(3) {
+                stream.push(format!("merge :{}\n", 1 + random(commit - 1)));
+            }
+        }
+        for _ in 0..=random(3) {
+            let path = format!("d{}/f{}", random(2), random(4));
+            let content = random(25).to_string();
+            stream.push(match random(5) {
+                0 => format!("D {path}\n"),
+                _ => format!(
+                    "M 100644 inline {path}\ndata {}\n{content}\n",
+                    content.len()
+                ),
+            });
+        }
+    }
+    let import = sandbox.git("fast-import").args(["--quiet", "--force"]);
+    import.output(stream.concat().as_bytes()).unwrap();
+}
+
+#[test]
+fn no_blob_is_missed_in_tangled_histories() {
+    for seed in 1..=6 {
+        let sandbox = Sandbox::new(ObjectFormat::Sha1, "files");
+        tangle(&sandbox, seed);
+        let repository = sandbox.repository();
+        let found = everything(&repository, &mut |_| {}).unwrap();
+        let blobs: BTreeSet<Oid> = found.blobs.iter().map(|blob| blob.oid).collect();
+        assert_eq!(blobs.len(), found.blobs.len(), "each once");
+        assert!(blobs.len() > 15 && found.commits.len() > 15, "seed {seed}");
+        assert_eq!(blobs, blobs_of(&sandbox, &["--all"]), "seed {seed}");
+        for blob in &found.blobs {
+            // The commit has it at the path, and is the first that has it anywhere.
+            let commit = blob.first.commit.unwrap() as usize;
+            let path = &found.paths[blob.first.path.unwrap() as usize];
+            let path = String::from_utf8_lossy(path);
+            let name = format!("{}:{path}", found.commits[commit]);
+            let there = Sandbox::oid(sandbox.git("rev-parse").arg(name), b"");
+            assert_eq!(there, blob.oid, "seed {seed}");
+        }
+        for (from, to) in [(0, 59), (20, 50), (50, 20), (30, 31)] {
+            let (Some(&from), Some(&to)) = (found.commits.get(from), found.commits.get(to)) else {
+                continue;
+            };
+            let part = range(&repository, Some(from), to, &mut |_| {}).unwrap();
+            let part: BTreeSet<Oid> = part.blobs.iter().map(|blob| blob.oid).collect();
+            let wanted = blobs_of(&sandbox, &[&to.to_string(), &format!("^{from}")]);
+            assert!(wanted.is_subset(&part), "seed {seed}: {wanted:?}");
+        }
     }
 }

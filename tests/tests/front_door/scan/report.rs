@@ -123,3 +123,20 @@ fn rules_are_listed() {
     let report = desk.json(&["x"]);
     assert_eq!(report.summary["rules"], rules.len());
 }
+
+#[test]
+fn a_reader_that_goes_away_does_not_change_the_exit_code() {
+    let desk = Desk::new();
+    for number in 0..300 {
+        desk.write(format!("f{number}"), planted(1).repeat(20));
+    }
+    let program = refwarden_testkit::program("refwarden");
+    for option in ["", "--json", "--sarif"] {
+        let mut command = desk.command("bash".as_ref());
+        let scan = format!("'{}' scan . {option} | head -c 1", program.display());
+        command.args(["-c", &format!("{scan}; exit ${{PIPESTATUS[0]}}")]);
+        let outcome = refwarden_testkit::run(command, b"");
+        assert_eq!(outcome.code, Some(1), "{outcome}");
+        assert_eq!(outcome.said(), "", "{outcome}");
+    }
+}
