@@ -5,6 +5,8 @@
 //! the skeleton and, separately, after it: a capital I passes for a small l, and `MAIN` for
 //! `main` on a disk that ignores case.
 
+use std::sync::LazyLock;
+
 use unicode_security::confusable_detection::skeleton;
 
 use crate::glob::Glob;
@@ -18,8 +20,30 @@ pub struct Lookalikes {
     index: PrefixIndex,
 }
 
+/// For each ASCII character, its prototype in the confusables table, in lower case. Of a text in
+/// ASCII, which most names are, that is all there is to the skeleton: it decomposes to itself.
+static ASCII: LazyLock<Vec<String>> = LazyLock::new(|| {
+    let prototype = |byte: u8| -> String { skeleton(&char::from(byte).to_string()).collect() };
+    let prototypes = (0..128).map(prototype);
+    prototypes.map(|text| text.to_lowercase()).collect()
+});
+
 /// What a text looks like. Two texts that share one of the two look alike.
 fn looks(text: &str) -> [String; 2] {
+    if !text.is_ascii() {
+        return looks_of_any(text);
+    }
+    let mut looks = [String::new(), String::new()];
+    let [folded_first, folded_last] = &mut looks;
+    for byte in text.bytes() {
+        let prototype = |byte: u8| ASCII.get(usize::from(byte)).map_or("", String::as_str);
+        folded_first.push_str(prototype(byte.to_ascii_lowercase()));
+        folded_last.push_str(prototype(byte));
+    }
+    looks
+}
+
+fn looks_of_any(text: &str) -> [String; 2] {
     let lower = text.to_lowercase();
     let folded_first: String = skeleton(&lower).collect();
     let folded_last: String = skeleton(text).collect();
@@ -123,6 +147,13 @@ mod tests {
         ] {
             let found = lookalikes.of(name.as_bytes());
             assert_eq!(found.first().copied(), expected, "{name} {:?}", looks(name));
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn the_short_way_for_ascii_is_the_long_way(text in "[\\x00-\\x7f]{0,40}") {
+            proptest::prop_assert_eq!(looks(&text), looks_of_any(&text));
         }
     }
 }
