@@ -232,6 +232,29 @@ fn generic_rules_give_way_in_their_line() {
 }
 
 #[test]
+fn generic_rules_give_way_to_no_match_of_another_line() {
+    let config = "[[rules]]\nid = 'block'\nregex = 'BEGIN[^-]*END'
+[[rules]]\nid = 'generic'\nregex = 'key=([a-z]+)'";
+    check(
+        config,
+        "a",
+        "BEGIN\nkey=abc\nEND",
+        &["block:1", "generic:2"],
+    );
+    check(config, "a", "BEGIN key=abc\nEND", &["block:1"]);
+}
+
+#[test]
+fn generic_rules_give_way_among_many() {
+    let config = "[[rules]]\nid = 'number'\nregex = 'n=([0-9a-z]+)'
+[[rules]]\nid = 'generic'\nregex = '=([0-9a-z]+)'";
+    let tokens: Vec<String> = (0..1000).map(|n| format!("n={n}x ")).collect();
+    let findings = scan(config, "a", &tokens.concat());
+    assert_eq!(findings.len(), 1000);
+    assert!(findings.iter().all(|one| &*one.rule_id == "number"));
+}
+
+#[test]
 fn line_ends_are_cut_off_and_count_to_the_line_behind() {
     let config = "[[rules]]\nid = 'n'\nregex = '\\n*zq[0-9]+\\n'\n";
     let findings = scan(config, "a", "one\n\nzq1234\nend");

@@ -164,8 +164,8 @@ impl<'e> Nearby<'e> {
 struct Specific<'r> {
     /// By line, no more than [`SAME_LINE_MAX`] each.
     secrets: BTreeMap<u64, BTreeSet<&'r [u8]>>,
-    /// By start: how far this one and those before it reach.
-    reach: BTreeMap<u64, u64>,
+    /// By line and start: how far this one and those before it in the line reach.
+    reach: BTreeMap<(u64, u64), u64>,
 }
 
 impl<'r> Specific<'r> {
@@ -176,13 +176,16 @@ impl<'r> Specific<'r> {
             if secrets.len() < SAME_LINE_MAX {
                 secrets.insert(raw.secret.expose());
             }
-            let end = specific.reach.entry(raw.span.start).or_default();
+            let end = specific
+                .reach
+                .entry((raw.at.0, raw.span.start))
+                .or_default();
             *end = raw.span.end.max(*end);
         }
-        let mut longest = 0;
-        for end in specific.reach.values_mut() {
-            longest = longest.max(*end);
-            *end = longest;
+        let (mut line, mut longest) = (0, 0);
+        for (&(own, _), end) in &mut specific.reach {
+            longest = if own == line { longest.max(*end) } else { *end };
+            (line, *end) = (own, longest);
         }
         specific
     }
@@ -192,8 +195,10 @@ impl<'r> Specific<'r> {
         let Some(secrets) = self.secrets.get(&raw.at.0) else {
             return false;
         };
-        let before = self.reach.range(..=raw.span.start).next_back();
-        before.is_some_and(|(_, end)| *end >= raw.span.end)
+        let line = raw.at.0;
+        let before = self.reach.range((line, 0)..=(line, raw.span.start));
+        let reach = before.map(|(_, end)| *end).next_back();
+        reach.is_some_and(|end| end >= raw.span.end)
             || secrets
                 .iter()
                 .any(|secret| memchr::memmem::find(secret, raw.secret.expose()).is_some())
