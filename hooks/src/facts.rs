@@ -3,22 +3,35 @@
 use std::collections::HashMap;
 
 use refwarden_gitio::Repository;
-use refwarden_gitio::history::{self, Change, NewCommit};
+use refwarden_gitio::history::{self, Change, CommitChanges, History, NewCommit};
 use refwarden_gitio::objects::{Kind, ReadObjects};
 use refwarden_gitio::refs::Resolved;
 use refwarden_model::facts::{
-    ChangeFacts, CommitFacts, FindingFacts, Mode, Place, PushFacts, RefFacts, UpdateKind,
+    ChangeFacts, CommitFacts, FindingConfidence, FindingFacts, Mode, Place, PushFacts, RefFacts,
+    SignatureFacts, SignatureKind, SignatureState, TagFacts, UpdateKind,
 };
 use refwarden_model::{ByteText, Oid, RefName};
-use refwarden_scan::{Checksum, Masker};
+use refwarden_scan::{Checksum, Confidence, Masker};
 
 use crate::fault::Fault;
 use crate::incoming::{Incoming, Occurrence};
-use crate::scanning::{Found, Report};
+use crate::scanning::{Content, Found, LFS_POINTER_MAX, Report};
+use crate::signing::{self, Signatures};
 use crate::updates::Update;
 
 /// Findings that are listed.
 const FINDINGS_MAX: usize = 1000;
+
+/// No signature.
+const UNSIGNED: SignatureFacts = SignatureFacts {
+    kind: None,
+    state: SignatureState::Unsigned,
+    signer: None,
+    key: None,
+};
+
+/// Tags of tags that are followed.
+const TAGS_DEEP: usize = 10;
 
 /// Longest message that is sent, in bytes. The pack holds all of it.
 const MESSAGE_MAX: usize = 64 << 10;
@@ -30,9 +43,11 @@ pub fn update(
     reader: &mut dyn ReadObjects,
     claimed: &Update,
     resolved: Resolved,
+    head: Option<&RefName>,
 ) -> Result<RefFacts, Fault> {
     let (old, new) = (resolved.value, claimed.new);
     let mut facts = RefFacts {
+        default_branch: Some(head == Some(&resolved.target)),
         ref_name: claimed.name.clone(),
         target: resolved.target,
         claimed_old: claimed.claimed_old,
@@ -42,7 +57,6 @@ pub fn update(
         new_type: None,
         gained: 0,
         lost: 0,
-        default_branch: None,
     };
     let commits = &incoming.history.commits;
     let is_whole = commits.len() as u64 == incoming.history.commits_total;
@@ -145,6 +159,10 @@ pub struct Learned<'a> {
     pub occurrences: &'a HashMap<Oid, Vec<Occurrence<'a>>>,
     /// What was found.
     pub report: &'a Report,
+    /// Commits that a ref gains and that the repository held already.
+    pub gained: &'a History,
+    /// What signatures are worth.
+    pub signatures: &'a Signatures,
     /// By finding: whether it is no news.
     pub known: &'a [bool],
     /// Knows every secret that was found.
@@ -162,7 +180,17 @@ pub fn push(learned: Learned<'_>, reader: &mut dyn ReadObjects) -> Result<PushFa
     let history = &learned.incoming.history;
     let mut commits = Vec::with_capacity(history.commits.len());
     for commit in &history.commits {
-        commits.push(learned.commit(commit, reader)?);
+        commits.push(learned.commit(commit, &history.changes, reader)?);
+    }
+    let mut known_commits = Vec::with_capacity(learned.gained.commits.len());
+    for commit in &learned.gained.commits {
+        known_commits.push(learned.commit(commit, &learned.gained.changes, reader)?);
+    }
+    let mut tags = Vec::new();
+    for update in &learned.updates {
+        if update.new_type.as_deref() == Some("tag") {
+            learned.tags(update.new, &mut tags, reader)?;
+        }
     }
     let listed = learned.report.found.iter().zip(learned.known);
     let mut findings: Vec<FindingFacts> = listed
@@ -176,8 +204,8 @@ pub fn push(learned: Learned<'_>, reader: &mut dyn ReadObjects) -> Result<PushFa
         object_format: learned.repository.object_format,
         commits,
         commits_total: history.commits_total,
-        known_commits: Vec::new(),
-        tags: Vec::new(),
+        known_commits,
+        tags,
         certificate: None,
         properties: None,
         findings,
@@ -201,13 +229,14 @@ impl Learned<'_> {
     fn commit(
         &self,
         commit: &NewCommit,
+        changes: &HashMap<Oid, CommitChanges>,
         reader: &mut dyn ReadObjects,
     ) -> Result<CommitFacts, Fault> {
         let unread = || Fault::unscanned(format!("commit {} cannot be read", commit.oid));
         let (_, bytes) = reader.load(commit.oid, 16 << 20, &mut |_, _| {})?;
         let bytes = bytes.ok_or_else(unread)?;
         let parsed = ParsedCommit::parse(&bytes).ok_or_else(unread)?;
-        let listed = self.incoming.history.changes.get(&commit.oid);
+        let listed = changes.get(&commit.oid);
         let changes = listed.into_iter().flat_map(|listed| &listed.changes);
         let message = parsed.message.get(..MESSAGE_MAX);
         Ok(CommitFacts {
@@ -219,20 +248,27 @@ impl Learned<'_> {
             message: self.mask(message.unwrap_or(parsed.message)),
             message_cut: parsed.message.len() > MESSAGE_MAX,
             signed: parsed.signed,
-            signature: None,
-            changes: changes.map(|change| self.change(change)).collect(),
+            signature: if parsed.signed {
+                self.signatures.of(commit.oid, parsed.signature)
+            } else {
+                Some(UNSIGNED)
+            },
+            changes: changes
+                .map(|change| self.change(change, reader))
+                .collect::<Result<_, _>>()?,
             changes_total: listed.map_or(0, |listed| listed.total),
         })
     }
 
-    fn change(&self, change: &Change) -> ChangeFacts {
+    fn change(&self, change: &Change, reader: &mut dyn ReadObjects) -> Result<ChangeFacts, Fault> {
         let withheld = self.report.is_cut() && !change.patch.is_empty();
         let patch = if withheld {
             ByteText::default()
         } else {
             self.mask(&change.patch)
         };
-        ChangeFacts {
+        let content = self.content(change, reader)?;
+        Ok(ChangeFacts {
             path: self.mask(&change.path),
             old_mode: change.old_mode.clone(),
             new_mode: change.new_mode.clone(),
@@ -243,10 +279,72 @@ impl Learned<'_> {
             deleted: change.deleted,
             patch,
             patch_cut: change.patch_cut || withheld,
-            size: None,
-            binary: None,
-            lfs_pointer: None,
+            size: content.map(|content| content.size),
+            binary: content.map(|content| content.binary),
+            lfs_pointer: content.map(|content| content.lfs_pointer),
+        })
+    }
+
+    /// What policy asks about the file after a change. Most were scanned just now; others stood
+    /// in the repository already.
+    fn content(
+        &self,
+        change: &Change,
+        reader: &mut dyn ReadObjects,
+    ) -> Result<Option<Content>, Fault> {
+        let oid = change.new_oid;
+        if let Some(content) = self.report.contents.get(&oid) {
+            return Ok(Some(*content));
         }
+        if oid.is_zero() || change.new_mode == "160000" {
+            return Ok(None);
+        }
+        let size = reader.header(oid)?.size;
+        if size <= LFS_POINTER_MAX {
+            let (_, whole) = reader.load(oid, LFS_POINTER_MAX, &mut |_, _| {})?;
+            return Ok(whole.map(|bytes| Content::of(size, &bytes)));
+        }
+        Ok(Some(Content {
+            size,
+            binary: change.added.is_none(),
+            lfs_pointer: false,
+        }))
+    }
+
+    /// The tag object, and those that it names in turn.
+    fn tags(
+        &self,
+        first: Oid,
+        tags: &mut Vec<TagFacts>,
+        reader: &mut dyn ReadObjects,
+    ) -> Result<(), Fault> {
+        let mut next = first;
+        for _ in 0..TAGS_DEEP {
+            if tags.iter().any(|known| known.oid == next) {
+                return Ok(());
+            }
+            let unread = || Fault::unscanned(format!("tag {next} cannot be read"));
+            let (_, bytes) = reader.load(next, 16 << 20, &mut |_, _| {})?;
+            let bytes = bytes.ok_or_else(unread)?;
+            let parsed = ParsedTag::parse(&bytes).ok_or_else(unread)?;
+            let target = parsed.target;
+            let is_tag = parsed.target_type == "tag";
+            tags.push(TagFacts {
+                oid: next,
+                target,
+                target_type: parsed.target_type.to_owned(),
+                name: self.mask(parsed.name),
+                tagger: parsed.tagger.map(|tagger| self.mask(tagger)),
+                message: self.mask(parsed.message.get(..MESSAGE_MAX).unwrap_or(parsed.message)),
+                // Signatures of tags are not checked yet: what is not known counts against it.
+                signature: (!parsed.signed).then_some(UNSIGNED),
+            });
+            if !is_tag {
+                return Ok(());
+            }
+            next = target;
+        }
+        Ok(())
     }
 
     fn finding(&self, found: &Found, pre_existing: bool) -> FindingFacts {
@@ -276,9 +374,55 @@ impl Learned<'_> {
                 Checksum::Invalid => Some("invalid".into()),
                 Checksum::NotApplicable => None,
             },
-            confidence: None,
-            mode: Mode::Enforce,
+            confidence: Some(match finding.confidence {
+                Confidence::Low => FindingConfidence::Low,
+                Confidence::Medium => FindingConfidence::Medium,
+                Confidence::High => FindingConfidence::High,
+            }),
+            // What looks like a secret by its name alone is told, and refuses nothing unless a
+            // policy asks for it.
+            mode: if finding.generic {
+                Mode::Evaluate
+            } else {
+                Mode::Enforce
+            },
         }
+    }
+}
+
+/// The parts of a tag object (headers, an empty line, the message with the signature at its
+/// end; git-mktag(1)).
+struct ParsedTag<'a> {
+    target: Oid,
+    target_type: &'a str,
+    name: &'a [u8],
+    tagger: Option<&'a [u8]>,
+    message: &'a [u8],
+    signed: bool,
+}
+
+impl<'a> ParsedTag<'a> {
+    fn parse(bytes: &'a [u8]) -> Option<Self> {
+        let (headers, message) = match memchr::memmem::find(bytes, b"\n\n") {
+            Some(end) => (bytes.get(..end)?, bytes.get(end + 2..)?),
+            None => (bytes, &b""[..]),
+        };
+        let header = |name: &[u8]| {
+            let mut lines = headers.split(|&byte| byte == b'\n');
+            lines.find_map(|line| line.strip_prefix(name))
+        };
+        let begin = [b"-----BEGIN PGP ", b"-----BEGIN SSH ", b"-----BEGIN SIGN"]
+            .iter()
+            .filter_map(|mark| memchr::memmem::find(message, *mark))
+            .min();
+        Some(Self {
+            target: Oid::parse(header(b"object ")?).ok()?,
+            target_type: std::str::from_utf8(header(b"type ")?).ok()?,
+            name: header(b"tag ")?,
+            tagger: header(b"tagger "),
+            message: begin.map_or(message, |end| message.get(..end).unwrap_or_default()),
+            signed: begin.is_some() || header(b"gpgsig").is_some(),
+        })
     }
 }
 
@@ -288,6 +432,7 @@ struct ParsedCommit<'a> {
     author: &'a [u8],
     committer: &'a [u8],
     signed: bool,
+    signature: Option<SignatureKind>,
     message: &'a [u8],
 }
 
@@ -295,7 +440,7 @@ impl<'a> ParsedCommit<'a> {
     fn parse(bytes: &'a [u8]) -> Option<Self> {
         let mut rest = bytes;
         let (mut tree, mut author, mut committer) = (None, &b""[..], &b""[..]);
-        let mut signed = false;
+        let (mut signed, mut signature) = (false, None);
         loop {
             let end = rest.iter().position(|&byte| byte == b'\n');
             let (line, after) = match end {
@@ -314,6 +459,7 @@ impl<'a> ParsedCommit<'a> {
                 committer = value;
             } else if line.starts_with(b"gpgsig") {
                 signed = true;
+                signature = signing::kind(line);
             }
         }
         Some(Self {
@@ -321,7 +467,24 @@ impl<'a> ParsedCommit<'a> {
             author,
             committer,
             signed,
+            signature,
             message: rest,
         })
     }
+}
+
+/// Those of some commits that carry a signature.
+pub fn signed<'c>(
+    commits: impl Iterator<Item = &'c NewCommit>,
+    reader: &mut dyn ReadObjects,
+) -> Result<Vec<Oid>, Fault> {
+    let mut signed = Vec::new();
+    for commit in commits {
+        let (_, bytes) = reader.load(commit.oid, 16 << 20, &mut |_, _| {})?;
+        let bytes = bytes.unwrap_or_default();
+        if ParsedCommit::parse(&bytes).is_some_and(|parsed| parsed.signed) {
+            signed.push(commit.oid);
+        }
+    }
+    Ok(signed)
 }

@@ -10,6 +10,7 @@ mod correlation;
 mod environment;
 mod facts;
 mod fault;
+mod gained;
 mod holding;
 mod host;
 mod incoming;
@@ -20,6 +21,7 @@ mod pre_receive;
 mod reference_transaction;
 mod report;
 mod scanning;
+mod signing;
 mod spool;
 mod updates;
 

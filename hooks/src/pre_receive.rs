@@ -14,12 +14,14 @@ use crate::correlation::Parent;
 use crate::environment::Environment;
 use crate::facts::{self, Learned};
 use crate::fault::Fault;
+use crate::gained;
 use crate::holding::{Held, Watch};
 use crate::host::Host;
 use crate::incoming::Incoming;
 use crate::known;
 use crate::options::Wishes;
 use crate::scanning::Report;
+use crate::signing::Signatures;
 use crate::spool::Spool;
 use crate::updates::{self, Update};
 
@@ -162,9 +164,18 @@ fn learn(
     let mut reader = incoming.reader(repository);
     let names: Vec<RefName> = claimed.iter().map(|update| update.name.clone()).collect();
     let resolved = Refs::new(repository).resolve(&names)?;
+    let head = RefName::parse(b"HEAD").map_err(|_| Fault::hook("HEAD is no name"))?;
+    let head = Refs::new(repository).resolve(&[head])?.pop();
     let mut updates = Vec::with_capacity(claimed.len());
     for (update, resolved) in claimed.iter().zip(resolved) {
-        let facts = facts::update(repository, incoming, reader.as_mut(), update, resolved)?;
+        let facts = facts::update(
+            repository,
+            incoming,
+            reader.as_mut(),
+            update,
+            resolved,
+            head.as_ref().map(|head| &head.target),
+        )?;
         updates.push(facts);
     }
     clock.step("refs");
@@ -181,8 +192,14 @@ fn learn(
         report.push_option(&scanner, option);
     }
     clock.step("scan");
-    let former = known::former(incoming, &scanner, reader.as_mut(), &report.found)?;
+    let mut former = known::former(incoming, &scanner, reader.as_mut(), &report.found)?;
     let known = known::pre_existing(repository, incoming, &report.found, &former, &updates)?;
+    let default = head.map(|head| head.value);
+    let gained = gained::known(repository, incoming, &updates, default)?;
+    gained::scan(&gained, &scanner, reader.as_mut(), &mut former)?;
+    let commits = incoming.history.commits.iter().chain(&gained.commits);
+    let signed = facts::signed(commits, reader.as_mut())?;
+    let signatures = Signatures::check(host, incoming, &signed)?;
     facts::hide_names(&mut updates, &report);
     let found = report.found.iter().map(|found| &found.finding);
     let masker: Masker = found
@@ -194,6 +211,8 @@ fn learn(
         incoming,
         occurrences: &occurrences,
         report: &report,
+        gained: &gained,
+        signatures: &signatures,
         known: &known,
         masker: &masker,
         updates,

@@ -35,6 +35,35 @@ pub struct Found {
     pub path: Option<Vec<u8>>,
 }
 
+/// What policy asks about a file's content.
+#[derive(Clone, Copy)]
+pub struct Content {
+    /// Its length in bytes.
+    pub size: u64,
+    /// Whether there is a NUL in its first 8000 bytes, by which git tells binary files
+    /// (gitattributes(5), "diff").
+    pub binary: bool,
+    /// Whether it is a Git LFS pointer (git-lfs, docs/spec.md, "The Pointer").
+    pub lfs_pointer: bool,
+}
+
+impl Content {
+    /// `beginning` is all of it, or 8000 bytes at least.
+    pub fn of(size: u64, beginning: &[u8]) -> Self {
+        let looked_at = beginning.get(..8000).unwrap_or(beginning);
+        Self {
+            size,
+            binary: looked_at.contains(&0),
+            lfs_pointer: size <= LFS_POINTER_MAX && beginning.starts_with(LFS_POINTER),
+        }
+    }
+}
+
+/// How a Git LFS pointer begins, and that it is shorter than 1024 bytes.
+const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/v1\n";
+/// See [`LFS_POINTER`].
+pub const LFS_POINTER_MAX: u64 = 1023;
+
 /// Everything that was found.
 #[derive(Default)]
 pub struct Report {
@@ -44,6 +73,8 @@ pub struct Report {
     pub total: u64,
     /// Objects that were scanned.
     pub objects: u64,
+    /// What policy asks about those of them that are files.
+    pub contents: HashMap<Oid, Content>,
 }
 
 impl Report {
@@ -100,7 +131,9 @@ impl Report {
             paths.push(None);
         }
         let mut streams: Vec<Stream<'_>> = Vec::new();
-        let (header, whole) = reader.load(oid, WHOLE_MAX, &mut |_, piece| {
+        let mut content = None;
+        let (header, whole) = reader.load(oid, WHOLE_MAX, &mut |header, piece| {
+            content.get_or_insert_with(|| Content::of(header.size, piece));
             if streams.is_empty() {
                 streams = paths.iter().map(|path| scanner.stream(*path)).collect();
             }
@@ -110,6 +143,11 @@ impl Report {
         })?;
         if header.kind == Kind::Tree {
             return self.tree(scanner, reader, oid, whole);
+        }
+        if header.kind == Kind::Blob {
+            let beginning = whole.as_deref().unwrap_or_default();
+            let content = content.unwrap_or_else(|| Content::of(header.size, beginning));
+            self.contents.insert(oid, content);
         }
         let mut seen = Vec::new();
         for (index, path) in paths.iter().enumerate() {

@@ -17,6 +17,12 @@ pub struct HookConfig {
     pub fingerprint_key_file: PathBuf,
     /// Directory for what could not be reported at once; one file per repository.
     pub spool_dir: PathBuf,
+    /// Whose SSH signatures on commits are good: an allowed-signers file.
+    #[serde(default)]
+    pub allowed_signers: Option<PathBuf>,
+    /// Whose `OpenPGP` signatures are: a home directory of GnuPG, every key of whose ring counts.
+    #[serde(default)]
+    pub gpg_home: Option<PathBuf>,
     /// Milliseconds that the service may take to answer before a push is refused; at most 5000.
     #[serde(default = "default_timeout")]
     pub timeout_ms: u64,

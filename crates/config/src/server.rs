@@ -128,6 +128,9 @@ pub struct Issuer {
     /// The claim that lists groups.
     #[serde(default = "default_groups_claim")]
     pub groups_claim: String,
+    /// Further claims that policy may ask for, such as `repository` or `environment`.
+    #[serde(default)]
+    pub claims: Vec<String>,
     /// Other audiences whose tokens may be traded for one of Refwarden's own: the client id of a
     /// credential helper, in whose ID tokens it stands.
     #[serde(default)]

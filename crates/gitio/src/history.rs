@@ -83,21 +83,52 @@ pub fn read(
     }
     // Started first, so that both start up at the same time.
     let differ = changes::start(repository, objects)?;
-    let mut history = list(repository, objects, tips, limits, keep)?;
+    let mut history = list(repository, objects, tips, None, limits, keep)?;
     history.changes = changes::read(differ, &history.commits, limits)?;
     Ok(history)
 }
 
+/// Reads the commits that `tip` reaches and none of `without` does, but for those of which
+/// `skip` says yes, and what they change. No other objects are listed.
+pub fn between(
+    repository: &Repository,
+    objects: &ObjectEnv,
+    tip: Oid,
+    without: &[Oid],
+    limits: &Limits,
+    skip: impl Fn(Oid) -> bool,
+) -> Result<History, GitError> {
+    let mut history = list(repository, objects, &[tip], Some(without), limits, |_| {
+        false
+    })?;
+    let listed = history.commits.len();
+    history.commits.retain(|commit| !skip(commit.oid));
+    history.commits_total -= (listed - history.commits.len()) as u64;
+    if !history.commits.is_empty() {
+        let differ = changes::start(repository, objects)?;
+        history.changes = changes::read(differ, &history.commits, limits)?;
+    }
+    Ok(history)
+}
+
+/// Lists beyond all refs, objects included, or, with `without`, commits beyond those.
 fn list(
     repository: &Repository,
     objects: &ObjectEnv,
     tips: &[Oid],
+    without: Option<&[Oid]>,
     limits: &Limits,
     mut keep: impl FnMut(Oid) -> bool,
 ) -> Result<History, GitError> {
-    let git = Git::new(&repository.gitdir, objects, "rev-list")
-        .args(["--objects", "--topo-order", "--format=parents %P"])
-        .args(["--stdin", "--not", "--all"]);
+    let git = Git::new(&repository.gitdir, objects, "rev-list").args([
+        "--topo-order",
+        "--format=parents %P",
+        "--stdin",
+    ]);
+    let git = match without {
+        None => git.args(["--objects", "--not", "--all"]),
+        Some(_) => git,
+    };
     let mut process = git.spawn()?;
     let mut stdin = process.stdin()?;
     let stdout = process.stdout()?;
@@ -106,6 +137,11 @@ fn list(
         scope.spawn(move || {
             for tip in tips {
                 if writeln!(stdin, "{tip}").is_err() {
+                    return;
+                }
+            }
+            for other in without.unwrap_or_default() {
+                if writeln!(stdin, "^{other}").is_err() {
                     return;
                 }
             }

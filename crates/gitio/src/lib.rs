@@ -17,6 +17,7 @@ pub mod pktline;
 pub mod quarantine;
 pub mod refs;
 pub mod settings;
+pub mod signatures;
 
 #[cfg(test)]
 mod testing;

@@ -162,20 +162,23 @@ pub fn load(conn: &mut PgConnection, wanted: &[Recorded]) -> QueryResult<Vec<Com
     Ok(in_order.collect())
 }
 
-/// Author and committer lines of recorded commits, without repetition.
+/// Author and committer lines of recorded commits, and those of co-authors.
 ///
 /// # Errors
 /// What diesel says.
 pub fn idents(conn: &mut PgConnection, of: &[Recorded]) -> QueryResult<Vec<Vec<u8>>> {
     let oids: Vec<&str> = of.iter().map(|commit| commit.oid.as_str()).collect();
     let pushes: HashSet<Uuid> = of.iter().map(|commit| commit.push_id).collect();
-    let rows: Vec<(Vec<u8>, Vec<u8>)> = commits::table
+    let rows: Vec<(Vec<u8>, Vec<u8>, Vec<u8>)> = commits::table
         .filter(commits::oid.eq_any(oids))
         .filter(commits::push_id.eq_any(pushes))
-        .select((commits::author, commits::committer))
+        .select((commits::author, commits::committer, commits::message))
         .distinct()
         .load(conn)?;
-    Ok(rows.into_iter().flat_map(|(a, c)| [a, c]).collect())
+    Ok(rows
+        .into_iter()
+        .flat_map(super::records::everyone)
+        .collect())
 }
 
 fn is_full(walked: &[String]) -> bool {

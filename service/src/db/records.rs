@@ -2,6 +2,7 @@
 
 use diesel::prelude::*;
 use refwarden_model::facts::{CommitFacts, FindingFacts, PushFacts};
+use refwarden_policy::co_authors;
 use uuid::Uuid;
 
 use super::pushes::signed;
@@ -188,16 +189,24 @@ fn finding_row(push: Uuid, ordinal: i32, finding: &FindingFacts) -> Finding {
     }
 }
 
-/// Author and committer lines of a push's commits, without repetition.
+/// Author, committer and co-authors, from the columns of a commit.
+pub fn everyone((author, committer, message): (Vec<u8>, Vec<u8>, Vec<u8>)) -> Vec<Vec<u8>> {
+    let named = co_authors(&message);
+    let named = named.iter().map(|ident| ident.as_bytes().to_vec());
+    named.chain([author, committer]).collect()
+}
+
+/// Author and committer lines of a push's commits, and those of co-authors that their messages
+/// name, without repetition.
 ///
 /// # Errors
 /// What diesel says.
 pub fn idents(conn: &mut PgConnection, push: Uuid) -> QueryResult<Vec<Vec<u8>>> {
-    let rows: Vec<(Vec<u8>, Vec<u8>)> = commits::table
+    let rows: Vec<(Vec<u8>, Vec<u8>, Vec<u8>)> = commits::table
         .filter(commits::push_id.eq(push))
-        .select((commits::author, commits::committer))
+        .select((commits::author, commits::committer, commits::message))
         .load(conn)?;
-    let mut idents: Vec<Vec<u8>> = rows.into_iter().flat_map(|(a, c)| [a, c]).collect();
+    let mut idents: Vec<Vec<u8>> = rows.into_iter().flat_map(everyone).collect();
     idents.sort();
     idents.dedup();
     Ok(idents)

@@ -1,6 +1,8 @@
 //! Claims by their strict JSON types. A claim of the wrong type is an error, never "absent":
 //! older JWT libraries skipped `exp` when it was a string (CVE-2026-25537).
 
+use std::collections::BTreeMap;
+
 use refwarden_config::{Issuer, IssuerKind};
 use refwarden_model::{Actor, ActorChain, ActorKind};
 use refwarden_policy::Scopes;
@@ -126,8 +128,29 @@ impl Claims {
             name: self.optional_text("name")?,
             email,
             groups: self.groups(&issuer.groups_claim)?,
-            claims: std::collections::BTreeMap::new(),
+            claims: self.kept(&issuer.claims)?,
         })
+    }
+
+    /// The claims that the issuer's configuration keeps for policy, as strings.
+    fn kept(&self, names: &[String]) -> Result<BTreeMap<String, Vec<String>>, TokenError> {
+        let wrong = TokenError::Malformed("a claim that policy asks for has the wrong type");
+        let text = |value: &Value| match value {
+            Value::String(text) => Some(text.clone()),
+            Value::Bool(_) | Value::Number(_) => Some(value.to_string()),
+            _ => None,
+        };
+        let mut kept = BTreeMap::new();
+        for name in names {
+            let values = match self.0.get(name) {
+                None | Some(Value::Null) => continue,
+                Some(Value::Array(list)) if list.len() <= 1000 => list.iter().map(text).collect(),
+                Some(one) => text(one).map(|one| vec![one]),
+            };
+            let values: Vec<String> = values.ok_or_else(|| wrong.clone())?;
+            kept.insert(name.clone(), values);
+        }
+        Ok(kept)
     }
 
     fn groups(&self, claim: &str) -> Result<Vec<String>, TokenError> {

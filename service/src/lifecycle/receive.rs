@@ -336,7 +336,11 @@ impl Asking<'_> {
                 break id;
             }
         };
-        let days = i64::from(self.received.request_days);
+        let longest = Duration::days(i64::from(self.received.request_days));
+        // The shortest time that a rule gives counts.
+        let asked = self.requirements.iter().filter_map(|needed| needed.expires);
+        let asked = asked.min().and_then(|seconds| i64::try_from(seconds).ok());
+        let open_for = asked.and_then(Duration::try_seconds).unwrap_or(longest);
         let mut request = Request {
             id: id.as_str().to_owned(),
             repository_id: self.repository.id,
@@ -352,7 +356,7 @@ impl Asking<'_> {
             digest: String::new(),
             state: state::WAITING.to_owned(),
             created_at: now,
-            expires_at: now + Duration::days(days),
+            expires_at: now + open_for,
             closed_at: None,
             consumed_by: None,
         };

@@ -162,5 +162,6 @@ fn actor(person: &Person, issuer: &str) -> Actor {
         name: None,
         email: Some(person.address.clone()),
         groups: person.groups.clone(),
+        claims: std::collections::BTreeMap::new(),
     }
 }

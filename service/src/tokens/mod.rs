@@ -75,6 +75,7 @@ impl Tokens {
             max_lifetime: 3600,
             leeway: 0,
             groups_claim: "groups".to_owned(),
+            claims: Vec::new(),
             exchange_audiences: Vec::new(),
         };
         Ok((issuer, keys.map_err(|error| error.to_string())?))

@@ -33,6 +33,7 @@ fn provider() -> Provider {
         max_lifetime: 3600,
         leeway: 60,
         groups_claim: "groups".into(),
+        claims: vec!["environment".into()],
         exchange_audiences: vec![],
     };
     let http = crate::identity::client().unwrap();
