@@ -72,3 +72,27 @@ fn rules_for_one_path_are_silent_elsewhere() {
     }
     assert!(checked > 100, "{checked}");
 }
+
+#[test]
+fn a_rule_file_from_outside_may_hold_generic_rules() {
+    let file = r#"provider = "Test"
+
+[[rule]]
+id = "t"
+description = "d"
+keywords = ["tok_"]
+pattern = 'tok_[a-z0-9]{12}\b'
+severity = "low"
+confidence = "low"
+generic = true
+"#;
+    let marked = Ruleset::from_toml(&[("r.toml", file)]).unwrap();
+    let plain = file.replace("generic = true\n", "");
+    let plain = Ruleset::from_toml(&[("r.toml", &plain)]).unwrap();
+    for (ruleset, expected) in [(&marked, true), (&plain, false)] {
+        let findings = scan(ruleset, "tok_{lowernum:12}", None);
+        assert_eq!(ids(&findings), ["t"]);
+        assert_eq!(findings[0].generic, expected);
+    }
+    assert_ne!(marked.id(), plain.id());
+}
