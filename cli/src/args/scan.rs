@@ -29,6 +29,7 @@ Examples:
   refwarden scan --repo /srv/git/app.git --history --write-baseline known.json
   refwarden scan --history --baseline known.json --json
   refwarden scan --range origin/main..HEAD --sarif > refwarden.sarif
+  refwarden scan --config gitleaks.toml .
   refwarden scan --rules
 
 Exit codes: 0 nothing found (or the baseline was written); 1 findings; 2 an error, also when
@@ -65,6 +66,15 @@ pub struct Scan {
     /// Write all findings' fingerprints to this file; they are known from then on.
     #[arg(long, value_name = "FILE")]
     pub write_baseline: Option<PathBuf>,
+    /// Scan with the rules of a gitleaks.toml instead of the built-in ones.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// The rules of a gitleaks release, for a gitleaks.toml with `useDefault`.
+    #[arg(long, value_name = "FILE", requires = "config")]
+    pub config_default: Option<PathBuf>,
+    /// Add the generic rules, which guess by the name that a value is assigned to.
+    #[arg(long, conflicts_with = "config")]
+    pub generic: bool,
     /// File with the key of fingerprints, 64 hexadecimal digits; the baseline's own key or a
     /// fixed one if not given.
     #[arg(long, value_name = "FILE")]

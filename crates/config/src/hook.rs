@@ -20,7 +20,7 @@ pub struct HookConfig {
     /// Whose SSH signatures on commits are good: an allowed-signers file.
     #[serde(default)]
     pub allowed_signers: Option<PathBuf>,
-    /// Whose `OpenPGP` signatures are: a home directory of GnuPG, every key of whose ring counts.
+    /// Whose `OpenPGP` signatures are: a home directory of `GnuPG`, every key of whose ring counts.
     #[serde(default)]
     pub gpg_home: Option<PathBuf>,
     /// Milliseconds that the service may take to answer before a push is refused; at most 5000.

@@ -14,7 +14,7 @@ use crate::settings::Repository;
 pub struct Signers {
     /// An allowed-signers file (ssh-keygen(1), "ALLOWED SIGNERS").
     pub allowed_signers: Option<PathBuf>,
-    /// A home directory of GnuPG; every key in its ring counts.
+    /// A home directory of `GnuPG`; every key in its ring counts.
     pub gpg_home: Option<PathBuf>,
 }
 
@@ -50,8 +50,8 @@ pub fn check(
         .env("GIT_CONFIG_KEY_0", "gpg.ssh.allowedSignersFile")
         .env("GIT_CONFIG_VALUE_0", file);
     git = git.env("GNUPGHOME", signers.gpg_home.as_ref().unwrap_or(&none));
-    let asked: String = commits.iter().map(|oid| format!("{oid}\n")).collect();
-    let output = git.output(asked.as_bytes())?;
+    let asked: Vec<String> = commits.iter().map(ToString::to_string).collect();
+    let output = git.output(asked.join("\n").as_bytes())?;
     let text = String::from_utf8_lossy(&output);
     let parse = |line: &str| {
         let mut words = line.splitn(4, ' ');

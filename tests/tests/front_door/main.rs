@@ -14,6 +14,7 @@ mod approval;
 mod exchange;
 mod facts;
 mod identity;
+mod matched;
 mod matter;
 mod notify;
 mod openid;

@@ -3,6 +3,7 @@
 mod baseline;
 mod faults;
 mod files;
+mod gitleaks;
 mod history;
 mod hook;
 mod odd;

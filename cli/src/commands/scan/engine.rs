@@ -1,9 +1,13 @@
 //! The one place where bytes meet the scanner.
 
+use std::path::Path;
+
+use refwarden_scan::gitleaks::{Base, load};
 use refwarden_scan::{Finding, FingerprintKey, Ruleset, Scanner, Stream};
 
 use crate::args::Scan;
 use crate::failure::{Context as _, Outcome};
+use crate::output::printable;
 
 /// What is larger is scanned piece by piece, in bytes.
 pub const WHOLE_MAX: u64 = 4 << 20;
@@ -14,10 +18,38 @@ pub struct Engine {
     key: FingerprintKey,
 }
 
-/// The rules that the arguments ask for: those that ship with the scanner. A rule file named by
-/// an argument belongs here.
-pub fn ruleset(_args: &Scan) -> Outcome<Ruleset> {
-    Ruleset::builtin().context(|| "the rules cannot be used".to_owned())
+/// The rules that the arguments ask for: those that ship with the scanner, or a gitleaks.toml.
+pub fn ruleset(args: &Scan) -> Outcome<Ruleset> {
+    if let Some(file) = &args.config {
+        return gitleaks(file, args.config_default.as_deref());
+    }
+    let shipped = if args.generic {
+        Ruleset::builtin_and_generic(&[])
+    } else {
+        Ruleset::builtin()
+    };
+    shipped.context(|| "the rules cannot be used".to_owned())
+}
+
+/// What the file says that has no effect is told on standard error.
+fn gitleaks(file: &Path, default: Option<&Path>) -> Outcome<Ruleset> {
+    let read = |path: &Path| std::fs::read_to_string(path).map_err(|error| error.to_string());
+    let name = file.display().to_string();
+    let text = read(file).context(|| format!("{name} cannot be read"))?;
+    let resolve = |base: Base<'_>| match (base, default) {
+        // As gitleaks does, from the working directory.
+        (Base::Path(path), _) => read(Path::new(path)),
+        (Base::Default, Some(default)) => read(default),
+        (Base::Default, None) => {
+            Err("give a gitleaks release's own rules with --config-default FILE".to_owned())
+        }
+    };
+    let loaded = load(&text, &name, resolve).context(|| "these rules cannot be used".to_owned())?;
+    for note in loaded.notes {
+        let text = printable(&note.text);
+        eprintln!("note: {}:{}: {text}", printable(&note.file), note.line);
+    }
+    Ok(loaded.ruleset)
 }
 
 impl Engine {

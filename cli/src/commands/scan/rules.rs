@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use refwarden_scan::Ruleset;
 use serde::Serialize;
+use serde_json::json;
 
 use crate::failure::Outcome;
 use crate::output::{self, Table};
@@ -35,6 +36,15 @@ pub fn list(ruleset: &Ruleset, as_json: bool) -> Outcome {
                 source: rule.source(),
             })?;
         }
+        for rule in ruleset.gitleaks_rules() {
+            output::json(&json!({
+                "id": rule.id,
+                "provider": "gitleaks.toml",
+                "description": rule.description,
+                "keywords": rule.keywords,
+                "tags": rule.tags,
+            }))?;
+        }
         return Ok(ExitCode::SUCCESS);
     }
     let mut table = Table::new(["RULE", "PROVIDER", "SEVERITY", "CONFIDENCE", "FINDS"]);
@@ -47,8 +57,13 @@ pub fn list(ruleset: &Ruleset, as_json: bool) -> Outcome {
             rule.description().to_owned(),
         ]);
     }
+    for rule in ruleset.gitleaks_rules() {
+        let (id, what) = (rule.id.to_owned(), rule.description.to_owned());
+        let provider = "gitleaks.toml".to_owned();
+        table.row(&[id, provider, "high".into(), String::new(), what]);
+    }
     table.print()?;
-    let count = ruleset.rules().count();
+    let count = ruleset.rules().count() + ruleset.gitleaks_rules().count();
     output::line(&format!("{count} rules, ruleset {}", ruleset.id()))?;
     Ok(ExitCode::SUCCESS)
 }
