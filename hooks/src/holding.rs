@@ -2,7 +2,7 @@
 //!
 //! The service releases a held push only in answer to this hook's own question, so a hook that
 //! has died releases nothing. Git does not tell a hook that the client has gone, so this one
-//! looks for itself; see [`Client`](Watch).
+//! looks for itself; see [`Watch`].
 
 use std::time::{Duration, Instant};
 
@@ -26,7 +26,6 @@ use crate::report;
 /// path and SSH. Over HTTP the proxy stops receive-pack.
 pub struct Watch {
     pid: u32,
-    threads: usize,
 }
 
 impl Watch {
@@ -34,20 +33,21 @@ impl Watch {
     /// be told anything either.
     pub fn start(parent: &Parent) -> Option<Self> {
         let pid = parent.correlation.pid;
-        let threads = threads(pid)?;
-        (threads > 1).then_some(Self { pid, threads })
+        carries(pid).then_some(Self { pid })
     }
 
     /// Whether receive-pack still runs this hook, and its client listens.
     pub fn is_there(&self) -> bool {
         let parent = rustix::process::getppid().map(rustix::process::Pid::as_raw_nonzero);
         let is_parent = parent.is_some_and(|pid| u32::try_from(pid.get()) == Ok(self.pid));
-        is_parent && threads(self.pid).is_some_and(|now| now >= self.threads)
+        is_parent && carries(self.pid)
     }
 }
 
-fn threads(pid: u32) -> Option<usize> {
-    Some(std::fs::read_dir(format!("/proc/{pid}/task")).ok()?.count())
+/// Whether a process has another thread than its first.
+fn carries(pid: u32) -> bool {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task"));
+    threads.is_ok_and(|threads| threads.count() > 1)
 }
 
 /// A push that is held.

@@ -10,7 +10,7 @@ use crate::db::ancestry::{self, Brought};
 use crate::db::events::{self, NewEvent};
 use crate::db::pushes::{self, RefUpdate};
 use crate::db::requests::{self, Decision, Request, state};
-use crate::db::{records, repositories};
+use crate::db::{push_facts, records, repositories};
 use crate::error::AppError;
 
 /// The longest reason, in bytes.
@@ -57,8 +57,28 @@ pub fn may_decide(
     let brought = brought(conn, request, update)?;
     let mut idents = records::idents(conn, request.push_id)?;
     idents.extend(ancestry::idents(conn, &brought.commits)?);
+    if request.kind == "create" {
+        idents.extend(idents_of_known(conn, request)?);
+    }
     let idents: Vec<ByteText> = idents.into_iter().map(ByteText::new).collect();
     Ok(barred(person, &bound.chain, &idents, &bound.requirements))
+}
+
+/// Authors, committers and co-authors of commits that a new ref would bring and that the
+/// repository held already, as the hook told them: those that the default branch does not have.
+fn idents_of_known(conn: &mut PgConnection, request: &Request) -> Result<Vec<Vec<u8>>, AppError> {
+    let facts = push_facts::find(conn, request.push_id)?;
+    let known = facts.map(|facts| facts.known_commits).unwrap_or_default();
+    let bytes = |text: &ByteText| text.as_bytes().to_vec();
+    let everyone = known.iter().map(|commit| {
+        let columns = (
+            bytes(&commit.author),
+            bytes(&commit.committer),
+            bytes(&commit.message),
+        );
+        records::everyone(columns)
+    });
+    Ok(everyone.flatten().collect())
 }
 
 /// The commits that a request would let through: those of its own push, and those that earlier
@@ -114,6 +134,8 @@ pub fn decide(
 ) -> Result<Request, AppError> {
     expire(conn, now)?;
     conn.transaction(|conn| {
+        let request = requests::find(conn, id)?.ok_or_else(AppError::not_found)?;
+        repositories::lock(conn, request.repository_id)?;
         let request = requests::lock(conn, id)?.ok_or_else(AppError::not_found)?;
         check(conn, &request, person, decision)?;
         let bound = Bound::of(&request)?;
@@ -218,8 +240,22 @@ fn sentence(why: Barred) -> String {
 /// # Errors
 /// [`AppError`] from the database.
 pub fn expire(conn: &mut PgConnection, now: DateTime<Utc>) -> Result<(), AppError> {
+    for request in requests::overdue(conn, now)? {
+        expire_one(conn, &request, now)?;
+    }
+    Ok(())
+}
+
+fn expire_one(
+    conn: &mut PgConnection,
+    request: &Request,
+    now: DateTime<Utc>,
+) -> Result<(), AppError> {
     conn.transaction(|conn| {
-        for request in requests::overdue(conn, now)? {
+        repositories::lock(conn, request.repository_id)?;
+        let is_open =
+            |request: &Request| request.state == state::WAITING || request.state == state::APPROVED;
+        if let Some(request) = requests::lock(conn, &request.id)?.filter(is_open) {
             requests::set_state(conn, &request.id, state::EXPIRED, now)?;
             let event = NewEvent {
                 kind: "request.expired",

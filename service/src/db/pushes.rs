@@ -148,7 +148,7 @@ pub fn lock(
         .filter(pushes::pid.eq(i64::from(run.pid)))
         .filter(pushes::start_ticks.eq(signed(run.start_ticks)))
         .select(Push::as_select())
-        .for_update()
+        .for_no_key_update()
         .first(conn)
         .optional()
 }

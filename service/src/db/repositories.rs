@@ -180,3 +180,19 @@ pub fn find_pack(conn: &mut PgConnection, digest: &str) -> QueryResult<Option<Pa
         .first(conn)
         .optional()
 }
+
+/// Locks a repository's row until the transaction ends. Whatever takes locks on requests takes
+/// this one first, and a push's before it: push, repository, then requests and ref updates. An
+/// event's number is drawn under it too, so in another order two transactions could wait for each
+/// other.
+///
+/// # Errors
+/// What diesel says; `NotFound` when there is no such repository.
+pub fn lock(conn: &mut PgConnection, id: Uuid) -> QueryResult<()> {
+    repositories::table
+        .find(id)
+        .select(repositories::id)
+        .for_no_key_update()
+        .first::<Uuid>(conn)
+        .map(|_| ())
+}

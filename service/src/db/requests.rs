@@ -122,7 +122,7 @@ pub fn lock(conn: &mut PgConnection, id: &str) -> QueryResult<Option<Request>> {
     requests::table
         .find(id)
         .select(Request::as_select())
-        .for_update()
+        .for_no_key_update()
         .first(conn)
         .optional()
 }
@@ -160,7 +160,7 @@ pub fn bound_to(
         .filter(requests::new_oid.eq(new_oid))
         .order((requests::created_at.desc(), requests::id))
         .select(Request::as_select())
-        .for_update()
+        .for_no_key_update()
         .load(conn)
 }
 
@@ -180,7 +180,7 @@ pub fn overtaken(
         .filter(requests::state.eq_any([state::WAITING, state::APPROVED]))
         .filter(requests::old_oid.ne(present))
         .select(Request::as_select())
-        .for_update()
+        .for_no_key_update()
         .load(conn)
 }
 
@@ -193,7 +193,7 @@ pub fn overdue(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<Vec<R
         .filter(requests::state.eq_any([state::WAITING, state::APPROVED]))
         .filter(requests::expires_at.le(now))
         .select(Request::as_select())
-        .for_update()
+        .for_no_key_update()
         .skip_locked()
         .load(conn)
 }

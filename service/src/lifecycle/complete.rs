@@ -9,6 +9,7 @@ use super::settle::{is_about, settle_one};
 use super::{actor_of, push_url};
 use crate::db::events::{self, NewEvent};
 use crate::db::pushes::{self, update_state};
+use crate::db::repositories;
 use crate::error::AppError;
 
 /// Completes the record of a push.
@@ -25,6 +26,7 @@ pub fn complete(
     conn.transaction(|conn| {
         let push = pushes::lock(conn, host, seen.repository.0, &seen.correlation)?
             .ok_or_else(AppError::not_found)?;
+        repositories::lock(conn, push.repository_id)?;
         let updates = pushes::updates(conn, push.id)?;
         for observed in &seen.refs {
             for update in updates.iter().filter(|update| is_about(update, observed)) {

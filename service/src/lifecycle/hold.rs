@@ -10,6 +10,7 @@ use super::{actor_of, reason};
 use crate::approval::{self, Bound};
 use crate::db::events::{self, NewEvent};
 use crate::db::pushes::{self, Push, push_state};
+use crate::db::repositories;
 use crate::db::requests::{self, Request, state};
 use crate::error::AppError;
 use crate::identity::TokenError;
@@ -47,6 +48,7 @@ pub fn look(
                 standing: Vec::new(),
             });
         }
+        repositories::lock(conn, push.repository_id)?;
         let mut held = Held::of(conn, &push)?;
         if tokens::is_push_revoked(conn, &push)? {
             let text = TokenError::Revoked.to_string();

@@ -78,6 +78,7 @@ fn prepare_all(
         return Err(refused(Code::RevokedToken, text));
     }
     use_token(conn, &push, now)?;
+    repositories::lock(conn, push.repository_id)?;
     let updates = pushes::updates(conn, push.id)?;
     let mut new_events = Vec::new();
     for wanted in &asked.moves {

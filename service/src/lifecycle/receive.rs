@@ -291,6 +291,7 @@ impl Asking<'_> {
         conn: &mut PgConnection,
         now: DateTime<Utc>,
     ) -> Result<(Request, bool, bool), AppError> {
+        repositories::lock(conn, self.repository.id)?;
         let target = self.update.target.as_bytes();
         let old = self.update.actual_old.to_string();
         mark_overtaken(conn, self.repository.id, target, &old, now)?;
@@ -310,6 +311,20 @@ impl Asking<'_> {
             if open {
                 // The policy asks for something else than people were shown.
                 requests::set_state(conn, &request.id, state::STALE, now)?;
+                let event = NewEvent {
+                    kind: "request.stale",
+                    actor: "refwarden".to_owned(),
+                    request_id: Some(request.id.clone()),
+                    ref_name: Some(target.to_vec()),
+                    old_oid: Some(old.clone()),
+                    new_oid: Some(new.clone()),
+                    summary: format!(
+                        "request {} is stale: the policy asks for something else",
+                        request.id
+                    ),
+                    ..NewEvent::default()
+                };
+                events::append(conn, self.repository.id, now, vec![event])?;
             }
         }
         let request = self.make(conn, now)?;

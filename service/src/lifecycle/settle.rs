@@ -7,6 +7,7 @@ use refwarden_wire::hook::{Observed, Phase, SettleIn, SettleOut};
 use super::{actor_of, mark_overtaken};
 use crate::db::events::{self, NewEvent};
 use crate::db::pushes::{self, RefUpdate, update_state};
+use crate::db::repositories;
 use crate::error::AppError;
 
 /// Settles the moves of a push by the values that its hook saw.
@@ -22,6 +23,7 @@ pub fn settle(
     conn.transaction(|conn| {
         let push = pushes::lock(conn, host, seen.repository.0, &seen.correlation)?
             .ok_or_else(AppError::not_found)?;
+        repositories::lock(conn, push.repository_id)?;
         let updates = pushes::updates(conn, push.id)?;
         let mut settled = 0;
         for observed in &seen.refs {

@@ -102,6 +102,14 @@ fn an_author_decides_nothing_by_way_of_another_branch() {
     assert_eq!(status, 403, "{body}");
     assert!(body.contains("author or committer"), "{body}");
 
+    // Nor does a new protected ref that begins at it.
+    let created = work
+        .push(Via::Local, &["HEAD:refs/heads/release/1"])
+        .fails(&["RW201"]);
+    let created = request_of(&created);
+    let (status, body) = stack().api("grace").decide(&created, "approve", "Mine.");
+    assert_eq!(status, 403, "{body}");
+
     // Neither does a commit of somebody else on top of it help.
     work.commit(&[(b"b", b"b\n")], "By somebody else");
     let above = ask(&work);
