@@ -35,13 +35,10 @@ pub fn count(message: &str, total: u64) -> ProgressBar {
         return ProgressBar::hidden();
     }
     let (bar, template) = match total {
-        0 => (
-            ProgressBar::new_spinner(),
-            "{spinner} {msg} {human_pos} {per_sec}",
-        ),
+        0 => (ProgressBar::new_spinner(), "{spinner} {msg} {human_pos}"),
         total => (
             ProgressBar::new(total),
-            "{msg} {bar:32} {human_pos}/{human_len} {per_sec}",
+            "{msg} {bar:32} {human_pos}/{human_len}",
         ),
     };
     if let Ok(style) = ProgressStyle::with_template(template) {

@@ -44,10 +44,10 @@ pub fn scan(
     };
     scan.names(&mut tally);
     scan.objects(jobs, &mut tally)?;
-    tally.fold_versions();
     if what != What::History {
         earlier::mark(&scan, &mut tally)?;
     }
+    tally.fold_versions();
     Ok(tally)
 }
 

@@ -120,27 +120,41 @@ impl Tally {
         all.filter(|found| found.status == status).count() as u64
     }
 
-    /// Leaves, of a secret that stands in several versions of a file, the first version, and
-    /// counts the others. The findings are sorted before.
+    /// Leaves, of a secret that stands in several versions of a file, the version that brought it
+    /// in, and counts the others. What was there before and is brought in once more stays apart.
     pub fn fold_versions(&mut self) {
         self.sort();
-        let mut first: HashMap<Key, (Option<Oid>, usize)> = HashMap::new();
+        let mut chains: HashMap<Key, Vec<Chain>> = HashMap::new();
         let mut kept: Vec<Found> = Vec::with_capacity(self.found.len());
         for found in self.found.drain(..) {
             if found.spot.place != Place::Blob {
                 kept.push(found);
                 continue;
             }
+            let (object, status) = (found.spot.object, found.status);
             let key = (
                 found.rule.clone(),
                 found.fingerprint,
                 found.spot.path.clone(),
             );
-            let (object, index) = *first.entry(key).or_insert((found.spot.object, kept.len()));
-            if object == found.spot.object {
+            let chains = chains.entry(key).or_default();
+            let is_same = |it: &Chain| it.status == status && it.first == object;
+            let follows = |it: &&mut Chain| it.status == status || it.status == Status::New;
+            if chains.iter().any(is_same) {
                 kept.push(found);
-            } else if let Some(one) = kept.get_mut(index) {
-                one.versions += 1;
+            } else if let Some(chain) = chains.iter_mut().rfind(follows) {
+                if let Some(one) = kept.get_mut(chain.index).filter(|_| chain.last != object) {
+                    one.versions += 1;
+                }
+                chain.last = object;
+            } else {
+                chains.push(Chain {
+                    status,
+                    first: object,
+                    last: object,
+                    index: kept.len(),
+                });
+                kept.push(found);
             }
         }
         self.found = kept;
@@ -185,6 +199,16 @@ fn place_of(found: &Found) -> impl Ord + '_ {
     let Found { spot, span, .. } = found;
     let within = (span.start, span.end, &found.rule);
     (spot.order, &spot.path, spot.place, spot.object, within)
+}
+
+/// Versions of a file that hold a secret, from the one that is reported on.
+struct Chain {
+    status: Status,
+    first: Option<Oid>,
+    /// The last that was counted.
+    last: Option<Oid>,
+    /// The finding that is reported.
+    index: usize,
 }
 
 type Key = (Arc<str>, Fingerprint, Option<Arc<[u8]>>);

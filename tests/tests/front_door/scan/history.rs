@@ -134,3 +134,35 @@ fn a_range_has_what_it_brings_and_no_more() {
         assert_eq!(said.code, Some(2), "{said}");
     }
 }
+
+#[test]
+fn what_was_taken_out_and_put_back_is_brought_in() {
+    let desk = Desk::repository();
+    let line = format!("T={}\n", planted(1));
+    for (content, message) in [
+        (line.clone(), "Begin"),
+        (format!("# one\n{line}"), "Keep"),
+        ("# one\n".to_owned(), "Remove"),
+        (format!("# two\n{line}"), "Put back"),
+        (format!("# three\n{line}# the same\n{line}"), "Keep again"),
+    ] {
+        desk.write("a", content);
+        desk.commit(message);
+    }
+    let culprit = desk.git(&["rev-parse", "HEAD~1"]);
+    let report = desk.json(&["--range", "HEAD~4..HEAD"]);
+    assert_eq!(report.counted(), ["a:2:3"]);
+    assert_eq!(report.places("pre_existing"), ["a:2:3"]);
+    let new = report
+        .lines
+        .iter()
+        .find(|it| it["status"] == "new")
+        .unwrap();
+    assert_eq!(new["commit"], culprit.as_str());
+    assert_eq!(new["later_versions"], 1);
+    assert_eq!(desk.json(&["--range", "HEAD~4..HEAD~2"]).counted(), [""; 0]);
+    assert_eq!(desk.json(&["--range", "HEAD~1..HEAD"]).counted(), [""; 0]);
+    let whole = desk.json(&["--history"]);
+    assert_eq!(whole.counted(), ["a:1:3"]);
+    assert_eq!(whole.lines[0]["later_versions"], 3);
+}

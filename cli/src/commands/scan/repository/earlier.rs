@@ -12,9 +12,9 @@ use crate::commands::scan::objects::{self, Read};
 use crate::commands::scan::tally::Tally;
 use crate::failure::{Context as _, Outcome};
 
-/// Marks findings that a parent's version of the file has too. Only files with findings are
-/// looked at, and only those parents that are not part of what was scanned matter: a finding
-/// that came in with the range is reported for the commit that brought it.
+/// Marks findings that a parent's version of the file has too; only files with findings are
+/// looked at. That parent may be part of the range: [`Tally::fold_versions`] then counts the
+/// finding with the one that brought the secret in.
 pub fn mark(scan: &History<'_>, tally: &mut Tally) -> Outcome<()> {
     // Each earlier version, under each path of it.
     let mut wanted: BTreeMap<Oid, BTreeSet<Option<&[u8]>>> = BTreeMap::new();
