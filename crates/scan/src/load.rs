@@ -1,4 +1,7 @@
 //! Reads rule files: TOML with a fixed set of keys, where anything unexpected is an error.
+//!
+//! The default rules come ready from the build script (`builtin`), whose test holds them to this
+//! reader.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
@@ -8,17 +11,8 @@ use toml::Spanned;
 
 use crate::error::RuleError;
 use crate::matcher::{self, MATCH_MAX, SIZE_LIMIT};
-use crate::rule::{ChecksumKind, Confidence, Rule, Severity};
+use crate::rule::{ChecksumKind, Confidence, Notes, Rule, Severity};
 use crate::structure::Structure;
-
-/// Whether to compile patterns now.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Check {
-    /// Files from outside: every fault shows now.
-    Compile,
-    /// Files of this crate, which its tests compile.
-    Trusted,
-}
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -66,11 +60,7 @@ struct RawRule {
 }
 
 /// Reads all files; ids must differ from each other and from those of `others`.
-pub(crate) fn load(
-    files: &[(&str, &str)],
-    check: Check,
-    others: &[Rule],
-) -> Result<Vec<Rule>, RuleError> {
+pub(crate) fn load(files: &[(&str, &str)], others: &[Rule]) -> Result<Vec<Rule>, RuleError> {
     let mut rules = Vec::new();
     let mut seen: BTreeMap<Arc<str>, String> = others
         .iter()
@@ -85,9 +75,7 @@ pub(crate) fn load(
         let provider: Arc<str> = file.provider.into();
         let place = Place { file: name, text };
         for raw in file.rule {
-            if check == Check::Compile {
-                validate(&raw, &place)?;
-            }
+            validate(&raw, &place)?;
             let id: Arc<str> = raw.id.get_ref().as_str().into();
             if let Some(first) = seen.insert(id.clone(), (*name).to_owned()) {
                 return Err(RuleError::Duplicate {
@@ -209,7 +197,6 @@ fn rule(raw: RawRule, id: Arc<str>, provider: Arc<str>) -> Rule {
         id,
         description: raw.description.into(),
         provider,
-        source: raw.source,
         keywords: raw.keywords,
         keywords_exact: raw.keywords_exact,
         pattern: raw.pattern.into_inner(),
@@ -225,9 +212,12 @@ fn rule(raw: RawRule, id: Arc<str>, provider: Arc<str>) -> Rule {
         max_length: raw.max_length,
         supersedes: raw.supersedes,
         generic: raw.generic,
-        example_path: raw.example_path,
-        examples: raw.examples,
-        counter_examples: raw.counter_examples,
+        notes: Some(Notes {
+            source: raw.source,
+            example_path: raw.example_path,
+            examples: raw.examples,
+            counter_examples: raw.counter_examples,
+        }),
         matcher: OnceLock::new(),
         path_matcher: OnceLock::new(),
         allow_matcher: OnceLock::new(),

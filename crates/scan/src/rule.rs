@@ -4,6 +4,7 @@ use std::sync::{Arc, OnceLock};
 
 use serde::Deserialize;
 
+use crate::builtin;
 use crate::matcher::{Matcher, PathMatcher, SecretPatterns};
 use crate::structure::Structure;
 
@@ -84,37 +85,67 @@ impl ChecksumKind {
     }
 }
 
+/// What people and tests read about a rule, and no scan does.
+#[derive(Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(default)]
+pub(crate) struct Notes {
+    pub(crate) source: String,
+    pub(crate) example_path: Option<String>,
+    pub(crate) examples: Vec<String>,
+    pub(crate) counter_examples: Vec<String>,
+}
+
 /// One rule. Its regular expressions compile on first use.
-#[derive(Debug)]
+///
+/// It is deserialised only from what the build script wrote; files from outside go through
+/// `load`, which says what is wrong with them.
+#[derive(Debug, Deserialize)]
 pub struct Rule {
     pub(crate) id: Arc<str>,
     pub(crate) description: Arc<str>,
     pub(crate) provider: Arc<str>,
-    pub(crate) source: String,
+    #[serde(default)]
     pub(crate) keywords: Vec<String>,
+    #[serde(default)]
     pub(crate) keywords_exact: bool,
     pub(crate) pattern: String,
+    #[serde(default)]
     pub(crate) secret_group: usize,
+    #[serde(default)]
     pub(crate) entropy: f32,
     pub(crate) path: Option<String>,
     pub(crate) severity: Severity,
     pub(crate) confidence: Confidence,
     pub(crate) checksum: Option<ChecksumKind>,
     pub(crate) structure: Option<Structure>,
+    #[serde(default)]
     pub(crate) stopwords: Vec<String>,
+    #[serde(default)]
     pub(crate) allow: Vec<String>,
     pub(crate) max_length: Option<usize>,
+    #[serde(default)]
     pub(crate) supersedes: Vec<String>,
+    #[serde(default)]
     pub(crate) generic: bool,
-    pub(crate) example_path: Option<String>,
-    pub(crate) examples: Vec<String>,
-    pub(crate) counter_examples: Vec<String>,
+    /// `None` for a rule that ships with the crate: those are read when asked for.
+    #[serde(skip)]
+    pub(crate) notes: Option<Notes>,
+    #[serde(skip)]
     pub(crate) matcher: OnceLock<Matcher>,
+    #[serde(skip)]
     pub(crate) path_matcher: OnceLock<PathMatcher>,
+    #[serde(skip)]
     pub(crate) allow_matcher: OnceLock<SecretPatterns>,
 }
 
 impl Rule {
+    fn notes(&self) -> &Notes {
+        match &self.notes {
+            Some(notes) => notes,
+            None => builtin::notes(&self.id),
+        }
+    }
+
     /// Stable name, such as `github-pat`: lower case, digits and hyphens.
     pub fn id(&self) -> &str {
         &self.id
@@ -132,7 +163,7 @@ impl Rule {
 
     /// Address of the provider's description of the format.
     pub fn source(&self) -> &str {
-        &self.source
+        &self.notes().source
     }
 
     /// Byte strings of which each match holds at least one; empty: the rule runs everywhere that
@@ -176,17 +207,17 @@ impl Rule {
 
     /// The path at which the examples stand, for a rule with a path condition.
     pub fn example_path(&self) -> Option<&str> {
-        self.example_path.as_deref()
+        self.notes().example_path.as_deref()
     }
 
     /// Templates (see [`crate::example`]) that the rule finds.
     pub fn examples(&self) -> &[String] {
-        &self.examples
+        &self.notes().examples
     }
 
     /// Templates (see [`crate::example`]) that the rule does not find.
     pub fn counter_examples(&self) -> &[String] {
-        &self.counter_examples
+        &self.notes().counter_examples
     }
 
     /// Whether the rule is meant for this path. A rule with a path condition needs a path.

@@ -8,7 +8,7 @@ use sha2::{Digest, Sha256};
 use crate::builtin;
 use crate::error::RuleError;
 use crate::gitleaks::{Engine, RuleInfo};
-use crate::load::{Check, load};
+use crate::load::load;
 use crate::prefilter::Prefilter;
 use crate::rule::Rule;
 
@@ -45,7 +45,7 @@ impl Ruleset {
     ///
     /// As [`Ruleset::from_toml`] for the files given; an id of a default rule is a duplicate.
     pub fn builtin_with(files: &[(&str, &str)]) -> Result<Self, RuleError> {
-        Self::shipped(&[builtin::FILES], files)
+        Self::shipped(|rule| !rule.generic, files)
     }
 
     /// The rules that ship with this crate, generic ones ([`Rule::is_generic`]) included, and
@@ -58,12 +58,13 @@ impl Ruleset {
     ///
     /// As [`Ruleset::builtin_with`].
     pub fn builtin_and_generic(files: &[(&str, &str)]) -> Result<Self, RuleError> {
-        Self::shipped(&[builtin::FILES, builtin::GENERIC], files)
+        Self::shipped(|_| true, files)
     }
 
-    fn shipped(own: &[&[(&str, &str)]], files: &[(&str, &str)]) -> Result<Self, RuleError> {
-        let mut rules = load(&own.concat(), Check::Trusted, &[])?;
-        let more = load(files, Check::Compile, &rules)?;
+    fn shipped(wanted: impl Fn(&Rule) -> bool, files: &[(&str, &str)]) -> Result<Self, RuleError> {
+        let mut rules = builtin::rules()?;
+        rules.retain(wanted);
+        let more = load(files, &rules)?;
         rules.extend(more);
         Self::new(rules)
     }
@@ -75,7 +76,7 @@ impl Ruleset {
     /// The first fault found, with file, line and rule: unknown or missing keys, values out of
     /// bounds, patterns that do not compile or compile to more than 1 MiB, ids used twice.
     pub fn from_toml(files: &[(&str, &str)]) -> Result<Self, RuleError> {
-        Self::new(load(files, Check::Compile, &[])?)
+        Self::new(load(files, &[])?)
     }
 
     fn new(mut rules: Vec<Rule>) -> Result<Self, RuleError> {

@@ -1,0 +1,55 @@
+//! Turns `rules/*.toml` into the two JSON files that `src/builtin.rs` compiles in: what a scan
+//! needs of each rule, and the notes on it (source, examples). It checks nothing; tests do.
+
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use serde_json::{Map, Value};
+
+/// The keys of a rule that no scan reads.
+const NOTES: [&str; 4] = ["source", "example_path", "examples", "counter_examples"];
+
+type Outcome<T> = Result<T, Box<dyn std::error::Error>>;
+
+fn main() -> Outcome<()> {
+    println!("cargo::rerun-if-changed=rules");
+    let mut files = fs::read_dir("rules")?
+        .map(|entry| Ok(entry?.path()))
+        .collect::<Outcome<Vec<PathBuf>>>()?;
+    files.sort();
+    let (mut rules, mut notes) = (Vec::new(), Map::new());
+    for file in files {
+        read(&file, &mut rules, &mut notes)
+            .map_err(|error| format!("{}: {error}", file.display()))?;
+    }
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("rules.json"), serde_json::to_string(&rules)?)?;
+    fs::write(out.join("notes.json"), serde_json::to_string(&notes)?)?;
+    Ok(())
+}
+
+fn read(file: &Path, rules: &mut Vec<Value>, notes: &mut Map<String, Value>) -> Outcome<()> {
+    let mut text: Value = toml::from_str(&fs::read_to_string(file)?)?;
+    let provider = text.get("provider").cloned().ok_or("no provider")?;
+    let Some(Value::Array(list)) = text.get_mut("rule").map(Value::take) else {
+        return Err("no rules".into());
+    };
+    for rule in list {
+        let Value::Object(mut rule) = rule else {
+            return Err("a rule is not a table".into());
+        };
+        let id = rule
+            .get("id")
+            .and_then(Value::as_str)
+            .ok_or("a rule has no id")?;
+        let id = id.to_owned();
+        let aside = NOTES
+            .iter()
+            .filter_map(|key| Some(((*key).to_owned(), rule.remove(*key)?)))
+            .collect();
+        notes.insert(id, Value::Object(aside));
+        rule.insert("provider".to_owned(), provider.clone());
+        rules.push(Value::Object(rule));
+    }
+    Ok(())
+}
