@@ -127,6 +127,14 @@ impl Ruleset {
             && self.gitleaks.iter().all(|engine| engine.skips(path))
     }
 
+    /// Compiles now what the first scan of a file would compile, for a caller that has time to
+    /// spare before it.
+    #[must_use]
+    pub fn warmed(self) -> Self {
+        self.prefilter.conditions(&self.rules);
+        self
+    }
+
     pub(crate) fn gitleaks(&self) -> &[Engine] {
         &self.gitleaks
     }
