@@ -1,5 +1,6 @@
 //! Puts what was learned into the facts that are sent, with every known secret masked.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use refwarden_gitio::Repository;
@@ -15,6 +16,7 @@ use refwarden_scan::{Checksum, Confidence, Masker};
 
 use crate::fault::Fault;
 use crate::incoming::{Incoming, Occurrence};
+use crate::patch_id;
 use crate::scanning::{Content, Found, LFS_POINTER_MAX, Report};
 use crate::signing::{self, Signatures};
 use crate::updates::Update;
@@ -237,6 +239,7 @@ impl Learned<'_> {
         let bytes = bytes.ok_or_else(unread)?;
         let parsed = ParsedCommit::parse(&bytes).ok_or_else(unread)?;
         let listed = changes.get(&commit.oid);
+        let patch_id = listed.and_then(|listed| self.patch_id(listed));
         let changes = listed.into_iter().flat_map(|listed| &listed.changes);
         let message = parsed.message.get(..MESSAGE_MAX);
         Ok(CommitFacts {
@@ -257,7 +260,18 @@ impl Learned<'_> {
                 .map(|change| self.change(change, reader))
                 .collect::<Result<_, _>>()?,
             changes_total: listed.map_or(0, |listed| listed.total),
+            patch_id,
         })
+    }
+
+    /// None where a secret stands in the changes: a digest of it would be told with the facts.
+    fn patch_id(&self, listed: &CommitChanges) -> Option<String> {
+        let is_plain = |change: &Change| {
+            let is_plain = |text: &[u8]| matches!(self.masker.mask(text), Cow::Borrowed(_));
+            is_plain(&change.path) && is_plain(&change.patch)
+        };
+        let all_plain = !self.report.is_cut() && listed.changes.iter().all(is_plain);
+        all_plain.then(|| patch_id::of(listed)).flatten()
     }
 
     fn change(&self, change: &Change, reader: &mut dyn ReadObjects) -> Result<ChangeFacts, Fault> {

@@ -16,6 +16,7 @@ mod host;
 mod incoming;
 mod known;
 mod options;
+mod patch_id;
 mod post_receive;
 mod pre_receive;
 mod reference_transaction;

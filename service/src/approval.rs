@@ -1,5 +1,11 @@
 //! Decisions of people: who may decide, what a decision does. Used by the pages and the API.
 
+mod comments;
+mod questions;
+
+pub use comments::comment;
+pub use questions::{questions, questions_for};
+
 use chrono::{DateTime, Utc};
 use diesel::{Connection as _, PgConnection};
 use refwarden_model::{Actor, ActorChain, ByteText};
@@ -105,6 +111,25 @@ pub fn brought(
     })
 }
 
+/// Moves other than its own that an approval was kept for: old and new values, oldest first.
+///
+/// # Errors
+/// [`AppError`] from the database.
+pub fn kept(conn: &mut PgConnection, request: &Request) -> Result<Vec<(String, String)>, AppError> {
+    if request.patch_series.is_none() {
+        return Ok(Vec::new());
+    }
+    let own = (request.old_oid.clone(), request.new_oid.clone());
+    let mut moves = Vec::new();
+    for update in pushes::updates_of_request(conn, &request.id)? {
+        let moved = (update.actual_old, update.new_oid);
+        if moved != own && !moves.contains(&moved) {
+            moves.push(moved);
+        }
+    }
+    Ok(moves)
+}
+
 /// How far the approvals of a request go.
 ///
 /// # Errors
@@ -139,6 +164,9 @@ pub fn decide(
         let request = requests::lock(conn, id)?.ok_or_else(AppError::not_found)?;
         check(conn, &request, person, decision)?;
         let bound = Bound::of(&request)?;
+        let asked = questions_for(&bound.requirements, person);
+        let answers = questions::answers(&asked, decision)?;
+        let said = questions::digest(&request, person, decision, &answers);
         let mut decisions = requests::decisions(conn, id)?;
         let row = Decision {
             request_id: id.to_owned(),
@@ -150,6 +178,7 @@ pub fn decide(
             reason: decision.reason.trim().to_owned(),
             digest: decision.digest.clone(),
             decided_at: now,
+            answers: serde_json::to_value(&answers).map_err(AppError::internal)?,
         };
         requests::insert_decision(conn, &row)?;
         decisions.push(row);
@@ -173,7 +202,7 @@ pub fn decide(
             old_oid: Some(request.old_oid.clone()),
             new_oid: Some(request.new_oid.clone()),
             codes: Vec::new(),
-            summary: format!("{what} by {}", person.subject),
+            summary: format!("{what} by {}; decision sha256 {said}", person.subject),
         };
         events::append(conn, request.repository_id, now, vec![event])?;
         requests::find(conn, id)?.ok_or_else(AppError::not_found)
@@ -194,6 +223,13 @@ fn check(
         return Err(AppError::bad_request(
             "A reason is at most 4000 bytes long.",
         ));
+    }
+    let answers = decision.answers.iter().map(|given| &given.answer);
+    if answers
+        .chain([&decision.reason])
+        .any(|text| text.contains('\0'))
+    {
+        return Err(AppError::bad_request("A reason or an answer is text."));
     }
     if decision.decision == "reject" && decision.reason.trim().is_empty() {
         return Err(AppError::bad_request(

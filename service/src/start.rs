@@ -8,7 +8,7 @@ use std::time::Duration;
 use actix_web::web::{Data, FormConfig, JsonConfig, PathConfig, PayloadConfig, QueryConfig};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use refwarden_config::Config;
-use refwarden_policy::{Bind, Policy};
+use refwarden_policy::Policy;
 use tracing_subscriber::EnvFilter;
 
 use crate::error::AppError;
@@ -175,14 +175,10 @@ fn policy(config: &Config, directory: &Path) -> Result<Policy, String> {
 fn refuse_what_is_not_kept(policy: &Policy) -> Result<(), String> {
     for rule in &policy.rules {
         let asks = &rule.asks;
-        let what = if !asks.questions.is_empty() {
-            "questions"
-        } else if !asks.break_glass.is_empty() {
+        let what = if !asks.break_glass.is_empty() {
             "break_glass"
         } else if !asks.grants.is_empty() {
             "grants"
-        } else if asks.bind == Bind::Patch {
-            "bind = \"patch\""
         } else {
             continue;
         };

@@ -91,17 +91,21 @@ pub enum Told {
     /// A push has used the approval.
     #[serde(rename = "request.used")]
     Used,
+    /// Somebody said something about a request.
+    #[serde(rename = "request.commented")]
+    Commented,
 }
 
 impl Told {
     /// All of them.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Created,
         Self::Approved,
         Self::Rejected,
         Self::Expired,
         Self::Stale,
         Self::Used,
+        Self::Commented,
     ];
 
     /// The name in configuration and in messages.
@@ -113,6 +117,7 @@ impl Told {
             Self::Expired => "request.expired",
             Self::Stale => "request.stale",
             Self::Used => "request.used",
+            Self::Commented => "request.commented",
         }
     }
 

@@ -146,6 +146,10 @@ pub struct CommitFacts {
     pub changes: Vec<ChangeFacts>,
     /// How many files are changed; more than `changes.len()` where the list was cut.
     pub changes_total: u64,
+    /// What the changes are, whatever they are applied to: hexadecimal SHA-256, equal for a commit
+    /// and its clean rebase. None where it was not computed or not everything is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patch_id: Option<String>,
 }
 
 /// How something is signed.

@@ -128,6 +128,7 @@ fn facts(updates: usize) -> PushFacts {
         committer: "A <a@example.org> 1 +0000".into(),
         message: "Do it\n".into(),
         message_cut: false,
+        patch_id: None,
         signed: false,
         signature: None,
         changes: vec![],

@@ -92,7 +92,7 @@ pub fn co_authors(message: &[u8]) -> Vec<ByteText> {
 }
 
 /// The address of an ident line `Name <address> time zone`; empty where there is none.
-pub(crate) fn address(ident: &[u8]) -> &[u8] {
+pub fn address(ident: &[u8]) -> &[u8] {
     let start = ident
         .iter()
         .position(|&byte| byte == b'<')

@@ -18,7 +18,7 @@ mod verdict;
 mod warnings;
 mod when;
 
-pub use approval::{Barred, Tally, barred, co_authors, is_listed, tally};
+pub use approval::{Barred, Tally, address, barred, co_authors, is_listed, tally};
 pub use evaluate::{Push, Silent, evaluate, silent};
 pub use glob::{Glob, GlobError};
 pub use parse::{Policy, PolicyError, ReadNamed};

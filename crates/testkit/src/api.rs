@@ -71,14 +71,16 @@ impl Api {
             decision: decision.to_owned(),
             reason: reason.to_owned(),
             digest: digest.to_owned(),
+            answers: Vec::new(),
         };
-        let response = self
-            .client
-            .post(format!("{}/requests/{id}/decisions", self.url))
-            .bearer_auth(&self.token)
-            .json(&body)
-            .send()
-            .unwrap();
+        self.post(&format!("/requests/{id}/decisions"), &body)
+    }
+
+    /// Posts JSON to a path below `/api/v1`; returns status and body.
+    #[track_caller]
+    pub fn post(&self, path: &str, body: &impl serde::Serialize) -> (u16, String) {
+        let request = self.client.post(format!("{}{path}", self.url));
+        let response = request.bearer_auth(&self.token).json(body).send().unwrap();
         (response.status().as_u16(), response.text().unwrap())
     }
 

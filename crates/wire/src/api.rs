@@ -68,16 +68,39 @@ pub struct RequestOut {
     pub quorum: u32,
     /// Who may approve: groups and people.
     pub approvers: Vec<String>,
+    /// What the policy asks of whoever approves. Only those questions have to be answered that
+    /// come with a group which one is in.
+    #[serde(default)]
+    pub questions: Vec<String>,
     /// Decisions so far.
     pub decisions: Vec<DecisionOut>,
+    /// What was said, oldest first.
+    #[serde(default)]
+    pub comments: Vec<CommentOut>,
     /// When it was made.
     pub created_at: DateTime<Utc>,
     /// When it expires.
     pub expires_at: DateTime<Utc>,
+    /// Whether a clean rebase keeps an approval: the same patches in the same order, by the same
+    /// pusher, onto a newer value of the same ref.
+    #[serde(default)]
+    pub survives_rebase: bool,
+    /// Moves that an approval was kept for, oldest first.
+    #[serde(default)]
+    pub kept: Vec<MoveOut>,
     /// Digest of what the request would release; a decision must name it.
     pub digest: String,
     /// The page.
     pub url: String,
+}
+
+/// A move of a ref.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct MoveOut {
+    /// Its value before.
+    pub old: String,
+    /// Its value after.
+    pub new: String,
 }
 
 /// What a person said.
@@ -89,8 +112,40 @@ pub struct DecisionOut {
     pub decision: String,
     /// Why.
     pub reason: String,
+    /// What was answered to the policy's questions.
+    #[serde(default)]
+    pub answers: Vec<AnswerIn>,
     /// When.
     pub decided_at: DateTime<Utc>,
+}
+
+/// An answer to a question of the policy.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AnswerIn {
+    /// The question, exactly as it was put.
+    pub question: String,
+    /// The answer, at most 2000 bytes.
+    pub answer: String,
+}
+
+/// Something that somebody said about a request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CommentOut {
+    /// Who, and for whom: `agent for ada`.
+    pub author: String,
+    /// What.
+    pub text: String,
+    /// When.
+    pub created_at: DateTime<Utc>,
+}
+
+/// Something to be said.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct CommentIn {
+    /// What, at most 4000 bytes.
+    pub text: String,
 }
 
 /// A decision to be made.
@@ -104,6 +159,9 @@ pub struct DecisionIn {
     pub reason: String,
     /// The digest of what was shown.
     pub digest: String,
+    /// Answers to the questions that the policy puts to whoever approves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<AnswerIn>,
 }
 
 /// One event of the ledger.

@@ -13,7 +13,7 @@ pub use events::list as events;
 pub use openapi::document as openapi;
 pub use pushes::show as push;
 pub use replay::{pack, replay, repositories};
-pub use requests::{decide, list as requests, may_see, show as request};
+pub use requests::{comment, decide, list as requests, may_see, show as request};
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;

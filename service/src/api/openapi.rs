@@ -13,6 +13,7 @@ use utoipa::OpenApi;
         super::requests::list,
         super::requests::show,
         super::requests::decide,
+        super::requests::comment,
         super::events::list,
         super::pushes::show,
         super::replay::repositories,

@@ -8,11 +8,12 @@ use chrono::Utc;
 use diesel::PgConnection;
 use refwarden_model::{Actor, ActorChain, RequestId};
 use refwarden_policy::is_listed;
-use refwarden_wire::api::{DecisionIn, DecisionOut, RequestOut};
+use refwarden_wire::api::{CommentIn, CommentOut, DecisionIn, DecisionOut, MoveOut, RequestOut};
 use serde::Deserialize;
 
 use super::Caller;
 use crate::approval::{self, Bound};
+use crate::db::comments;
 use crate::db::requests::{self, Request};
 use crate::error::AppError;
 use crate::state::AppState;
@@ -139,6 +140,31 @@ pub async fn decide(
     Ok(HttpResponse::Ok().json(out))
 }
 
+/// Says something about a request: anybody who may see it, agents too.
+#[utoipa::path(post, path = "/api/v1/requests/{id}/comments", request_body = CommentIn,
+    params(("id" = String, Path, description = "The request's code")),
+    responses((status = 200, body = RequestOut), (status = 404, body = refwarden_wire::Problem)))]
+pub async fn comment(
+    caller: Caller,
+    state: Data<AppState>,
+    id: Path<String>,
+    body: Json<CommentIn>,
+) -> Result<HttpResponse, AppError> {
+    let id: RequestId = id.parse().map_err(|_| AppError::not_found())?;
+    let shared = state.clone();
+    let out = state
+        .db(move |conn| {
+            let request = requests::find(conn, id.as_str())?.ok_or_else(AppError::not_found)?;
+            if !may_see(&request, &caller.chain, caller.is_auditor)? {
+                return Err(AppError::not_found());
+            }
+            approval::comment(conn, id.as_str(), &caller.chain, &body.text, Utc::now())?;
+            request_out(conn, &shared, &request)
+        })
+        .await?;
+    Ok(HttpResponse::Ok().json(out))
+}
+
 /// Whether somebody may know of a request: whoever pushed or is acted for, whoever the rules
 /// name as approvers, and auditors. For everyone else it does not exist.
 ///
@@ -170,6 +196,7 @@ fn request_out(
         .map(|needed| needed.quorum)
         .max()
         .unwrap_or(0);
+    let questions = approval::questions(&bound.requirements);
     let mut approvers: Vec<String> = bound
         .requirements
         .into_iter()
@@ -194,12 +221,33 @@ fn request_out(
                 approver: made.approver_subject,
                 decision: made.decision,
                 reason: made.reason,
+                answers: serde_json::from_value(made.answers).unwrap_or_default(),
                 decided_at: made.decided_at,
+            })
+            .collect(),
+        questions,
+        comments: comments::of(conn, &request.id)?
+            .into_iter()
+            .map(|said| CommentOut {
+                author: describe(&said.author),
+                text: said.text,
+                created_at: said.created_at,
             })
             .collect(),
         created_at: request.created_at,
         expires_at: request.expires_at,
+        survives_rebase: request.patch_series.is_some(),
+        kept: approval::kept(conn, request)?
+            .into_iter()
+            .map(|(old, new)| MoveOut { old, new })
+            .collect(),
         digest: request.digest.clone(),
         url: format!("{}/r/{}", state.config.service.public_url, request.id),
     })
+}
+
+/// Names a recorded actor chain.
+fn describe(chain: &serde_json::Value) -> String {
+    let chain: Option<ActorChain> = serde_json::from_value(chain.clone()).ok();
+    chain.map(|chain| chain.describe()).unwrap_or_default()
 }

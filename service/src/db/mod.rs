@@ -2,6 +2,7 @@
 //! `approval`. Nothing outside this module names a table.
 
 pub mod ancestry;
+pub mod comments;
 pub mod events;
 pub mod outbox;
 pub mod people;

@@ -170,6 +170,18 @@ pub fn updates(conn: &mut PgConnection, push: Uuid) -> QueryResult<Vec<RefUpdate
         .load(conn)
 }
 
+/// The updates that a request has released or would have, oldest first.
+///
+/// # Errors
+/// What diesel says.
+pub fn updates_of_request(conn: &mut PgConnection, request: &str) -> QueryResult<Vec<RefUpdate>> {
+    ref_updates::table
+        .filter(ref_updates::request_id.eq(request))
+        .order((ref_updates::push_id, ref_updates::ordinal))
+        .select(RefUpdate::as_select())
+        .load(conn)
+}
+
 /// Sets the state of a push.
 ///
 /// # Errors

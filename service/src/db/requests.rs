@@ -45,6 +45,8 @@ pub struct Request {
     pub closed_at: Option<DateTime<Utc>>,
     /// The push that used it.
     pub consumed_by: Option<Uuid>,
+    /// Digest of what an approval is kept for, where a clean rebase keeps it.
+    pub patch_series: Option<String>,
 }
 
 /// States of a request.
@@ -89,6 +91,8 @@ pub struct Decision {
     pub digest: String,
     /// When.
     pub decided_at: DateTime<Utc>,
+    /// Questions and answers: a list of `refwarden_wire::api::AnswerIn`.
+    pub answers: Value,
 }
 
 /// Inserts a request.
@@ -164,7 +168,29 @@ pub fn bound_to(
         .load(conn)
 }
 
-/// Requests on a ref that are open and do not start from its present value, locked.
+/// Approved requests for a ref whose commits are such a series, newest first, locked.
+///
+/// # Errors
+/// What diesel says.
+pub fn kept_for(
+    conn: &mut PgConnection,
+    repository: Uuid,
+    ref_name: &[u8],
+    series: &str,
+) -> QueryResult<Vec<Request>> {
+    requests::table
+        .filter(requests::repository_id.eq(repository))
+        .filter(requests::ref_name.eq(ref_name))
+        .filter(requests::state.eq(state::APPROVED))
+        .filter(requests::patch_series.eq(series))
+        .order((requests::created_at.desc(), requests::id))
+        .select(Request::as_select())
+        .for_no_key_update()
+        .load(conn)
+}
+
+/// Requests on a ref that are open, do not start from its present value and are not kept for a
+/// rebase, locked.
 ///
 /// # Errors
 /// What diesel says.
@@ -177,7 +203,11 @@ pub fn overtaken(
     requests::table
         .filter(requests::repository_id.eq(repository))
         .filter(requests::ref_name.eq(ref_name))
-        .filter(requests::state.eq_any([state::WAITING, state::APPROVED]))
+        .filter(
+            requests::state.eq(state::WAITING).or(requests::state
+                .eq(state::APPROVED)
+                .and(requests::patch_series.is_null())),
+        )
         .filter(requests::old_oid.ne(present))
         .select(Request::as_select())
         .for_no_key_update()

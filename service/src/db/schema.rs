@@ -43,6 +43,7 @@ diesel::table! {
         policy_hash -> Text, requirements -> Jsonb, digest -> Text, state -> Text,
         created_at -> Timestamptz, expires_at -> Timestamptz,
         closed_at -> Nullable<Timestamptz>, consumed_by -> Nullable<Uuid>,
+        patch_series -> Nullable<Text>,
     }
 }
 diesel::table! {
@@ -81,7 +82,13 @@ diesel::table! {
     decisions (request_id, ordinal) {
         request_id -> Text, ordinal -> Int4, approver_issuer -> Text, approver_subject -> Text,
         approver -> Jsonb, decision -> Text, reason -> Text, digest -> Text,
-        decided_at -> Timestamptz,
+        decided_at -> Timestamptz, answers -> Jsonb,
+    }
+}
+diesel::table! {
+    comments (request_id, ordinal) {
+        request_id -> Text, ordinal -> Int4, author -> Jsonb, text -> Text,
+        created_at -> Timestamptz,
     }
 }
 diesel::table! {
@@ -147,6 +154,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     changes,
     findings,
     decisions,
+    comments,
     used_tokens,
     events,
     readings,

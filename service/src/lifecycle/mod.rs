@@ -2,11 +2,13 @@
 //! one transaction: it is recorded whole before anybody is told, or not at all.
 
 mod adopt;
+mod ask;
 mod complete;
 mod hold;
 mod prepare;
 mod receive;
 mod refuse;
+mod series;
 mod settle;
 mod turn_away;
 

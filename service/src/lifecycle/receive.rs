@@ -1,20 +1,20 @@
 //! A push arrives: it is judged and recorded, before the verdict is shown to anybody.
 
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Utc};
 use diesel::{Connection as _, PgConnection};
 use refwarden_model::facts::RefFacts;
-use refwarden_model::{ActorChain, Code, PushId, RequestId};
-use refwarden_policy::{Denial, Policy, RefOutcome, RefVerdict, Requirement, Verdict, evaluate};
-use refwarden_wire::hook::{DRY_RUN, Outcome, PushIn, PushOut, Reason, RequestRef};
-use sha2::{Digest, Sha256};
+use refwarden_model::{ActorChain, Code, PushId};
+use refwarden_policy::{Denial, Policy, RefOutcome, RefVerdict, Verdict, evaluate};
+use refwarden_wire::hook::{DRY_RUN, Outcome, PushIn, PushOut, Reason};
 use uuid::Uuid;
 
-use super::{mark_overtaken, push_url, reason};
+use super::ask::{Asking, needs_approval};
+use super::{push_url, reason};
 use crate::db::events::{self, NewEvent};
 use crate::db::pushes::{self, Push, RefUpdate, push_state, signed, update_state};
 use crate::db::repositories::{self, Repository};
 use crate::db::requests::{self, Request};
-use crate::db::{push_facts, records, requests::state};
+use crate::db::{push_facts, records};
 use crate::error::AppError;
 use crate::identity::{TokenError, VerifiedToken};
 use crate::packs::StoredPack;
@@ -72,8 +72,9 @@ fn receive_in_transaction(
         Some(id) if pushes::find(conn, id.0)?.is_none() => id.0,
         _ => Uuid::now_v7(),
     };
-    let judged = judge(conn, received, &repository, id, now)?;
-    record(conn, received, id, &judged, now)?;
+    let mut judged = judge(conn, received, &repository, id, now)?;
+    let events = std::mem::take(&mut judged.events);
+    record(conn, received, id, &judged, events, now)?;
     Ok(PushOut {
         push_id: PushId(id),
         outcome: judged.outcome,
@@ -92,6 +93,8 @@ struct Judged {
     requests: Vec<Option<String>>,
     /// Requests that are new with this push; inserted after it.
     new_requests: Vec<Request>,
+    /// What else to record of the push.
+    events: Vec<NewEvent>,
 }
 
 fn judge(
@@ -113,6 +116,7 @@ fn judge(
         reasons: Vec::new(),
         requests: vec![None; updates.len()],
         new_requests: Vec::new(),
+        events: Vec::new(),
     };
     let token = match &received.token {
         Ok(token) => token,
@@ -180,15 +184,16 @@ fn judge(
             update,
             requirements,
         };
-        let (request, fresh, released) = asking.find_or_make(conn, now)?;
+        let asked = asking.find_or_make(conn, now)?;
         if let Some(slot) = judged.requests.get_mut(index) {
-            *slot = Some(request.id.clone());
+            *slot = Some(asked.request.id.clone());
         }
-        if !released {
-            judged.reasons.push(asking.reason(&request, now));
+        if !asked.released {
+            judged.reasons.push(asking.reason(&asked.request, now));
         }
-        if fresh {
-            judged.new_requests.push(request);
+        judged.events.extend(asked.event);
+        if asked.is_fresh {
+            judged.new_requests.push(asked.request);
         }
     }
     add_hints(&mut judged.reasons);
@@ -245,185 +250,8 @@ fn add_hints(reasons: &mut [Reason]) {
     }
 }
 
-fn needs_approval(
-    update: &RefFacts,
-    requirements: &[Requirement],
-    request: Option<RequestRef>,
-) -> Reason {
-    let names = |entries: &[String]| {
-        let name = |entry: &String| {
-            entry
-                .split_once(':')
-                .map_or_else(|| entry.clone(), |(_, name)| name.to_owned())
-        };
-        entries.iter().map(name).collect::<Vec<_>>().join(", ")
-    };
-    let needed: Vec<String> = requirements
-        .iter()
-        .map(|needed| format!("{} of {}", needed.quorum, names(&needed.approvers)))
-        .collect();
-    let text = format!(
-        "{} needs approval by {}",
-        update.ref_name,
-        needed.join(" and ")
-    );
-    Reason {
-        ref_name: Some(update.ref_name.clone()),
-        request,
-        ..reason(Code::NeedsApproval, text)
-    }
-}
-
-/// One ref update that people have to approve.
-struct Asking<'a> {
-    received: &'a Received<'a>,
-    repository: &'a Repository,
-    chain: &'a ActorChain,
-    id: Uuid,
-    update: &'a RefFacts,
-    requirements: Vec<Requirement>,
-}
-
-impl Asking<'_> {
-    /// The request for this move, whether it is new, and whether it releases the move.
-    fn find_or_make(
-        &self,
-        conn: &mut PgConnection,
-        now: DateTime<Utc>,
-    ) -> Result<(Request, bool, bool), AppError> {
-        repositories::lock(conn, self.repository.id)?;
-        let target = self.update.target.as_bytes();
-        let old = self.update.actual_old.to_string();
-        mark_overtaken(conn, self.repository.id, target, &old, now)?;
-        let new = self.update.new.to_string();
-        for request in requests::bound_to(conn, self.repository.id, target, &old, &new)? {
-            let open = request.state == state::WAITING || request.state == state::APPROVED;
-            if !self.is_same_chain(&request) || request.expires_at <= now {
-                continue;
-            }
-            if request.state == state::REJECTED {
-                return Ok((request, false, false));
-            }
-            if open && request.requirements == json(&self.requirements)? {
-                let released = request.state == state::APPROVED;
-                return Ok((request, false, released));
-            }
-            if open {
-                // The policy asks for something else than people were shown.
-                requests::set_state(conn, &request.id, state::STALE, now)?;
-                let event = NewEvent {
-                    kind: "request.stale",
-                    actor: "refwarden".to_owned(),
-                    request_id: Some(request.id.clone()),
-                    ref_name: Some(target.to_vec()),
-                    old_oid: Some(old.clone()),
-                    new_oid: Some(new.clone()),
-                    summary: format!(
-                        "request {} is stale: the policy asks for something else",
-                        request.id
-                    ),
-                    ..NewEvent::default()
-                };
-                events::append(conn, self.repository.id, now, vec![event])?;
-            }
-        }
-        let request = self.make(conn, now)?;
-        Ok((request, true, false))
-    }
-
-    fn is_same_chain(&self, request: &Request) -> bool {
-        let chain: Option<ActorChain> = serde_json::from_value(request.actor_chain.clone()).ok();
-        let key = |chain: &ActorChain| -> Vec<(String, String)> {
-            chain
-                .everyone()
-                .map(|actor| (actor.issuer.clone(), actor.subject.clone()))
-                .collect()
-        };
-        chain.is_some_and(|chain| key(&chain) == key(self.chain))
-    }
-
-    fn make(&self, conn: &mut PgConnection, now: DateTime<Utc>) -> Result<Request, AppError> {
-        let id = loop {
-            let mut bits = [0_u8; 5];
-            aws_lc_rs::rand::fill(&mut bits).map_err(|_| AppError::internal("no randomness"))?;
-            let id = RequestId::from_random(bits);
-            if requests::find(conn, id.as_str())?.is_none() {
-                break id;
-            }
-        };
-        let longest = Duration::days(i64::from(self.received.request_days));
-        // The shortest time that a rule gives counts.
-        let asked = self.requirements.iter().filter_map(|needed| needed.expires);
-        let asked = asked.min().and_then(|seconds| i64::try_from(seconds).ok());
-        let open_for = asked.and_then(Duration::try_seconds).unwrap_or(longest);
-        let mut request = Request {
-            id: id.as_str().to_owned(),
-            repository_id: self.repository.id,
-            ref_name: self.update.target.as_bytes().to_vec(),
-            ref_name_text: records::text(self.update.target.as_bytes()),
-            old_oid: self.update.actual_old.to_string(),
-            new_oid: self.update.new.to_string(),
-            kind: self.update.kind.name().to_owned(),
-            push_id: self.id,
-            actor_chain: json(self.chain)?,
-            policy_hash: self.received.policy.hash().to_owned(),
-            requirements: json(&self.requirements)?,
-            digest: String::new(),
-            state: state::WAITING.to_owned(),
-            created_at: now,
-            expires_at: now + open_for,
-            closed_at: None,
-            consumed_by: None,
-        };
-        request.digest = digest(&request);
-        Ok(request)
-    }
-
-    fn reason(&self, request: &Request, now: DateTime<Utc>) -> Reason {
-        let base = self.received.public_url;
-        let found = RequestId::try_from(request.id.clone())
-            .ok()
-            .map(|id| RequestRef {
-                url: format!("{base}/r/{id}"),
-                poll: format!("{base}/api/v1/requests/{id}?wait=30"),
-                expires_in: u64::try_from((request.expires_at - now).num_seconds()).unwrap_or(0),
-                id,
-            });
-        if request.state == state::REJECTED {
-            let text = format!("{} was rejected by an approver", self.update.ref_name);
-            let ref_name = Some(self.update.ref_name.clone());
-            return Reason {
-                ref_name,
-                request: found,
-                ..reason(Code::Rejected, text)
-            };
-        }
-        needs_approval(self.update, &self.requirements, found)
-    }
-}
-
-fn json<T: serde::Serialize>(value: &T) -> Result<serde_json::Value, AppError> {
+pub(super) fn json<T: serde::Serialize>(value: &T) -> Result<serde_json::Value, AppError> {
     serde_json::to_value(value).map_err(AppError::internal)
-}
-
-/// Digest of all that a request binds. The page posts it back with the decision.
-fn digest(request: &Request) -> String {
-    let mut hasher = Sha256::new();
-    for field in [
-        b"refwarden request 1".as_slice(),
-        request.id.as_bytes(),
-        request.repository_id.as_bytes(),
-        &request.ref_name,
-        request.old_oid.as_bytes(),
-        request.new_oid.as_bytes(),
-        request.actor_chain.to_string().as_bytes(),
-        request.policy_hash.as_bytes(),
-        request.requirements.to_string().as_bytes(),
-    ] {
-        hasher.update(u64::try_from(field.len()).unwrap_or(u64::MAX).to_be_bytes());
-        hasher.update(field);
-    }
-    hex::encode(hasher.finalize())
 }
 
 fn record(
@@ -431,6 +259,7 @@ fn record(
     received: &Received<'_>,
     id: Uuid,
     judged: &Judged,
+    more: Vec<NewEvent>,
     now: DateTime<Utc>,
 ) -> Result<(), AppError> {
     let push = received.push;
@@ -482,6 +311,7 @@ fn record(
             ..NewEvent::default()
         });
     }
+    new_events.extend(more);
     // A push to one ref names it; one to several is told by its ref updates.
     let only = match updates.as_slice() {
         [only] => Some(only),

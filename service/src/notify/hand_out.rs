@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use chrono::{DateTime, Duration, Utc};
 use diesel::{Connection as _, PgConnection};
 use refwarden_config::{Person, Told};
-use refwarden_model::{Actor, ActorKind};
+use refwarden_model::{Actor, ActorChain, ActorKind};
 use refwarden_policy::is_listed;
 use uuid::Uuid;
 
@@ -15,7 +15,7 @@ use super::notice::Notice;
 use crate::approval::{self, Bound};
 use crate::db::outbox::Fresh;
 use crate::db::requests::{self, Request};
-use crate::db::{events, outbox, people};
+use crate::db::{comments, events, outbox, people};
 use crate::error::AppError;
 use crate::state::AppState;
 
@@ -115,6 +115,9 @@ fn recipients(
 ) -> Result<Vec<String>, AppError> {
     let bound = Bound::of(request)?;
     let (mut addresses, mut seen) = (Vec::new(), BTreeSet::new());
+    if told == Told::Commented {
+        commenters(conn, request, &mut addresses, &mut seen)?;
+    }
     if told != Told::Created {
         let people = bound
             .chain
@@ -123,7 +126,9 @@ fn recipients(
         for address in people.filter_map(|it| it.email.as_ref()) {
             email::add(&mut addresses, &mut seen, address);
         }
-        return Ok(addresses);
+        if told != Told::Commented || request.state != requests::state::WAITING {
+            return Ok(addresses);
+        }
     }
     let issuer = state.config.sign_in.as_ref().map(|it| it.issuer.as_str());
     let configured = mailer
@@ -152,6 +157,25 @@ fn recipients(
         );
     }
     Ok(addresses)
+}
+
+/// Who has said something, but whoever spoke last: they know what they said.
+fn commenters(
+    conn: &mut PgConnection,
+    request: &Request,
+    addresses: &mut Vec<String>,
+    seen: &mut BTreeSet<String>,
+) -> Result<(), AppError> {
+    let said = comments::of(conn, &request.id)?;
+    let by = |it: &comments::Comment| serde_json::from_value::<ActorChain>(it.author.clone()).ok();
+    let last = said.last().and_then(by).and_then(|it| it.pusher.email);
+    seen.extend(last.map(|it| it.to_ascii_lowercase()));
+    for person in said.iter().filter_map(by).map(|chain| chain.pusher) {
+        if let Some(address) = person.email.filter(|_| person.kind == ActorKind::Human) {
+            email::add(addresses, seen, &address);
+        }
+    }
+    Ok(())
 }
 
 fn actor(person: &Person, issuer: &str) -> Actor {

@@ -95,6 +95,7 @@ fn title(notice: &Notice, place: &str) -> String {
         Some(Told::Expired) => "Expired",
         Some(Told::Stale) => "Stale, the ref has moved",
         Some(Told::Used) => "Approval used",
+        Some(Told::Commented) => "New comment",
         None => return "Refwarden: a test of this channel".to_owned(),
     };
     format!("{what}: {place}")

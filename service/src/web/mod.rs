@@ -15,7 +15,7 @@ mod views;
 
 pub use error::{PageError, refusal};
 pub use inbox::inbox;
-pub use request::{decide, page as request_page};
+pub use request::{comment, decide, page as request_page};
 pub use sign_in::{callback, sign_in, sign_out};
 pub use text::{kind as update_in_words, listed, short, visible_line};
 

@@ -7,18 +7,18 @@ use askama::Template;
 use chrono::{DateTime, Utc};
 use diesel::PgConnection;
 use refwarden_model::RequestId;
-use refwarden_wire::api::DecisionIn;
+use refwarden_wire::api::{AnswerIn, DecisionIn};
 use serde::Deserialize;
 
 use super::error::PageError;
 use super::html;
 use super::session::SignedIn;
-use super::text::{distance, kind, listed, visible, visible_line};
-use super::views::{self, Commit, Decision, Finding, Need, Person};
+use super::text::{distance, kind, listed, short, visible, visible_line};
+use super::views::{self, Comment, Commit, Decision, Finding, Need, Person};
 use crate::api::{is_auditor, may_see};
 use crate::approval::{self, Bound};
-use crate::db::pushes;
 use crate::db::requests::{self, Request, state};
+use crate::db::{comments, pushes};
 use crate::error::AppError;
 use crate::state::AppState;
 
@@ -49,18 +49,25 @@ struct Page {
     summary: String,
     warnings: Vec<String>,
     note: Option<&'static str>,
+    survives_rebase: bool,
+    kept: Vec<(String, String)>,
+    questions: Vec<Question>,
+    comments: Vec<Comment>,
     may_decide: bool,
     why_not: String,
 }
 
-/// What the form posts.
+/// A question of the policy, as it is posted back and as it is shown.
+struct Question {
+    text: String,
+    shown: String,
+}
+
+/// What the form of a comment posts.
 #[derive(Deserialize)]
-pub struct DecideIn {
+pub struct Said {
     csrf: String,
-    digest: String,
-    decision: String,
-    #[serde(default)]
-    reason: String,
+    text: String,
 }
 
 /// Shows a request.
@@ -91,15 +98,27 @@ pub async fn decide(
     signed_in: SignedIn,
     state: Data<AppState>,
     id: Path<String>,
-    form: Form<DecideIn>,
+    form: Form<Vec<(String, String)>>,
 ) -> Result<HttpResponse, PageError> {
     let id: RequestId = id.parse().map_err(|_| AppError::not_found())?;
-    signed_in.check_form(&form.csrf)?;
-    let form = form.into_inner();
+    let field = |name: &str| {
+        let found = form.iter().find(|(it, _)| it == name);
+        found.map(|(_, value)| value.clone()).unwrap_or_default()
+    };
+    signed_in.check_form(&field("csrf"))?;
+    // Each question goes with its answer, so that no answer is taken for one to another question.
+    let asked = form.iter().filter_map(|(name, question)| {
+        let number = name.strip_prefix("question-")?;
+        Some(AnswerIn {
+            question: question.clone(),
+            answer: field(&format!("answer-{number}")),
+        })
+    });
     let decision = DecisionIn {
-        decision: form.decision,
-        reason: form.reason,
-        digest: form.digest,
+        decision: field("decision"),
+        reason: field("reason"),
+        digest: field("digest"),
+        answers: asked.collect(),
     };
     let back = format!("/r/{id}");
     let chain = signed_in.chain();
@@ -117,6 +136,35 @@ pub async fn decide(
         return Err(PageError::Decision(error, back));
     }
     state.announce();
+    Ok(HttpResponse::SeeOther()
+        .insert_header((LOCATION, back))
+        .finish())
+}
+
+/// Takes a comment and goes back to the page.
+pub async fn comment(
+    signed_in: SignedIn,
+    state: Data<AppState>,
+    id: Path<String>,
+    form: Form<Said>,
+) -> Result<HttpResponse, PageError> {
+    let id: RequestId = id.parse().map_err(|_| AppError::not_found())?;
+    signed_in.check_form(&form.csrf)?;
+    let back = format!("/r/{id}#comments");
+    let chain = signed_in.chain();
+    let auditor = is_auditor(&state, &chain);
+    let said = state
+        .db(move |conn| {
+            let request = requests::find(conn, id.as_str())?.ok_or_else(AppError::not_found)?;
+            if !may_see(&request, &chain, auditor)? {
+                return Err(AppError::not_found());
+            }
+            approval::comment(conn, id.as_str(), &chain, &form.text, Utc::now())
+        })
+        .await;
+    if let Err(error) = said {
+        return Err(PageError::Decision(error, back));
+    }
     Ok(HttpResponse::SeeOther()
         .insert_header((LOCATION, back))
         .finish())
@@ -185,6 +233,22 @@ fn build(
         summary: content.summary,
         warnings: content.warnings,
         note: content.note,
+        survives_rebase: request.patch_series.is_some(),
+        kept: approval::kept(conn, request)?
+            .iter()
+            .map(|(old, new)| (short(old).to_owned(), short(new).to_owned()))
+            .collect(),
+        questions: approval::questions_for(&bound.requirements, &signed_in.actor)
+            .into_iter()
+            .map(|text| Question {
+                shown: visible(text.as_bytes()),
+                text,
+            })
+            .collect(),
+        comments: comments::of(conn, &request.id)?
+            .iter()
+            .map(|said| Comment::of(said, now))
+            .collect(),
         may_decide: waits && barred.is_ok() && !mine,
         why_not,
     })

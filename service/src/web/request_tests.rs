@@ -63,6 +63,7 @@ fn hostile() -> Page {
             who: text(),
             what: "approved",
             reason: text(),
+            answers: vec![(text(), text())],
             when: text(),
         }],
         findings: vec![Finding {
@@ -81,6 +82,17 @@ fn hostile() -> Page {
         summary: text(),
         warnings: vec![text()],
         note: None,
+        survives_rebase: true,
+        kept: vec![(text(), text())],
+        questions: vec![Question {
+            text: text(),
+            shown: text(),
+        }],
+        comments: vec![Comment {
+            who: text(),
+            text: text(),
+            when: text(),
+        }],
         may_decide: true,
         why_not: String::new(),
     }

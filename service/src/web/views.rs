@@ -4,12 +4,14 @@
 
 use chrono::{DateTime, Utc};
 use diesel::PgConnection;
-use refwarden_model::Actor;
+use refwarden_model::{Actor, ActorChain};
+use refwarden_wire::api::AnswerIn;
 
 use super::patch::{self, Row};
 use super::text::{count, distance, short, visible, visible_line};
 use crate::approval;
 use crate::db::ancestry::{self, Brought};
+use crate::db::comments;
 use crate::db::pushes::RefUpdate;
 use crate::db::records::{self, Change};
 use crate::db::requests::{self, Request};
@@ -42,6 +44,15 @@ pub struct Decision {
     /// `approved` or `rejected`.
     pub what: &'static str,
     pub reason: String,
+    /// Questions and answers.
+    pub answers: Vec<(String, String)>,
+    pub when: String,
+}
+
+/// What somebody said without deciding.
+pub struct Comment {
+    pub who: String,
+    pub text: String,
     pub when: String,
 }
 
@@ -113,7 +124,30 @@ impl Decision {
                 "rejected"
             },
             reason: visible(made.reason.as_bytes()),
+            answers: serde_json::from_value::<Vec<AnswerIn>>(made.answers.clone())
+                .unwrap_or_default()
+                .iter()
+                .map(|it| {
+                    (
+                        visible(it.question.as_bytes()),
+                        visible(it.answer.as_bytes()),
+                    )
+                })
+                .collect(),
             when: distance(made.decided_at, now),
+        }
+    }
+}
+
+impl Comment {
+    /// Tells a comment.
+    pub fn of(said: &comments::Comment, now: DateTime<Utc>) -> Self {
+        let chain: Option<ActorChain> = serde_json::from_value(said.author.clone()).ok();
+        let who = chain.map(|chain| chain.describe()).unwrap_or_default();
+        Self {
+            who: visible_line(who.as_bytes()),
+            text: visible(said.text.as_bytes()),
+            when: distance(said.created_at, now),
         }
     }
 }

@@ -11,6 +11,7 @@
 )]
 
 mod approval;
+mod asked;
 mod exchange;
 mod facts;
 mod identity;

@@ -212,6 +212,7 @@ fn commit_facts(
         committer: ByteText::new(parsed.header(b"committer").unwrap_or_default()),
         message: ByteText::new(parsed.message),
         message_cut: false,
+        patch_id: None,
         signed,
         signature: Some(unchecked(signed)),
         changes: listed,

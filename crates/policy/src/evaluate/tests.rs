@@ -73,6 +73,7 @@ fn commit(oid: Oid, parents: &[Oid], paths: &[&str]) -> CommitFacts {
         committer: "Ada <ada@example.org> 1 +0000".into(),
         message: "ABC-1: Do it\n".into(),
         message_cut: false,
+        patch_id: None,
         signed: false,
         signature: None,
         changes: paths.iter().map(|path| change(path)).collect(),

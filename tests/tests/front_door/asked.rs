@@ -1,0 +1,6 @@
+//! What people are asked and what they answer: approvals that a rebase keeps, questions,
+//! comments, windows of time, emergencies; and what must not pass for any of them.
+
+mod rebase;
+mod said;
+mod setup;
