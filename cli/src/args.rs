@@ -1,5 +1,6 @@
 //! The arguments as typed.
 
+mod grant;
 mod policy;
 mod scan;
 
@@ -7,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use grant::{Grant, GrantCommand, GrantList, GrantRevoke, Request};
 pub use policy::{
     ActorKindArg, Circumstances, Policy, PolicyBacktest, PolicyCheck, PolicyCommand, PolicyExplain,
     PolicySimulate, UpdateKindArg,
@@ -43,6 +45,10 @@ pub enum Command {
     Install(Install),
     /// Lists approval requests.
     Requests(Requests),
+    /// Asks for a window of time in which pushes need no further approval.
+    Request(Request),
+    /// Lists such windows, or takes one back.
+    Grant(Grant),
     /// Says how messages to people fare, and sends a test message.
     Notify(Notify),
     /// Lists what happened, refusals included.

@@ -19,6 +19,8 @@ push options that this server knows (git push -o NAME=VALUE ...):
   reason=TEXT   why; approvers read it
   ticket=ID     what it belongs to; approvers read it
   reviewer=NAME who should look; approvers read it
+  break-glass=REF in an emergency, for who may: release this ref (its full
+                name) without approval; needs reason=; is reviewed afterwards
   token=TOKEN   a token, where the client has no other way to send one
   help          this list
 nothing was changed

@@ -1,6 +1,7 @@
 //! Decisions of people: who may decide, what a decision does. Used by the pages and the API.
 
 mod comments;
+pub mod grants;
 mod questions;
 
 pub use comments::comment;
@@ -8,12 +9,15 @@ pub use questions::{questions, questions_for};
 
 use chrono::{DateTime, Utc};
 use diesel::{Connection as _, PgConnection};
+use refwarden_model::facts::CommitFacts;
 use refwarden_model::{Actor, ActorChain, ByteText};
 use refwarden_policy::{Barred, Requirement, Tally, barred, tally};
 use refwarden_wire::api::DecisionIn;
+use sha2::{Digest, Sha256};
 
 use crate::db::ancestry::{self, Brought};
 use crate::db::events::{self, NewEvent};
+use crate::db::grants::KIND;
 use crate::db::pushes::{self, RefUpdate};
 use crate::db::requests::{self, Decision, Request, state};
 use crate::db::{push_facts, records, repositories};
@@ -56,12 +60,12 @@ pub fn may_decide(
     person: &Actor,
 ) -> Result<Result<(), Barred>, AppError> {
     let bound = Bound::of(request)?;
-    let updates = pushes::updates(conn, request.push_id)?;
-    let update = updates
-        .iter()
-        .find(|update| update.target == request.ref_name);
-    let brought = brought(conn, request, update)?;
-    let mut idents = records::idents(conn, request.push_id)?;
+    let Some(push) = request.push_id else {
+        return Ok(barred(person, &bound.chain, &[], &bound.requirements));
+    };
+    let update = update_of(conn, request)?;
+    let brought = brought(conn, request, update.as_ref())?;
+    let mut idents = records::idents(conn, push)?;
     idents.extend(ancestry::idents(conn, &brought.commits)?);
     if request.kind == "create" {
         idents.extend(idents_of_known(conn, request)?);
@@ -70,11 +74,26 @@ pub fn may_decide(
     Ok(barred(person, &bound.chain, &idents, &bound.requirements))
 }
 
+/// The ref update that a request is about; none for a grant.
+///
+/// # Errors
+/// [`AppError`] from the database.
+pub fn update_of(
+    conn: &mut PgConnection,
+    request: &Request,
+) -> Result<Option<RefUpdate>, AppError> {
+    let Some(push) = request.push_id else {
+        return Ok(None);
+    };
+    let updates = pushes::updates(conn, push)?;
+    let about = |update: &RefUpdate| update.target == request.ref_name;
+    Ok(updates.into_iter().find(about))
+}
+
 /// Authors, committers and co-authors of commits that a new ref would bring and that the
 /// repository held already, as the hook told them: those that the default branch does not have.
 fn idents_of_known(conn: &mut PgConnection, request: &Request) -> Result<Vec<Vec<u8>>, AppError> {
-    let facts = push_facts::find(conn, request.push_id)?;
-    let known = facts.map(|facts| facts.known_commits).unwrap_or_default();
+    let known = known_commits(conn, request)?;
     let bytes = |text: &ByteText| text.as_bytes().to_vec();
     let everyone = known.iter().map(|commit| {
         let columns = (
@@ -85,6 +104,21 @@ fn idents_of_known(conn: &mut PgConnection, request: &Request) -> Result<Vec<Vec
         records::everyone(columns)
     });
     Ok(everyone.flatten().collect())
+}
+
+/// Commits that a new ref would bring and that the repository held already, parents first.
+///
+/// # Errors
+/// [`AppError`] from the database.
+pub fn known_commits(
+    conn: &mut PgConnection,
+    request: &Request,
+) -> Result<Vec<CommitFacts>, AppError> {
+    let Some(push) = request.push_id.filter(|_| request.kind == "create") else {
+        return Ok(Vec::new());
+    };
+    let facts = push_facts::find(conn, push)?;
+    Ok(facts.map(|facts| facts.known_commits).unwrap_or_default())
 }
 
 /// The commits that a request would let through: those of its own push, and those that earlier
@@ -98,7 +132,10 @@ pub fn brought(
     request: &Request,
     update: Option<&RefUpdate>,
 ) -> Result<Brought, AppError> {
-    let (repository, push) = (request.repository_id, request.push_id);
+    let Some(push) = request.push_id else {
+        return Ok(Brought::default());
+    };
+    let repository = request.repository_id;
     let (old, new) = (&request.old_oid, &request.new_oid);
     let gained = update.map_or(0, |update| update.gained);
     let is_commit = update.is_some_and(|update| update.new_type.as_deref() == Some("commit"));
@@ -106,7 +143,15 @@ pub fn brought(
         "delete" => Brought::default(),
         // Behind a tag object, or something that is no commit, stands all that the push brought.
         _ if !is_commit => ancestry::all_of(conn, push)?,
-        "create" => ancestry::brought_by(conn, repository, push, new)?,
+        "create" => {
+            let mut brought = ancestry::brought_by(conn, repository, push, new)?;
+            let known = known_commits(conn, request)?;
+            let oids: Vec<String> = known.iter().map(|it| it.oid.to_string()).collect();
+            let mut before = ancestry::recorded_in_order(conn, repository, push, &oids)?;
+            before.retain(|it| !brought.commits.contains(it));
+            brought.commits.splice(..0, before);
+            brought
+        }
         _ => ancestry::brought(conn, repository, push, old, new, gained)?,
     })
 }
@@ -164,7 +209,12 @@ pub fn decide(
         let request = requests::lock(conn, id)?.ok_or_else(AppError::not_found)?;
         check(conn, &request, person, decision)?;
         let bound = Bound::of(&request)?;
-        let asked = questions_for(&bound.requirements, person);
+        let is_review = request.state == state::REVIEW;
+        let asked = if is_review {
+            Vec::new()
+        } else {
+            questions_for(&bound.requirements, person)
+        };
         let answers = questions::answers(&asked, decision)?;
         let said = questions::digest(&request, person, decision, &answers);
         let mut decisions = requests::decisions(conn, id)?;
@@ -183,28 +233,38 @@ pub fn decide(
         requests::insert_decision(conn, &row)?;
         decisions.push(row);
         let approves = decision.decision == "approve";
-        if !approves {
+        let mut more = Vec::new();
+        if is_review {
+            requests::set_state(conn, id, state::REVIEWED, now)?;
+        } else if !approves {
             requests::set_state(conn, id, state::REJECTED, now)?;
         } else if progress(&bound.requirements, &decisions)?.met {
-            requests::set_state(conn, id, state::APPROVED, now)?;
-        }
-        let what = if approves { "approved" } else { "rejected" };
-        let event = NewEvent {
-            kind: if approves {
-                "request.approved"
+            if request.kind == KIND {
+                more.push(grants::open(conn, &request, now)?);
             } else {
-                "request.rejected"
-            },
+                requests::set_state(conn, id, state::APPROVED, now)?;
+            }
+        }
+        let (kind, what) = match (is_review, approves) {
+            (false, true) => ("request.approved", "approved"),
+            (false, false) => ("request.rejected", "rejected"),
+            (true, true) => ("break_glass.reviewed", "found justified"),
+            (true, false) => ("break_glass.reviewed", "found not justified"),
+        };
+        let is_move = request.kind != KIND;
+        let event = NewEvent {
+            kind,
             actor: person.subject.clone(),
-            push_id: Some(request.push_id),
+            push_id: request.push_id,
             request_id: Some(id.to_owned()),
             ref_name: Some(request.ref_name.clone()),
-            old_oid: Some(request.old_oid.clone()),
-            new_oid: Some(request.new_oid.clone()),
+            old_oid: is_move.then(|| request.old_oid.clone()),
+            new_oid: is_move.then(|| request.new_oid.clone()),
             codes: Vec::new(),
             summary: format!("{what} by {}; decision sha256 {said}", person.subject),
         };
-        events::append(conn, request.repository_id, now, vec![event])?;
+        more.insert(0, event);
+        events::append(conn, request.repository_id, now, more)?;
         requests::find(conn, id)?.ok_or_else(AppError::not_found)
     })
 }
@@ -231,6 +291,9 @@ fn check(
     {
         return Err(AppError::bad_request("A reason or an answer is text."));
     }
+    if request.state == state::REVIEW && decision.reason.trim().is_empty() {
+        return Err(AppError::bad_request("Say what you found."));
+    }
     if decision.decision == "reject" && decision.reason.trim().is_empty() {
         return Err(AppError::bad_request(
             "Say why you reject: the pusher has to know.",
@@ -241,7 +304,7 @@ fn check(
             "What the request would release is not what was shown. Look again, then decide.",
         ));
     }
-    if request.state != state::WAITING {
+    if request.state != state::WAITING && request.state != state::REVIEW {
         return Err(AppError::conflict(format!(
             "The request is {} already.",
             request.state
@@ -282,7 +345,7 @@ pub fn expire(conn: &mut PgConnection, now: DateTime<Utc>) -> Result<(), AppErro
     Ok(())
 }
 
-fn expire_one(
+pub(crate) fn expire_one(
     conn: &mut PgConnection,
     request: &Request,
     now: DateTime<Utc>,
@@ -293,14 +356,24 @@ fn expire_one(
             |request: &Request| request.state == state::WAITING || request.state == state::APPROVED;
         if let Some(request) = requests::lock(conn, &request.id)?.filter(is_open) {
             requests::set_state(conn, &request.id, state::EXPIRED, now)?;
+            let was_open = request.kind == KIND && request.state == state::APPROVED;
+            let is_move = request.kind != KIND;
             let event = NewEvent {
-                kind: "request.expired",
+                kind: if was_open {
+                    "grant.ended"
+                } else {
+                    "request.expired"
+                },
                 actor: "refwarden".to_owned(),
                 request_id: Some(request.id.clone()),
                 ref_name: Some(request.ref_name),
-                old_oid: Some(request.old_oid),
-                new_oid: Some(request.new_oid),
-                summary: format!("request {} has expired", request.id),
+                old_oid: is_move.then_some(request.old_oid),
+                new_oid: is_move.then_some(request.new_oid),
+                summary: if was_open {
+                    format!("the window of grant {} is over", request.id)
+                } else {
+                    format!("request {} has expired", request.id)
+                },
                 ..NewEvent::default()
             };
             events::append(conn, request.repository_id, now, vec![event])?;
@@ -318,4 +391,34 @@ pub fn repository_name(conn: &mut PgConnection, request: &Request) -> Result<Str
     Ok(repository
         .map(|repository| repository.name)
         .unwrap_or_default())
+}
+
+/// Digest of all that a request binds, and of what else it asks. The page posts it back with the
+/// decision.
+pub fn digest(request: &Request, more: &[&str]) -> String {
+    let mut hasher = Sha256::new();
+    let mut field = |bytes: &[u8]| {
+        hasher.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
+        hasher.update(bytes);
+    };
+    field(b"refwarden request 2");
+    field(request.id.as_bytes());
+    field(request.repository_id.as_bytes());
+    field(&request.ref_name);
+    field(request.old_oid.as_bytes());
+    field(request.new_oid.as_bytes());
+    field(request.actor_chain.to_string().as_bytes());
+    field(request.policy_hash.as_bytes());
+    field(request.requirements.to_string().as_bytes());
+    field(
+        request
+            .patch_series
+            .as_deref()
+            .unwrap_or_default()
+            .as_bytes(),
+    );
+    for text in more {
+        field(text.as_bytes());
+    }
+    hex::encode(hasher.finalize())
 }

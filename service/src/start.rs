@@ -167,26 +167,5 @@ fn policy(config: &Config, directory: &Path) -> Result<Policy, String> {
     for warning in policy.warnings() {
         tracing::warn!("policy: {warning}");
     }
-    refuse_what_is_not_kept(&policy)?;
     Ok(policy)
-}
-
-/// A policy that asks for what this service does not do yet must not look as if it did.
-fn refuse_what_is_not_kept(policy: &Policy) -> Result<(), String> {
-    for rule in &policy.rules {
-        let asks = &rule.asks;
-        let what = if !asks.break_glass.is_empty() {
-            "break_glass"
-        } else if !asks.grants.is_empty() {
-            "grants"
-        } else {
-            continue;
-        };
-        return Err(format!(
-            "policy: rule '{}': {what} is part of the language, and this version does not keep \
-             it yet; take it out",
-            rule.id
-        ));
-    }
-    Ok(())
 }

@@ -28,6 +28,28 @@ impl Api {
         Self::connect_as(args, READER)
     }
 
+    /// Speaks as who pushes: by the token in the environment or, in a quick start, as the agent on
+    /// behalf of `person`.
+    pub fn connect_to_push(args: &ServiceArgs, person: &str) -> Outcome<Self> {
+        let Some(dir) = args
+            .data_dir
+            .as_ref()
+            .filter(|_| args.service_url.is_none())
+        else {
+            return Self::connect(args);
+        };
+        let dir = DataDir::resolve(dir)?;
+        let token = match token_from_environment() {
+            Ok(token) => token,
+            Err(_) => tokens::request(&dir, "agent", Some(person), 300)?,
+        };
+        Ok(Self {
+            base: dir.config()?.service.public_url,
+            token,
+            http: client(Duration::from_secs(30))?,
+        })
+    }
+
     /// The same, in a quick start on behalf of `person`.
     pub fn connect_as(args: &ServiceArgs, person: &str) -> Outcome<Self> {
         let (base, token) = match (&args.data_dir, &args.service_url) {

@@ -4,10 +4,12 @@ mod audit;
 mod completions;
 mod demo;
 mod down;
+mod grant;
 mod install;
 mod notify;
 mod policy;
 mod replay;
+mod request;
 mod requests;
 mod revoke;
 mod scan;
@@ -29,6 +31,8 @@ pub fn run(command: Command) -> Outcome<ExitCode> {
         Command::Token(args) => token::run(&args),
         Command::Install(args) => install::run(&args),
         Command::Requests(args) => requests::run(&args),
+        Command::Request(args) => request::run(&args),
+        Command::Grant(args) => grant::run(&args),
         Command::Revoke(args) => revoke::run(&args),
         Command::Notify(args) => notify::run(&args),
         Command::Audit(args) => audit::run(&args),

@@ -94,11 +94,26 @@ pub enum Told {
     /// Somebody said something about a request.
     #[serde(rename = "request.commented")]
     Commented,
+    /// A window of time was opened for an actor.
+    #[serde(rename = "grant.opened")]
+    GrantOpened,
+    /// Its time is over.
+    #[serde(rename = "grant.ended")]
+    GrantEnded,
+    /// It was taken back.
+    #[serde(rename = "grant.revoked")]
+    GrantRevoked,
+    /// A push was let through in an emergency, without approval.
+    #[serde(rename = "break_glass.used")]
+    BreakGlass,
+    /// Somebody has looked at it afterwards.
+    #[serde(rename = "break_glass.reviewed")]
+    Reviewed,
 }
 
 impl Told {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 12] = [
         Self::Created,
         Self::Approved,
         Self::Rejected,
@@ -106,6 +121,11 @@ impl Told {
         Self::Stale,
         Self::Used,
         Self::Commented,
+        Self::GrantOpened,
+        Self::GrantEnded,
+        Self::GrantRevoked,
+        Self::BreakGlass,
+        Self::Reviewed,
     ];
 
     /// The name in configuration and in messages.
@@ -118,6 +138,11 @@ impl Told {
             Self::Stale => "request.stale",
             Self::Used => "request.used",
             Self::Commented => "request.commented",
+            Self::GrantOpened => "grant.opened",
+            Self::GrantEnded => "grant.ended",
+            Self::GrantRevoked => "grant.revoked",
+            Self::BreakGlass => "break_glass.used",
+            Self::Reviewed => "break_glass.reviewed",
         }
     }
 

@@ -44,6 +44,7 @@ fn main() {
             chain: &chain,
             facts: &facts,
             now: "2026-06-01T12:00:00Z".parse().unwrap(),
+            recent: None,
         };
         let mut runs = 0_u32;
         let (start, before) = (Instant::now(), on_processor());

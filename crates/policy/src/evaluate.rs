@@ -12,7 +12,7 @@ mod commits;
 mod history;
 mod limits;
 mod people;
-mod scope;
+pub(crate) mod scope;
 mod secrets;
 mod silence;
 
@@ -42,6 +42,17 @@ pub struct Push<'a> {
     pub facts: &'a PushFacts,
     /// When it came in.
     pub now: DateTime<Utc>,
+    /// How much the pusher has pushed lately; none where nobody has counted.
+    pub recent: Option<RecentPushes>,
+}
+
+/// Pushes of an actor to all repositories, refused ones too, without the one that is judged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RecentPushes {
+    /// In the last hour.
+    pub hour: u64,
+    /// In the last 24 hours.
+    pub day: u64,
 }
 
 /// Judges a push.

@@ -7,6 +7,7 @@
 mod approval;
 mod evaluate;
 mod glob;
+mod grants;
 mod index;
 mod lookalike;
 mod owners;
@@ -19,8 +20,9 @@ mod warnings;
 mod when;
 
 pub use approval::{Barred, Tally, address, barred, co_authors, is_listed, tally};
-pub use evaluate::{Push, Silent, evaluate, silent};
+pub use evaluate::{Push, RecentPushes, Silent, evaluate, silent};
 pub use glob::{Glob, GlobError};
+pub use grants::{Grantable, grantable};
 pub use parse::{Policy, PolicyError, ReadNamed};
 pub use rule::{
     Asks, Effect, Forbid, Limits, Pattern, Quorum, Require, Rule, Scope, SecretLimit, Who,

@@ -191,6 +191,12 @@ pub struct Limits {
     pub max_changed_lines: Option<u64>,
     /// Most refs that one push may update.
     pub max_refs: Option<u64>,
+    /// Most pushes of the pusher within an hour, this one with them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_pushes_per_hour: Option<u64>,
+    /// The same within 24 hours.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_pushes_per_day: Option<u64>,
     /// Secrets that must not be found.
     pub secrets: Option<SecretLimit>,
 }
@@ -221,6 +227,8 @@ impl Limits {
                 self.max_files,
                 self.max_changed_lines,
                 self.max_refs,
+                self.max_pushes_per_hour,
+                self.max_pushes_per_day,
             ]
             .iter()
             .all(Option::is_none)
@@ -238,6 +246,8 @@ impl Limits {
             && self.ref_must_match.is_empty()
             && self.ref_must_not_match.is_empty()
             && self.max_refs.is_none()
+            && self.max_pushes_per_hour.is_none()
+            && self.max_pushes_per_day.is_none()
             && self.secrets.is_none()
     }
 }
@@ -287,6 +297,9 @@ pub struct Asks {
     pub break_glass: Vec<String>,
     /// Who may open a window of time for an actor; the approvers where empty.
     pub grants: Vec<String>,
+    /// The longest window of time, in seconds; none may be opened where none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub longest_grant: Option<u64>,
     /// Whether authors and committers of the pushed commits may approve.
     pub authors_may_approve: bool,
 }

@@ -284,3 +284,58 @@ pub struct ReplayPack {
     /// The push that brought it; none for the baseline.
     pub push_id: Option<Uuid>,
 }
+
+/// A window of time that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GrantIn {
+    /// The repository's name.
+    pub repository: String,
+    /// The full name of the ref.
+    pub ref_name: String,
+    /// How long the window is, in seconds, from when it is opened; at most what the policy says.
+    pub seconds: u64,
+    /// Why it is wanted.
+    pub reason: String,
+}
+
+/// A window of time for pushes of one actor to one ref.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct GrantOut {
+    /// Its code, which is that of the request for it.
+    pub id: String,
+    /// `waiting`, `approved` (it is open), `rejected`, `expired` or `revoked`.
+    pub state: String,
+    /// The repository's name.
+    pub repository: String,
+    /// The full name of the ref.
+    pub ref_name: String,
+    /// Whose it is: `agent for ada`.
+    pub actor: String,
+    /// How long it is, in seconds.
+    pub seconds: u64,
+    /// Why it is wanted.
+    pub reason: String,
+    /// Ref updates that it has let through.
+    pub pushes: u64,
+    /// When it was asked for.
+    pub created_at: DateTime<Utc>,
+    /// Until when it is open; while it waits, until when it can be opened.
+    pub until: DateTime<Utc>,
+    /// Who has taken it back.
+    pub ended_by: Option<String>,
+    /// Why.
+    pub end_reason: Option<String>,
+    /// Digest of what is asked; a decision must name it.
+    pub digest: String,
+    /// The page.
+    pub url: String,
+}
+
+/// Takes a grant back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct GrantEndIn {
+    /// Why.
+    pub reason: String,
+}

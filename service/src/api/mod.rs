@@ -3,6 +3,7 @@
 
 mod caller;
 mod events;
+mod grants;
 mod openapi;
 mod pushes;
 mod replay;
@@ -10,6 +11,7 @@ mod requests;
 
 pub use caller::{Caller, is_auditor};
 pub use events::list as events;
+pub use grants::{ask as ask_for_grant, list as grants, revoke as revoke_grant};
 pub use openapi::document as openapi;
 pub use pushes::show as push;
 pub use replay::{pack, replay, repositories};

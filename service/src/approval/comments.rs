@@ -52,7 +52,7 @@ pub fn comment(
         let event = NewEvent {
             kind: "request.commented",
             actor: author.describe(),
-            push_id: Some(request.push_id),
+            push_id: request.push_id,
             request_id: Some(id.to_owned()),
             ref_name: Some(request.ref_name),
             summary: format!("comment {}, sha256 {}", count + 1, random::sha256(text)),

@@ -219,6 +219,23 @@ fn walk(
     Ok(rows.into_iter().map(|row| row.oid).collect())
 }
 
+/// These commits, as far as pushes have recorded them, in the order given.
+///
+/// # Errors
+/// What diesel says.
+pub fn recorded_in_order(
+    conn: &mut PgConnection,
+    repository: Uuid,
+    own: Uuid,
+    oids: &[String],
+) -> QueryResult<Vec<Recorded>> {
+    let mut found: HashMap<String, Recorded> = recorded(conn, repository, own, oids)?
+        .into_iter()
+        .map(|commit| (commit.oid.clone(), commit))
+        .collect();
+    Ok(oids.iter().filter_map(|oid| found.remove(oid)).collect())
+}
+
 fn recorded(
     conn: &mut PgConnection,
     repository: Uuid,

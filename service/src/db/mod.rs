@@ -4,6 +4,7 @@
 pub mod ancestry;
 pub mod comments;
 pub mod events;
+pub mod grants;
 pub mod outbox;
 pub mod people;
 pub mod push_facts;

@@ -182,6 +182,25 @@ pub fn updates_of_request(conn: &mut PgConnection, request: &str) -> QueryResult
         .load(conn)
 }
 
+/// How often an actor has pushed since a time, to any repository, refused pushes with them.
+///
+/// # Errors
+/// What diesel says.
+pub fn count_of(
+    conn: &mut PgConnection,
+    issuer: &str,
+    subject: &str,
+    since: DateTime<Utc>,
+) -> QueryResult<u64> {
+    let count: i64 = pushes::table
+        .filter(pushes::pusher_subject.eq(subject))
+        .filter(pushes::pusher_issuer.eq(issuer))
+        .filter(pushes::received_at.gt(since))
+        .count()
+        .get_result(conn)?;
+    Ok(u64::try_from(count).unwrap_or_default())
+}
+
 /// Sets the state of a push.
 ///
 /// # Errors

@@ -5,7 +5,11 @@ use diesel::prelude::*;
 use serde_json::Value;
 use uuid::Uuid;
 
+use refwarden_model::RequestId;
+
+use super::grants;
 use super::schema::{decisions, requests};
+use crate::error::AppError;
 
 /// An approval request.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
@@ -25,8 +29,9 @@ pub struct Request {
     pub new_oid: String,
     /// Kind of update.
     pub kind: String,
-    /// The push that asked first; its record is what approvers are shown.
-    pub push_id: Uuid,
+    /// The push that asked first; its record is what approvers are shown. None for a grant, which
+    /// is asked for without one.
+    pub push_id: Option<Uuid>,
     /// Who pushed and for whom.
     pub actor_chain: Value,
     /// The policy that asked.
@@ -63,6 +68,12 @@ pub mod state {
     pub const STALE: &str = "stale";
     /// A push has used it.
     pub const USED: &str = "used";
+    /// A grant was taken back.
+    pub const REVOKED: &str = "revoked";
+    /// A push was let through in an emergency; somebody has to look at it.
+    pub const REVIEW: &str = "review";
+    /// Somebody has.
+    pub const REVIEWED: &str = "reviewed";
 }
 
 /// What a person said.
@@ -208,6 +219,7 @@ pub fn overtaken(
                 .eq(state::APPROVED)
                 .and(requests::patch_series.is_null())),
         )
+        .filter(requests::kind.ne(grants::KIND))
         .filter(requests::old_oid.ne(present))
         .select(Request::as_select())
         .for_no_key_update()
@@ -257,6 +269,7 @@ pub fn consume(
 ) -> QueryResult<bool> {
     let approved = requests::state
         .eq(state::APPROVED)
+        .and(requests::kind.ne(grants::KIND))
         .and(requests::expires_at.gt(now));
     let mine = requests::state
         .eq(state::USED)
@@ -268,7 +281,41 @@ pub fn consume(
             requests::consumed_by.eq(push),
         ))
         .execute(conn)?;
-    Ok(changed == 1)
+    Ok(changed == 1 || releases_unused(conn, id, push, now)?)
+}
+
+/// Whether a request releases a push without being used up: an open window of time, or one that
+/// this very push was let through by in an emergency.
+fn releases_unused(
+    conn: &mut PgConnection,
+    id: &str,
+    push: Uuid,
+    now: DateTime<Utc>,
+) -> QueryResult<bool> {
+    let open = requests::kind
+        .eq(grants::KIND)
+        .and(requests::state.eq(state::APPROVED))
+        .and(requests::expires_at.gt(now));
+    let emergency = requests::state
+        .eq_any([state::REVIEW, state::REVIEWED])
+        .and(requests::consumed_by.eq(push).assume_not_null());
+    let found = requests::table.find(id).filter(open.or(emergency));
+    diesel::select(diesel::dsl::exists(found)).get_result(conn)
+}
+
+/// A code that no request has.
+///
+/// # Errors
+/// [`AppError`] from the database, or without randomness.
+pub fn new_id(conn: &mut PgConnection) -> Result<String, AppError> {
+    loop {
+        let mut bits = [0_u8; 5];
+        aws_lc_rs::rand::fill(&mut bits).map_err(|_| AppError::internal("no randomness"))?;
+        let id = RequestId::from_random(bits);
+        if find(conn, id.as_str())?.is_none() {
+            return Ok(id.as_str().to_owned());
+        }
+    }
 }
 
 /// Decisions on a request, in order.

@@ -39,7 +39,7 @@ diesel::table! {
 diesel::table! {
     requests (id) {
         id -> Text, repository_id -> Uuid, ref_name -> Bytea, ref_name_text -> Text,
-        old_oid -> Text, new_oid -> Text, kind -> Text, push_id -> Uuid, actor_chain -> Jsonb,
+        old_oid -> Text, new_oid -> Text, kind -> Text, push_id -> Nullable<Uuid>, actor_chain -> Jsonb,
         policy_hash -> Text, requirements -> Jsonb, digest -> Text, state -> Text,
         created_at -> Timestamptz, expires_at -> Timestamptz,
         closed_at -> Nullable<Timestamptz>, consumed_by -> Nullable<Uuid>,
@@ -89,6 +89,12 @@ diesel::table! {
     comments (request_id, ordinal) {
         request_id -> Text, ordinal -> Int4, author -> Jsonb, text -> Text,
         created_at -> Timestamptz,
+    }
+}
+diesel::table! {
+    grants (request_id) {
+        request_id -> Text, seconds -> Int8, reason -> Text, ended_by -> Nullable<Text>,
+        end_reason -> Nullable<Text>,
     }
 }
 diesel::table! {
@@ -155,6 +161,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     findings,
     decisions,
     comments,
+    grants,
     used_tokens,
     events,
     readings,

@@ -4,13 +4,13 @@ use chrono::{DateTime, Duration, Utc};
 use diesel::PgConnection;
 use refwarden_model::facts::RefFacts;
 use refwarden_model::{ActorChain, Code, RequestId};
-use refwarden_policy::{Bind, Requirement};
+use refwarden_policy::{Bind, Requirement, grantable};
 use refwarden_wire::hook::{Reason, RequestRef};
-use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use super::receive::{Received, json};
-use super::{mark_overtaken, reason, series};
+use super::{emergency, mark_overtaken, reason, series};
+use crate::approval::{self, grants};
 use crate::db::events::{self, NewEvent};
 use crate::db::records;
 use crate::db::repositories::{self, Repository};
@@ -68,6 +68,8 @@ pub struct Asking<'a> {
     pub id: Uuid,
     pub update: &'a RefFacts,
     pub requirements: Vec<Requirement>,
+    /// Whether the pusher breaks the glass, and may.
+    pub is_emergency: bool,
 }
 
 impl Asking<'_> {
@@ -82,10 +84,17 @@ impl Asking<'_> {
         let old = self.update.actual_old.to_string();
         mark_overtaken(conn, self.repository.id, target, &old, now)?;
         let new = self.update.new.to_string();
+        if let Some(grant) = self.open_window(conn, now)? {
+            let event = Some(self.within(&grant));
+            let earlier = Asked::earlier(grant, true);
+            return Ok(Asked { event, ..earlier });
+        }
         let bound = requests::bound_to(conn, self.repository.id, target, &old, &new)?;
         if let Some(request) = self.that_stands(conn, bound, now)? {
             let released = request.state == state::APPROVED;
-            return Ok(Asked::earlier(request, released));
+            if released || !self.is_emergency {
+                return Ok(Asked::earlier(request, released));
+            }
         }
         let series = self.series();
         if let Some(series) = &series {
@@ -96,11 +105,14 @@ impl Asking<'_> {
                 return Ok(Asked { event, ..earlier });
             }
         }
+        let request = self.make(conn, series, now)?;
         Ok(Asked {
-            request: self.make(conn, series, now)?,
             is_fresh: true,
-            released: false,
-            event: None,
+            released: self.is_emergency,
+            event: self
+                .is_emergency
+                .then(|| emergency::event(&request, self.chain, &self.received.push.facts)),
+            request,
         })
     }
 
@@ -152,6 +164,36 @@ impl Asking<'_> {
             .flatten()
     }
 
+    /// The window of time that stands for all that is asked, if one is open.
+    fn open_window(
+        &self,
+        conn: &mut PgConnection,
+        now: DateTime<Utc>,
+    ) -> Result<Option<Request>, AppError> {
+        let (policy, target) = (self.received.policy, &self.update.target);
+        let rules = grantable(policy, &self.repository.name, self.chain, target);
+        if rules.is_empty() {
+            return Ok(None);
+        }
+        let (repository, target) = (self.repository.id, target.as_bytes());
+        let asked = &self.requirements;
+        grants::covering(conn, repository, target, self.chain, asked, &rules, now)
+    }
+
+    fn within(&self, grant: &Request) -> NewEvent {
+        NewEvent {
+            kind: "grant.used",
+            actor: self.chain.describe(),
+            push_id: Some(self.id),
+            request_id: Some(grant.id.clone()),
+            ref_name: Some(grant.ref_name.clone()),
+            old_oid: Some(self.update.actual_old.to_string()),
+            new_oid: Some(self.update.new.to_string()),
+            summary: format!("released within the window of grant {}", grant.id),
+            ..NewEvent::default()
+        }
+    }
+
     fn kept(&self, request: &Request) -> NewEvent {
         NewEvent {
             kind: "request.kept",
@@ -171,13 +213,7 @@ impl Asking<'_> {
 
     fn is_same_chain(&self, request: &Request) -> bool {
         let chain: Option<ActorChain> = serde_json::from_value(request.actor_chain.clone()).ok();
-        let key = |chain: &ActorChain| -> Vec<(String, String)> {
-            chain
-                .everyone()
-                .map(|actor| (actor.issuer.clone(), actor.subject.clone()))
-                .collect()
-        };
-        chain.is_some_and(|chain| key(&chain) == key(self.chain))
+        chain.is_some_and(|chain| grants::is_same_chain(&chain, self.chain))
     }
 
     fn make(
@@ -186,40 +222,36 @@ impl Asking<'_> {
         patch_series: Option<String>,
         now: DateTime<Utc>,
     ) -> Result<Request, AppError> {
-        let id = loop {
-            let mut bits = [0_u8; 5];
-            aws_lc_rs::rand::fill(&mut bits).map_err(|_| AppError::internal("no randomness"))?;
-            let id = RequestId::from_random(bits);
-            if requests::find(conn, id.as_str())?.is_none() {
-                break id;
-            }
-        };
         let longest = Duration::days(i64::from(self.received.request_days));
         // The shortest time that a rule gives counts.
         let asked = self.requirements.iter().filter_map(|needed| needed.expires);
         let asked = asked.min().and_then(|seconds| i64::try_from(seconds).ok());
         let open_for = asked.and_then(Duration::try_seconds).unwrap_or(longest);
         let mut request = Request {
-            id: id.as_str().to_owned(),
+            id: requests::new_id(conn)?,
             repository_id: self.repository.id,
             ref_name: self.update.target.as_bytes().to_vec(),
             ref_name_text: records::text(self.update.target.as_bytes()),
             old_oid: self.update.actual_old.to_string(),
             new_oid: self.update.new.to_string(),
             kind: self.update.kind.name().to_owned(),
-            push_id: self.id,
+            push_id: Some(self.id),
             actor_chain: json(self.chain)?,
             policy_hash: self.received.policy.hash().to_owned(),
             requirements: json(&self.requirements)?,
             digest: String::new(),
-            state: state::WAITING.to_owned(),
+            state: if self.is_emergency {
+                state::REVIEW.to_owned()
+            } else {
+                state::WAITING.to_owned()
+            },
             created_at: now,
             expires_at: now + open_for,
             closed_at: None,
-            consumed_by: None,
+            consumed_by: self.is_emergency.then_some(self.id),
             patch_series,
         };
-        request.digest = digest(&request);
+        request.digest = approval::digest(&request, &[]);
         Ok(request)
     }
 
@@ -245,31 +277,6 @@ impl Asking<'_> {
         }
         needs_approval(self.update, &self.requirements, found)
     }
-}
-
-/// Digest of all that a request binds. The page posts it back with the decision.
-fn digest(request: &Request) -> String {
-    let mut hasher = Sha256::new();
-    for field in [
-        b"refwarden request 2".as_slice(),
-        request.id.as_bytes(),
-        request.repository_id.as_bytes(),
-        &request.ref_name,
-        request.old_oid.as_bytes(),
-        request.new_oid.as_bytes(),
-        request.actor_chain.to_string().as_bytes(),
-        request.policy_hash.as_bytes(),
-        request.requirements.to_string().as_bytes(),
-        request
-            .patch_series
-            .as_deref()
-            .unwrap_or_default()
-            .as_bytes(),
-    ] {
-        hasher.update(u64::try_from(field.len()).unwrap_or(u64::MAX).to_be_bytes());
-        hasher.update(field);
-    }
-    hex::encode(hasher.finalize())
 }
 
 impl Asked {

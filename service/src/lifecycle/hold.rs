@@ -99,9 +99,10 @@ impl Held {
                     held.waiting += 1;
                     None
                 }
-                state::APPROVED => None,
+                state::APPROVED | state::REVIEW | state::REVIEWED => None,
                 state::REJECTED => Some((Code::Rejected, "was rejected by an approver")),
                 state::EXPIRED => Some((Code::NeedsApproval, "was not approved in time")),
+                state::REVOKED => Some((Code::NeedsApproval, "is in no window of time any more")),
                 state::USED => Some((Code::NeedsApproval, "was let through for another push")),
                 _ => Some((Code::StaleOldOid, "has moved while the push waited")),
             };

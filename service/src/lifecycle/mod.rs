@@ -4,6 +4,7 @@
 mod adopt;
 mod ask;
 mod complete;
+mod emergency;
 mod hold;
 mod prepare;
 mod receive;
@@ -29,6 +30,7 @@ use crate::db::events::NewEvent;
 use crate::db::pushes::Push;
 use crate::db::{events, requests};
 use crate::error::AppError;
+
 
 /// How a push's actor is named in events.
 fn actor_of(push: &Push) -> String {

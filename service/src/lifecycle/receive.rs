@@ -1,15 +1,17 @@
 //! A push arrives: it is judged and recorded, before the verdict is shown to anybody.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use diesel::{Connection as _, PgConnection};
 use refwarden_model::facts::RefFacts;
 use refwarden_model::{ActorChain, Code, PushId};
-use refwarden_policy::{Denial, Policy, RefOutcome, RefVerdict, Verdict, evaluate};
+use refwarden_policy::{
+    Denial, Effect, Policy, RecentPushes, RefOutcome, RefVerdict, Rule, Spoken, Verdict, evaluate,
+};
 use refwarden_wire::hook::{DRY_RUN, Outcome, PushIn, PushOut, Reason};
 use uuid::Uuid;
 
 use super::ask::{Asking, needs_approval};
-use super::{push_url, reason};
+use super::{emergency, push_url, reason};
 use crate::db::events::{self, NewEvent};
 use crate::db::pushes::{self, Push, RefUpdate, push_state, signed, update_state};
 use crate::db::repositories::{self, Repository};
@@ -133,6 +135,7 @@ fn judge(
         chain,
         facts: &received.push.facts,
         now,
+        recent: recent(conn, received.policy, chain, now)?,
     };
     judged.verdict = evaluate(received.policy, &push);
     judged
@@ -158,6 +161,9 @@ fn judge(
             }));
         }
     }
+    for (code, text) in emergency::problems(chain, &received.push.facts, &judged.verdict) {
+        judged.refuse(code, text);
+    }
     let denied = judged.verdict.is_denied();
     let options = &received.push.facts.push_options;
     let dry_run = options.iter().any(|option| option.as_bytes() == DRY_RUN);
@@ -165,15 +171,20 @@ fn judge(
         RefOutcome::RequireApproval { requirements } => requirements.clone(),
         RefOutcome::Allow | RefOutcome::Deny { .. } => Vec::new(),
     };
-    let asked: Vec<_> = judged.verdict.updates.iter().map(requirements_of).collect();
-    for (index, (update, requirements)) in updates.iter().zip(asked).enumerate() {
+    let asked: Vec<_> = judged
+        .verdict
+        .updates
+        .iter()
+        .map(|verdict| (requirements_of(verdict), why(verdict)))
+        .collect();
+    for (index, (update, (requirements, why))) in updates.iter().zip(asked).enumerate() {
         if requirements.is_empty() {
             continue;
         }
         if denied || dry_run {
-            judged
-                .reasons
-                .push(needs_approval(update, &requirements, None));
+            let mut reason = needs_approval(update, &requirements, None);
+            reason.hint = why;
+            judged.reasons.push(reason);
             continue;
         }
         let asking = Asking {
@@ -183,13 +194,16 @@ fn judge(
             id,
             update,
             requirements,
+            is_emergency: emergency::is_asked(&received.push.facts, update),
         };
         let asked = asking.find_or_make(conn, now)?;
         if let Some(slot) = judged.requests.get_mut(index) {
             *slot = Some(asked.request.id.clone());
         }
         if !asked.released {
-            judged.reasons.push(asking.reason(&asked.request, now));
+            let mut reason = asking.reason(&asked.request, now);
+            reason.hint = why.filter(|_| reason.code == Code::NeedsApproval);
+            judged.reasons.push(reason);
         }
         judged.events.extend(asked.event);
         if asked.is_fresh {
@@ -197,6 +211,7 @@ fn judge(
         }
     }
     add_hints(&mut judged.reasons);
+    judged.events.extend(bypasses(chain, &judged.verdict, id));
     let rejected = judged
         .reasons
         .iter()
@@ -225,6 +240,75 @@ impl Judged {
         self.reasons.push(reason(code, text.clone()));
         self.verdict.denials.push(Denial { code, text });
     }
+}
+
+/// How often the pusher pushed lately, where a rule asks.
+fn recent(
+    conn: &mut PgConnection,
+    policy: &Policy,
+    chain: &ActorChain,
+    now: DateTime<Utc>,
+) -> Result<Option<RecentPushes>, AppError> {
+    let asks = |rule: &Rule| {
+        let limits = &rule.limits;
+        limits.max_pushes_per_hour.is_some() || limits.max_pushes_per_day.is_some()
+    };
+    if !policy.rules.iter().any(asks) {
+        return Ok(None);
+    }
+    let pusher = &chain.pusher;
+    let mut since = |span| pushes::count_of(conn, &pusher.issuer, &pusher.subject, now - span);
+    Ok(Some(RecentPushes {
+        hour: since(Duration::hours(1))?,
+        day: since(Duration::hours(24))?,
+    }))
+}
+
+/// Why the rules ask that ask for approval: the conditions that held, less the one that the ref
+/// fits, which the pusher knows.
+fn why(verdict: &RefVerdict) -> Option<String> {
+    let asks = |spoken: &&Spoken| spoken.acted() && spoken.effect == Effect::RequireApproval;
+    let rule = |spoken: &Spoken| {
+        let because = match spoken.because.as_slice() {
+            [only] => only.clone(),
+            [_, rest @ ..] => rest.iter().take(3).cloned().collect::<Vec<_>>().join("; "),
+            [] => return spoken.rule.clone(),
+        };
+        format!("{}: {because}", spoken.rule)
+    };
+    let all: Vec<String> = verdict
+        .spoke
+        .iter()
+        .filter(asks)
+        .take(3)
+        .map(rule)
+        .collect();
+    (!all.is_empty()).then(|| format!("asked by {}", all.join(", and by ")))
+}
+
+/// Rules that somebody has passed by, each an event of its own.
+fn bypasses(chain: &ActorChain, verdict: &Verdict, push: Uuid) -> Vec<NewEvent> {
+    let of_update = |update: &RefVerdict| {
+        let ref_name = update.ref_name.as_bytes().to_vec();
+        let used = update.spoke.iter().filter_map(|spoken| {
+            let bypass = spoken.bypass.as_ref()?;
+            let reason = refwarden_model::bytes::escape(bypass.reason.as_bytes());
+            Some(format!(
+                "rule {} is passed by as {}: {reason}",
+                spoken.rule, bypass.by
+            ))
+        });
+        let event = |summary| NewEvent {
+            kind: "policy.bypassed",
+            actor: chain.describe(),
+            push_id: Some(push),
+            ref_name: Some(ref_name.clone()),
+            summary,
+            ..NewEvent::default()
+        };
+        used.map(event).collect::<Vec<_>>()
+    };
+    verdict.updates.iter().flat_map(of_update).collect()
 }
 
 fn denial_reason(denial: &Denial) -> Reason {
@@ -298,7 +382,8 @@ fn record(
     push_facts::insert(conn, id, &push.facts)?;
     let actor = super::actor_of(&row);
     let mut new_events = Vec::new();
-    for request in &judged.new_requests {
+    let waits = |request: &&Request| request.state == requests::state::WAITING;
+    for request in judged.new_requests.iter().filter(waits) {
         new_events.push(NewEvent {
             kind: "request.created",
             actor: actor.clone(),

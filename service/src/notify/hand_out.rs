@@ -126,7 +126,9 @@ fn recipients(
         for address in people.filter_map(|it| it.email.as_ref()) {
             email::add(&mut addresses, &mut seen, address);
         }
-        if told != Told::Commented || request.state != requests::state::WAITING {
+        let asks = told == Told::BreakGlass
+            || (told == Told::Commented && request.state == requests::state::WAITING);
+        if !asks {
             return Ok(addresses);
         }
     }
@@ -148,6 +150,21 @@ fn recipients(
         if addresses.len() < MAX_RECIPIENTS && approval::may_decide(conn, request, person)?.is_ok()
         {
             email::add(&mut addresses, &mut seen, address);
+        }
+    }
+    if told == Told::BreakGlass {
+        // Loud: administrators and auditors hear of it too.
+        let access = &state.config.access;
+        let entries: Vec<String> = access
+            .admins
+            .iter()
+            .chain(&access.auditors)
+            .cloned()
+            .collect();
+        for person in known.iter().filter(|it| is_listed(&entries, it)) {
+            if let Some(address) = &person.email {
+                email::add(&mut addresses, &mut seen, address);
+            }
         }
     }
     if addresses.is_empty() {

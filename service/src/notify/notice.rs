@@ -8,10 +8,9 @@ use refwarden_model::{Actor, ByteText};
 use refwarden_policy::Requirement;
 use serde::{Deserialize, Serialize};
 
-use crate::approval::Bound;
+use crate::approval::{self, Bound};
 use crate::db::events::Event;
 use crate::db::outbox::Fresh;
-use crate::db::pushes;
 use crate::db::requests::Request;
 use crate::error::AppError;
 
@@ -154,8 +153,8 @@ impl Notice {
 
 fn about(conn: &mut PgConnection, fresh: &Fresh, request: &Request) -> Result<About, AppError> {
     let bound = Bound::of(request)?;
-    let updates = pushes::updates(conn, request.push_id)?;
-    let update = updates.iter().find(|it| it.target == request.ref_name);
+    let update = approval::update_of(conn, request)?;
+    let update = update.as_ref();
     let state = fresh.request_state.as_ref().unwrap_or(&request.state);
     Ok(About {
         id: request.id.clone(),

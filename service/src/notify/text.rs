@@ -96,6 +96,11 @@ fn title(notice: &Notice, place: &str) -> String {
         Some(Told::Stale) => "Stale, the ref has moved",
         Some(Told::Used) => "Approval used",
         Some(Told::Commented) => "New comment",
+        Some(Told::GrantOpened) => "Window opened: no further approval",
+        Some(Told::GrantEnded) => "Window over",
+        Some(Told::GrantRevoked) => "Window taken back",
+        Some(Told::BreakGlass) => "EMERGENCY, released without approval, review needed",
+        Some(Told::Reviewed) => "Emergency reviewed",
         None => return "Refwarden: a test of this channel".to_owned(),
     };
     format!("{what}: {place}")

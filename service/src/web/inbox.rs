@@ -14,7 +14,6 @@ use super::session::SignedIn;
 use super::text::{distance, kind, visible_line};
 use crate::api::{is_auditor, may_see};
 use crate::approval::{self, Bound};
-use crate::db::pushes;
 use crate::db::requests::{self, Request, state};
 use crate::error::AppError;
 use crate::state::AppState;
@@ -45,6 +44,7 @@ struct Row {
     state: String,
     age: String,
     expires: String,
+    is_window: bool,
 }
 
 /// Shows the inbox.
@@ -62,7 +62,9 @@ pub async fn inbox(signed_in: SignedIn, state: Data<AppState>) -> Result<HttpRes
                 open: Vec::new(),
                 closed: Vec::new(),
             };
-            for request in requests::list(conn, Some(state::WAITING), WAITING)? {
+            let mut waiting = requests::list(conn, Some(state::REVIEW), WAITING)?;
+            waiting.extend(requests::list(conn, Some(state::WAITING), WAITING)?);
+            for request in waiting {
                 if waits_for(conn, &request, &signed_in.actor)? {
                     page.waiting.push(row(conn, &request, now)?);
                 } else if page.open.len() < SHOWN && may_see(&request, &chain, auditor)? {
@@ -71,7 +73,7 @@ pub async fn inbox(signed_in: SignedIn, state: Data<AppState>) -> Result<HttpRes
             }
             for request in requests::list(conn, None, RECENT)? {
                 let list = match request.state.as_str() {
-                    state::WAITING => continue,
+                    state::WAITING | state::REVIEW => continue,
                     state::APPROVED => &mut page.open,
                     _ => &mut page.closed,
                 };
@@ -102,8 +104,7 @@ fn waits_for(conn: &mut PgConnection, request: &Request, person: &Actor) -> Resu
 }
 
 fn row(conn: &mut PgConnection, request: &Request, now: DateTime<Utc>) -> Result<Row, AppError> {
-    let updates = pushes::updates(conn, request.push_id)?;
-    let update = updates.iter().find(|it| it.target == request.ref_name);
+    let update = approval::update_of(conn, request)?;
     let (gained, lost) = update.map_or((0, 0), |update| (update.gained, update.lost));
     Ok(Row {
         id: request.id.clone(),
@@ -111,6 +112,7 @@ fn row(conn: &mut PgConnection, request: &Request, now: DateTime<Utc>) -> Result
         ref_name: visible_line(&request.ref_name),
         kind: kind(&request.kind, &request.ref_name, gained, lost),
         actor: visible_line(Bound::of(request)?.chain.describe().as_bytes()),
+        is_window: request.kind == "grant",
         state: request.state.clone(),
         age: distance(request.closed_at.unwrap_or(request.created_at), now),
         expires: distance(now, request.expires_at),
@@ -129,6 +131,7 @@ mod tests {
             ref_name: visible_line(b"refs/heads/<script>alert(1)</script>\xff"),
             kind: "adds 1 commit".into(),
             actor: "\"><script>alert(2)</script>".into(),
+            is_window: false,
             state: "waiting".into(),
             age: "1 s".into(),
             expires: "7 d".into(),

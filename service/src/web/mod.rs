@@ -5,6 +5,7 @@
 //! nobody sees are made visible by `text`.
 
 mod error;
+mod grant;
 mod inbox;
 mod patch;
 mod request;
@@ -14,6 +15,7 @@ mod text;
 mod views;
 
 pub use error::{PageError, refusal};
+pub use grant::revoke as revoke_grant;
 pub use inbox::inbox;
 pub use request::{comment, decide, page as request_page};
 pub use sign_in::{callback, sign_in, sign_out};
@@ -61,8 +63,12 @@ pub async fn static_file(name: Path<String>) -> Result<HttpResponse, AppError> {
 }
 
 fn html(page: &impl askama::Template) -> Result<HttpResponse, AppError> {
-    let body = page.render().map_err(AppError::internal)?;
-    Ok(HttpResponse::Ok()
+    Ok(whole(page.render().map_err(AppError::internal)?))
+}
+
+/// A page that is rendered already.
+fn whole(body: String) -> HttpResponse {
+    HttpResponse::Ok()
         .content_type("text/html; charset=utf-8")
-        .body(body))
+        .body(body)
 }

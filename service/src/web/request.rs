@@ -11,14 +11,14 @@ use refwarden_wire::api::{AnswerIn, DecisionIn};
 use serde::Deserialize;
 
 use super::error::PageError;
-use super::html;
 use super::session::SignedIn;
 use super::text::{distance, kind, listed, short, visible, visible_line};
 use super::views::{self, Comment, Commit, Decision, Finding, Need, Person};
+use super::{grant, whole};
 use crate::api::{is_auditor, may_see};
 use crate::approval::{self, Bound};
 use crate::db::requests::{self, Request, state};
-use crate::db::{comments, pushes};
+use crate::db::{comments, grants, pushes};
 use crate::error::AppError;
 use crate::state::AppState;
 
@@ -58,9 +58,9 @@ struct Page {
 }
 
 /// A question of the policy, as it is posted back and as it is shown.
-struct Question {
-    text: String,
-    shown: String,
+pub struct Question {
+    pub text: String,
+    pub shown: String,
 }
 
 /// What the form of a comment posts.
@@ -79,6 +79,7 @@ pub async fn page(
     let id: RequestId = id.parse().map_err(|_| AppError::not_found())?;
     let chain = signed_in.chain();
     let auditor = is_auditor(&state, &chain);
+    let admin = grant::is_admin(&state, &signed_in);
     let page = state
         .db(move |conn| {
             let now = Utc::now();
@@ -87,10 +88,15 @@ pub async fn page(
             if !may_see(&request, &chain, auditor)? {
                 return Err(AppError::not_found());
             }
-            build(conn, &request, &signed_in, now)
+            let rendered = if request.kind == grants::KIND {
+                grant::build(conn, &request, &signed_in, admin, now)?.render()
+            } else {
+                build(conn, &request, &signed_in, now)?.render()
+            };
+            rendered.map_err(AppError::internal)
         })
         .await?;
-    Ok(html(&page)?)
+    Ok(whole(page))
 }
 
 /// Takes a decision and goes back to the page.
@@ -179,18 +185,18 @@ fn build(
     let bound = Bound::of(request)?;
     let decisions = requests::decisions(conn, &request.id)?;
     let tally = approval::progress(&bound.requirements, &decisions)?;
-    let push = pushes::find(conn, request.push_id)?.ok_or_else(AppError::not_found)?;
-    let updates = pushes::updates(conn, request.push_id)?;
-    let update = updates
-        .iter()
-        .find(|update| update.target == request.ref_name);
+    let push = request.push_id.ok_or_else(AppError::not_found)?;
+    let push = pushes::find(conn, push)?.ok_or_else(AppError::not_found)?;
+    let update = approval::update_of(conn, request)?;
+    let update = update.as_ref();
     let (gained, lost) = update.map_or((0, 0), |update| (update.gained, update.lost));
     let content = views::content(conn, request, update)?;
     let mine = decisions.iter().any(|made| {
         made.approver_issuer == signed_in.actor.issuer
             && made.approver_subject == signed_in.actor.subject
     });
-    let waits = request.state == state::WAITING;
+    let is_review = request.state == state::REVIEW;
+    let waits = request.state == state::WAITING || is_review;
     let barred = approval::may_decide(conn, request, &signed_in.actor)?;
     let why_not = match (&barred, mine) {
         _ if !waits => String::new(),
@@ -240,6 +246,7 @@ fn build(
             .collect(),
         questions: approval::questions_for(&bound.requirements, &signed_in.actor)
             .into_iter()
+            .filter(|_| !is_review)
             .map(|text| Question {
                 shown: visible(text.as_bytes()),
                 text,
@@ -276,7 +283,8 @@ fn options(options: &serde_json::Value) -> Vec<(&'static str, String)> {
     spoken.collect()
 }
 
-fn needs(bound: &Bound, counted: &[u32]) -> Vec<Need> {
+/// What each rule asks, and how far it is met.
+pub fn needs(bound: &Bound, counted: &[u32]) -> Vec<Need> {
     let need = |(needed, &have): (&refwarden_policy::Requirement, &u32)| Need {
         rule: needed.rule.clone(),
         have,

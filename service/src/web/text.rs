@@ -72,6 +72,16 @@ pub fn distance(from: DateTime<Utc>, to: DateTime<Utc>) -> String {
     }
 }
 
+/// A length of time in its largest whole unit: `30 min`, `90 s`, `2 h`.
+pub fn span(seconds: i64) -> String {
+    for (unit, name) in [(86_400, "d"), (3600, "h"), (60, "min")] {
+        if seconds >= unit && seconds % unit == 0 {
+            return format!("{} {name}", seconds / unit);
+        }
+    }
+    format!("{seconds} s")
+}
+
 /// The first ten digits of an oid.
 pub fn short(oid: &str) -> &str {
     oid.get(..10).unwrap_or(oid)
@@ -90,6 +100,7 @@ pub fn kind(kind: &str, ref_name: &[u8], gained: i64, lost: i64) -> String {
         ("create", 0, _) => format!("creates {thing}"),
         ("create", ..) => format!("creates {thing} with {}", count(gained, "new commit")),
         ("delete", ..) => format!("deletes {thing}"),
+        ("grant", ..) => "wants a window of time".to_owned(),
         ("fast-forward", ..) => format!("adds {}", count(gained, "commit")),
         (_, 0, 0) => format!("moves {thing}"),
         (_, 0, _) => format!("discards {}", count(lost, "commit")),

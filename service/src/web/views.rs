@@ -2,8 +2,11 @@
 //! people, decisions. Everything that is left out is said: nobody approves what they do not know
 //! is there.
 
+use std::collections::HashSet;
+
 use chrono::{DateTime, Utc};
 use diesel::PgConnection;
+use refwarden_model::facts::{ChangeFacts, CommitFacts};
 use refwarden_model::{Actor, ActorChain};
 use refwarden_wire::api::AnswerIn;
 
@@ -199,6 +202,26 @@ pub fn content(
         let files = files.collect();
         rows.push(shown(&commit, request, files));
     }
+    // Commits from before the repository was adopted: the hook told them, no push has their diffs.
+    let recorded: HashSet<&str> = brought.commits.iter().map(|it| it.oid.as_str()).collect();
+    let known = approval::known_commits(conn, request)?;
+    let known = known
+        .iter()
+        .filter(|it| !recorded.contains(it.oid.to_string().as_str()));
+    let known: Vec<&CommitFacts> = known.collect();
+    let total = total + known.len();
+    for commit in known
+        .into_iter()
+        .take(MAX_COMMITS.saturating_sub(rows.len()))
+    {
+        files_total += i64::try_from(commit.changes_total).unwrap_or(i64::MAX);
+        let listed = commit.changes.iter().take(left.files).enumerate();
+        let files: Vec<File> = listed
+            .map(|(index, change)| told(change, rows.len(), index))
+            .collect();
+        left.files -= files.len();
+        rows.push(known_commit(commit, files));
+    }
     let files_shown: usize = rows.iter().map(|commit| commit.files.len()).sum();
     let known = i64::try_from(total).unwrap_or(i64::MAX);
     let summary = Summary {
@@ -236,8 +259,11 @@ fn findings(
     let mut pushes: Vec<_> = brought.commits.iter().map(|it| it.push_id).collect();
     pushes.sort_unstable();
     pushes.dedup();
-    pushes.retain(|&push| push != request.push_id);
-    let mut found = records::findings(conn, request.push_id)?;
+    pushes.retain(|&push| Some(push) != request.push_id);
+    let mut found = match request.push_id {
+        Some(push) => records::findings(conn, push)?,
+        None => Vec::new(),
+    };
     for push in pushes {
         let of_push = records::findings(conn, push)?;
         found.extend(of_push.into_iter().filter(|finding| {
@@ -269,8 +295,46 @@ fn shown(commit: &records::Commit, request: &Request, files: Vec<File>) -> Commi
         author: visible_line(author(&commit.author)),
         signed: commit.signed,
         is_merge: commit.parents.len() > 1,
-        is_from_elsewhere: commit.push_id != request.push_id,
+        is_from_elsewhere: Some(commit.push_id) != request.push_id,
         files,
+    }
+}
+
+/// A commit of which only what the hook told is known.
+fn known_commit(commit: &CommitFacts, files: Vec<File>) -> Commit {
+    let message = visible(commit.message.as_bytes());
+    let (subject, body) = message.split_once('\n').unwrap_or((message.as_str(), ""));
+    Commit {
+        oid: short(&commit.oid.to_string()).to_owned(),
+        subject: if subject.trim().is_empty() {
+            "(no message)".to_owned()
+        } else {
+            subject.to_owned()
+        },
+        body: body.trim().to_owned(),
+        author: visible_line(author(commit.author.as_bytes())),
+        signed: commit.signed,
+        is_merge: commit.parents.len() > 1,
+        is_from_elsewhere: true,
+        files,
+    }
+}
+
+fn told(change: &ChangeFacts, commit: usize, index: usize) -> File {
+    let signed = |count: Option<u64>| count.map(|it| i64::try_from(it).unwrap_or(i64::MAX));
+    File {
+        anchor: format!("f{commit}-{index}"),
+        status: match change.status {
+            'A' => "added",
+            'D' => "deleted",
+            'T' => "type changed",
+            _ => "modified",
+        },
+        path: visible_line(change.path.as_bytes()),
+        lines: signed(change.added).zip(signed(change.deleted)),
+        mode: mode(&change.old_mode, &change.new_mode),
+        rows: Vec::new(),
+        note: Some("The repository held this before it was put under guard: no diff is recorded."),
     }
 }
 
@@ -386,8 +450,8 @@ impl Summary<'_> {
                  push brought with it.",
             ),
             "create" => Some(
-                "Shown are the commits that are new to the repository. What they build on was \
-                 there before, perhaps on a branch that needs no approval.",
+                "Shown are the commits that the default branch does not have, also those that \
+                 another branch brought earlier.",
             ),
             _ => None,
         }

@@ -117,6 +117,7 @@ fn again(policy: &Policy, record: &PushRecordOut) -> Outcome<Option<Vec<Change>>
         chain,
         facts,
         now: record.received_at,
+        recent: None,
     };
     let becomes = evaluate(policy, &push);
     let mut changes = Vec::new();

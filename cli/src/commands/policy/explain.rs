@@ -44,6 +44,7 @@ pub fn run(args: &PolicyExplain) -> Outcome {
             chain: &chain,
             facts: &facts,
             now: given.at.unwrap_or(record.received_at),
+            recent: None,
         };
         return show::verdict(&policy, &push, how);
     }
@@ -59,6 +60,7 @@ pub fn run(args: &PolicyExplain) -> Outcome {
         chain: &chain,
         facts: &facts,
         now: given.now(),
+        recent: None,
     };
     show::verdict(&policy, &push, how)
 }

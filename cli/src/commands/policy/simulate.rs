@@ -35,6 +35,7 @@ pub fn run(args: &PolicySimulate) -> Outcome {
         chain: &chain,
         facts: &facts,
         now: args.circumstances.now(),
+        recent: None,
     };
     show::verdict(&policy, &push, how)
 }

@@ -69,6 +69,19 @@ pub fn check<'v, 'a: 'v>(
             breaches.add(|| format!("the push updates {refs} refs, more than {max}"));
         }
     }
+    let recent = push.recent;
+    of_rate(
+        limits.max_pushes_per_hour,
+        recent.map(|it| it.hour),
+        "an hour",
+        breaches,
+    );
+    of_rate(
+        limits.max_pushes_per_day,
+        recent.map(|it| it.day),
+        "24 hours",
+        breaches,
+    );
     let signed = limits.require.contains(&Require::SignedPush);
     let problem = || signature::of_push(limits, push.facts.certificate.as_ref());
     if let Some(problem) = signed.then(problem).flatten() {
@@ -177,5 +190,17 @@ fn of_secrets<'v, 'a: 'v>(
     }
     if let Some(text) = secrets::unlisted(facts) {
         breaches.add(|| text);
+    }
+}
+
+/// How often somebody pushes. The push that is judged counts too.
+fn of_rate(max: Option<u64>, before: Option<u64>, span: &str, breaches: &mut Breaches) {
+    let Some(max) = max else { return };
+    match before.map(|before| before.saturating_add(1)) {
+        Some(pushes) if pushes <= max => {}
+        Some(pushes) => {
+            breaches.add(|| format!("it is push {pushes} of its pusher within {span}, of {max}"));
+        }
+        None => breaches.add(|| format!("how often its pusher pushed within {span} is not known")),
     }
 }

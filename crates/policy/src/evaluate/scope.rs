@@ -1,7 +1,7 @@
 //! Where and who: whether a rule is about a push and a ref at all.
 
-use refwarden_model::RefName;
 use refwarden_model::facts::{Mode, RefFacts, UpdateKind};
+use refwarden_model::{ActorChain, RefName};
 
 use super::{Push, printable};
 use crate::approval::{is_listed, listed_by};
@@ -23,7 +23,7 @@ pub fn applies(rule: &Rule, push: &Push<'_>) -> Result<(), &'static str> {
         has_properties(rule, push),
         "it is about repositories with other properties",
     )?;
-    fits(is_by(rule, push), "it is about other actors")?;
+    fits(is_by(rule, push.chain), "it is about other actors")?;
     let when = rule.when.as_ref();
     let now = when.is_none_or(|when| when.holds(push.now));
     fits(now, "it does not speak at this time")
@@ -51,19 +51,26 @@ fn has_properties(rule: &Rule, push: &Push<'_>) -> bool {
     })
 }
 
-fn is_by(rule: &Rule, push: &Push<'_>) -> bool {
+/// Whether a rule is about pushes of a chain.
+pub fn is_by(rule: &Rule, chain: &ActorChain) -> bool {
     let who = &rule.who;
-    let pusher = &push.chain.pusher;
+    let pusher = &chain.pusher;
     let claim = |(name, values): (&String, &Vec<Glob>)| {
         let held = pusher.claims.get(name);
         held.is_some_and(|held| held.iter().any(|value| any(values, value.as_bytes())))
     };
-    let behind = &push.chain.on_behalf_of;
+    let behind = &chain.on_behalf_of;
     (who.issuers.is_empty() || who.issuers.contains(&pusher.issuer))
         && (who.actors.is_empty() || is_listed(&who.actors, pusher))
         && !is_listed(&who.exclude_actors, pusher)
         && (who.behalf_of.is_empty() || behind.iter().any(|actor| is_listed(&who.behalf_of, actor)))
         && who.claims.iter().all(claim)
+}
+
+/// Whether a rule is about a ref of that name.
+pub fn is_about_ref(rule: &Rule, name: &RefName) -> bool {
+    let name = name.as_bytes();
+    any(&rule.scope.refs, name) && !any(&rule.scope.exclude, name)
 }
 
 /// The glob by which a rule is about an update's name, or that of the ref behind it, if its

@@ -128,6 +128,7 @@ fn judge(policy: &Policy, chain: &ActorChain, facts: &PushFacts) -> Verdict {
         chain,
         facts,
         now: now(),
+        recent: None,
     };
     evaluate(policy, &push)
 }
@@ -212,6 +213,7 @@ fn look_alikes_of_protected_names_are_denied() {
         chain: &person,
         facts: &facts,
         now: now(),
+        recent: None,
     };
     assert_eq!(severity(&evaluate(&policy, &elsewhere)), 0);
 }

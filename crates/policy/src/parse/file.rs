@@ -97,6 +97,8 @@ pub struct RuleIn {
     pub max_files: Option<u64>,
     pub max_changed_lines: Option<u64>,
     pub max_refs: Option<u64>,
+    pub max_pushes_per_hour: Option<u64>,
+    pub max_pushes_per_day: Option<u64>,
     pub secrets: Option<SecretLimitIn>,
     pub effect: Effect,
     #[serde(default)]
@@ -117,6 +119,7 @@ pub struct RuleIn {
     pub break_glass: Texts,
     #[serde(default)]
     pub grants: Texts,
+    pub longest_grant: Option<Text>,
     pub authors_may_approve: Option<bool>,
 }
 

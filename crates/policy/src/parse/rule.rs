@@ -31,6 +31,9 @@ pub const TAG_MOVE: &str = "tag-move";
 const ACTORS: [&str; 4] = ["group:", "user:", "email:", "kind:"];
 const PEOPLE: [&str; 3] = ["group:", "user:", "email:"];
 
+/// The longest window of time that a policy may allow, in seconds: a week.
+const MAX_GRANT: u64 = 7 * 86_400;
+
 /// The longest question, in bytes.
 const MAX_QUESTION: usize = 500;
 
@@ -124,6 +127,7 @@ fn asks(source: &Source<'_>, at: usize, id: &str, rule: &mut RuleIn) -> Result<A
         ("questions", !rule.questions.is_empty()),
         ("break_glass", !rule.break_glass.is_empty()),
         ("grants", !rule.grants.is_empty()),
+        ("longest_grant", rule.longest_grant.is_some()),
         ("authors_may_approve", rule.authors_may_approve.is_some()),
     ];
     if rule.effect != Effect::RequireApproval {
@@ -159,6 +163,19 @@ fn asks(source: &Source<'_>, at: usize, id: &str, rule: &mut RuleIn) -> Result<A
         let expected = "expires: expected a time such as 30m, 12h or 7d";
         units::seconds(text.get_ref()).ok_or_else(|| source.error(text.span().start, expected))
     });
+    let longest_grant = rule.longest_grant.take().map(|text| {
+        let expected = "longest_grant: expected a time such as 30m or 2h, at most 7d";
+        units::seconds(text.get_ref())
+            .filter(|seconds| (1..=MAX_GRANT).contains(seconds))
+            .ok_or_else(|| source.error(text.span().start, expected))
+    });
+    if longest_grant.is_none() && !rule.grants.is_empty() {
+        return wrong("grants goes with longest_grant");
+    }
+    let nobody = rule.grants.is_empty() && rule.approvers.is_empty() && all_of.is_empty();
+    if longest_grant.is_some() && nobody {
+        return wrong("longest_grant beside owners needs grants: who may open a window");
+    }
     for question in &rule.questions {
         let text = question.get_ref();
         if text.trim().is_empty() || text.len() > MAX_QUESTION {
@@ -181,6 +198,7 @@ fn asks(source: &Source<'_>, at: usize, id: &str, rule: &mut RuleIn) -> Result<A
         questions: questions.into_iter().map(Spanned::into_inner).collect(),
         break_glass: entries(source, std::mem::take(&mut rule.break_glass), &PEOPLE)?,
         grants: entries(source, std::mem::take(&mut rule.grants), &PEOPLE)?,
+        longest_grant: longest_grant.transpose()?,
         authors_may_approve: rule.authors_may_approve.unwrap_or(false),
     })
 }
@@ -287,6 +305,8 @@ fn limits(source: &Source<'_>, at: usize, id: &str, rule: RuleIn) -> Result<Limi
         max_files: rule.max_files,
         max_changed_lines: rule.max_changed_lines,
         max_refs: rule.max_refs,
+        max_pushes_per_hour: rule.max_pushes_per_hour,
+        max_pushes_per_day: rule.max_pushes_per_day,
         secrets: rule
             .secrets
             .map(|limit| secrets(source, limit))

@@ -53,6 +53,8 @@ max_commits = 100
 max_files = 50
 max_changed_lines = 5000
 max_refs = 5
+max_pushes_per_hour = 20
+max_pushes_per_day = 100
 effect = "require_approval"
 mode = "evaluate"
 bypass = ["group:release"]
@@ -64,6 +66,7 @@ bind = "patch"
 questions = ["Did you run it?"]
 break_glass = ["group:oncall"]
 grants = ["group:leads"]
+longest_grant = "2h"
 authors_may_approve = true
 [rule.when]
 time_zone = "Europe/Berlin"

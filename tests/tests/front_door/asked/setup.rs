@@ -26,6 +26,52 @@ refs = ["refs/heads/release/**"]
 effect = "require_approval"
 approvers = ["group:maintainers"]
 questions = ["Did you run it, and where?", "Have you read every line?"]
+
+[[rule]]
+id = "window"
+refs = ["refs/heads/window/**"]
+effect = "require_approval"
+approvers = ["group:maintainers"]
+longest_grant = "30m"
+
+[[rule]]
+id = "no-programs"
+refs = ["refs/heads/window/**"]
+forbidden_extensions = ["exe"]
+effect = "deny"
+
+[[rule]]
+id = "strict"
+refs = ["refs/heads/window/strict"]
+effect = "require_approval"
+approvers = ["group:security"]
+
+[[rule]]
+id = "emergency"
+refs = ["refs/heads/prod"]
+effect = "require_approval"
+approvers = ["group:maintainers"]
+break_glass = ["group:oncall"]
+
+[[rule]]
+id = "pair"
+refs = ["refs/heads/pair"]
+effect = "require_approval"
+approvers = ["group:maintainers"]
+quorum = 2
+
+[[rule]]
+id = "passable"
+refs = ["refs/heads/passable"]
+effect = "deny"
+bypass = ["group:oncall"]
+
+[[rule]]
+id = "rate"
+refs = ["refs/heads/rate"]
+actors = ["user:robot"]
+max_pushes_per_hour = 2
+effect = "deny"
 "#;
 
 /// People beside those of the quick start: name, address, group. `grace2` is a second account of
@@ -55,6 +101,9 @@ pub fn start(policy: &str) -> Stack {
              email = \"{email}\"\ngroups = [\"{group}\"]\n"
         );
     }
+    text.push_str(
+        "\n[[client]]\nid = \"robot\"\nsecret = \"of robot, long enough\"\nkind = \"agent\"\n",
+    );
     std::fs::write(&identities, text).unwrap();
     set_policy(&mut stack, policy);
     stack

@@ -130,6 +130,7 @@ fn silence_has_a_reason() {
             chain: &chain,
             facts,
             now: now(),
+            recent: None,
         };
         let silent = silent(&policy, &push, &evaluate(&policy, &push));
         silent[0].first().map_or("", |silent| silent.because)
