@@ -60,9 +60,9 @@ mod tests {
         digit.to_string().repeat(40).parse().unwrap()
     }
 
-    fn change(path: &str, patch: &str) -> Change {
+    fn change(at: &str, lines: &str) -> Change {
         Change {
-            path: path.into(),
+            path: at.into(),
             old_mode: "100644".into(),
             new_mode: "100644".into(),
             old_oid: oid('1'),
@@ -70,7 +70,7 @@ mod tests {
             status: 'M',
             added: Some(1),
             deleted: Some(1),
-            patch: patch.into(),
+            patch: lines.into(),
             patch_cut: false,
         }
     }

@@ -167,9 +167,9 @@ pub fn kept(conn: &mut PgConnection, request: &Request) -> Result<Vec<(String, S
     let own = (request.old_oid.clone(), request.new_oid.clone());
     let mut moves = Vec::new();
     for update in pushes::updates_of_request(conn, &request.id)? {
-        let moved = (update.actual_old, update.new_oid);
-        if moved != own && !moves.contains(&moved) {
-            moves.push(moved);
+        let values = (update.actual_old, update.new_oid);
+        if values != own && !moves.contains(&values) {
+            moves.push(values);
         }
     }
     Ok(moves)

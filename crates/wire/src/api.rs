@@ -50,17 +50,18 @@ pub struct RequestOut {
     /// Its code.
     #[schema(example = "8FZK2M0T")]
     pub id: String,
-    /// `waiting`, `approved`, `rejected`, `expired`, `cancelled`, `stale` or `used`.
+    /// `waiting`, `approved`, `rejected`, `expired`, `stale` or `used`; `revoked` for a grant that was
+    /// taken back; `review` for an emergency that somebody has to look at, then `reviewed`.
     pub state: String,
     /// The repository's name.
     pub repository: String,
     /// The full name of the ref that would move.
     pub ref_name: String,
-    /// Its value when the request was made.
+    /// Its value when the request was made; empty for a grant.
     pub old: String,
-    /// The value it would get.
+    /// The value it would get; empty for a grant.
     pub new: String,
-    /// `create`, `fast-forward`, `non-fast-forward` or `delete`.
+    /// `create`, `fast-forward`, `non-fast-forward` or `delete`; `grant` for a window of time.
     pub kind: String,
     /// Who pushed and for whom: `agent for ada`.
     pub actor: String,

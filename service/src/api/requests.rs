@@ -25,7 +25,8 @@ const MAX_WAIT: u64 = 60;
 #[derive(Clone, Debug, Deserialize, utoipa::IntoParams)]
 #[serde(deny_unknown_fields)]
 pub struct RequestsQuery {
-    /// `waiting`, `approved`, `rejected`, `expired`, `stale` or `used`; all unless said.
+    /// `waiting`, `approved`, `rejected`, `expired`, `stale`, `used`, `revoked`, `review` or
+    /// `reviewed`; all unless said.
     state: Option<String>,
 }
 
@@ -172,10 +173,15 @@ pub async fn comment(
 /// [`AppError::Internal`] when the request cannot be read back.
 pub fn may_see(request: &Request, chain: &ActorChain, is_auditor: bool) -> Result<bool, AppError> {
     let bound = Bound::of(request)?;
-    let mine = bound
-        .chain
-        .everyone()
-        .any(|actor| actor.is_same_person(&chain.pusher));
+    // One agent acts for many people, each of whom has requests of their own.
+    let mine = if chain.on_behalf_of.is_empty() {
+        bound
+            .chain
+            .everyone()
+            .any(|actor| actor.is_same_person(&chain.pusher))
+    } else {
+        approval::grants::is_same_chain(&bound.chain, chain)
+    };
     let asked = bound
         .requirements
         .iter()

@@ -187,12 +187,17 @@ pub(super) fn open(
 /// open it.
 pub fn may_revoke(bound: &Bound, chain: &ActorChain, is_admin: bool) -> bool {
     let person: &Actor = &chain.pusher;
-    let holds = bound
-        .chain
-        .everyone()
-        .any(|actor| actor.is_same_person(person));
-    let opens = chain.on_behalf_of.is_empty()
-        && barred(person, &bound.chain, &[], &bound.requirements).is_ok();
+    let is_agent = !chain.on_behalf_of.is_empty();
+    // One agent acts for many people; the grant is that of one of them.
+    let holds = if is_agent {
+        is_same_chain(&bound.chain, chain)
+    } else {
+        bound
+            .chain
+            .everyone()
+            .any(|actor| actor.is_same_person(person))
+    };
+    let opens = !is_agent && barred(person, &bound.chain, &[], &bound.requirements).is_ok();
     holds || opens || is_admin
 }
 

@@ -182,6 +182,19 @@ pub fn updates_of_request(conn: &mut PgConnection, request: &str) -> QueryResult
         .load(conn)
 }
 
+/// Lets pushes of an actor be counted and recorded one after the other, until the transaction
+/// ends. Taken before any row's lock.
+///
+/// # Errors
+/// What diesel says.
+pub fn one_at_a_time(conn: &mut PgConnection, issuer: &str, subject: &str) -> QueryResult<()> {
+    let actor = format!("{} {issuer} {subject}", issuer.len());
+    diesel::sql_query("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))")
+        .bind::<diesel::sql_types::Text, _>(actor)
+        .execute(conn)?;
+    Ok(())
+}
+
 /// How often an actor has pushed since a time, to any repository, refused pushes with them.
 ///
 /// # Errors

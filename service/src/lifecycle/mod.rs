@@ -31,6 +31,8 @@ use crate::db::pushes::Push;
 use crate::db::{events, requests};
 use crate::error::AppError;
 
+#[cfg(test)]
+mod race_tests;
 
 /// How a push's actor is named in events.
 fn actor_of(push: &Push) -> String {

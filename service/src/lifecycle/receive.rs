@@ -257,6 +257,8 @@ fn recent(
         return Ok(None);
     }
     let pusher = &chain.pusher;
+    // Pushes that come at once would all count the same.
+    pushes::one_at_a_time(conn, &pusher.issuer, &pusher.subject)?;
     let mut since = |span| pushes::count_of(conn, &pusher.issuer, &pusher.subject, now - span);
     Ok(Some(RecentPushes {
         hour: since(Duration::hours(1))?,

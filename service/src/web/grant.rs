@@ -12,7 +12,7 @@ use refwarden_policy::is_listed;
 use serde::Deserialize;
 
 use super::error::PageError;
-use super::request::needs;
+use super::request::{needs, oid};
 use super::session::SignedIn;
 use super::text::{distance, short, span, visible, visible_line};
 use super::views::{Comment, Decision, Need, Person};
@@ -56,8 +56,8 @@ pub struct Page {
 
 /// A ref update that the window has let through.
 struct Used {
-    old: String,
-    new: String,
+    old: Option<String>,
+    new: Option<String>,
     state: String,
 }
 
@@ -94,11 +94,13 @@ pub fn build(
     };
     let updates = pushes::updates_of_request(conn, &request.id)?;
     let used = updates.iter().rev().take(SHOWN).map(|update| Used {
-        old: short(&update.actual_old).to_owned(),
-        new: short(&update.new_oid).to_owned(),
+        old: oid(&update.actual_old).map(|oid| short(&oid).to_owned()),
+        new: oid(&update.new_oid).map(|oid| short(&oid).to_owned()),
         state: update.state.clone(),
     });
-    let stands = waits || request.state == state::APPROVED;
+    let may_decide = waits && barred.is_ok() && !mine;
+    // Who is asked to open it rejects it instead.
+    let stands = (waits && !may_decide) || request.state == state::APPROVED;
     Ok(Page {
         who: Some(visible_line(signed_in.actor.subject.as_bytes())),
         csrf: signed_in.csrf.clone(),
@@ -132,7 +134,7 @@ pub fn build(
             .iter()
             .map(|said| Comment::of(said, now))
             .collect(),
-        may_decide: waits && barred.is_ok() && !mine,
+        may_decide,
         may_revoke: stands && approval::grants::may_revoke(&bound, &signed_in.chain(), is_admin),
         why_not,
     })

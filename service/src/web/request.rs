@@ -262,7 +262,7 @@ fn build(
 }
 
 /// An object id; none for the zero id, which stands for a ref that does not exist.
-fn oid(oid: &str) -> Option<String> {
+pub fn oid(oid: &str) -> Option<String> {
     oid.bytes()
         .any(|digit| digit != b'0')
         .then(|| oid.to_owned())

@@ -164,3 +164,31 @@ fn a_rule_counts_pushes_by_the_hour() {
     work.push_with(&other, Via::Local, &["HEAD:refs/heads/rate"])
         .passes();
 }
+
+#[test]
+fn pushes_at_once_are_counted_one_by_one() {
+    let repository = Repository::guarded(asked(), "rate-at-once");
+    let works: Vec<_> = (0..4)
+        .map(|number| {
+            let work = repository.work();
+            work.commit(&[(b"a", format!("{number}").as_bytes())], "A");
+            (work, asked().token_as("robot", "ada", "10m"))
+        })
+        .collect();
+    let passed = std::thread::scope(|scope| {
+        let push = |number: usize| {
+            let (work, token) = &works[number];
+            let refspec = format!("+HEAD:refs/heads/robots/{number}");
+            work.push_with(token, Via::Local, &[&refspec]).ok()
+        };
+        let racers: Vec<_> = (0..works.len())
+            .map(|number| scope.spawn(move || push(number)))
+            .collect();
+        racers
+            .into_iter()
+            .map(|it| it.join().unwrap())
+            .filter(|it| *it)
+            .count()
+    });
+    assert!(passed <= 2, "{passed} of them passed");
+}

@@ -52,6 +52,9 @@ impl Overtaken<'static> {
     }
 }
 
+/// Makes commits that are not quite those that were approved.
+type Attempt<'a> = &'a dyn Fn(&Work<'_>);
+
 fn text(work: &Work<'_>) {
     work.commit(&[(b"text", b"one\ntwo\n")], "Write text");
 }
@@ -108,7 +111,7 @@ fn a_clean_rebase_keeps_its_approval_once() {
 fn anything_but_a_clean_rebase_is_asked_for_anew() {
     let overtaken = Overtaken::new("rebase-hostile");
     let base = overtaken.repository.value(MAIN).unwrap();
-    let attempts: [(&str, &dyn Fn(&Work<'_>)); 9] = [
+    let attempts: [(&str, Attempt<'_>); 9] = [
         ("a commit is squeezed in", &|work| {
             text(work);
             work.commit(&[(b"backdoor", b"x\n")], "Squeeze in");

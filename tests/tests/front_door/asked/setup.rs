@@ -68,7 +68,7 @@ bypass = ["group:oncall"]
 
 [[rule]]
 id = "rate"
-refs = ["refs/heads/rate"]
+refs = ["refs/heads/rate", "refs/heads/robots/*"]
 actors = ["user:robot"]
 max_pushes_per_hour = 2
 effect = "deny"

@@ -62,7 +62,7 @@ fn pushes_pass_while_it_is_open_and_are_judged_all_the_same() {
 
     let mut browser = asked().browser("grace");
     let page = browser.open(&grant.url);
-    assert!(page.body.contains("Open the window"), "{}", page.body);
+    assert!(page.body.contains("Open it"), "{}", page.body);
     let inbox = browser.open(&asked().started().service_url);
     assert!(
         inbox.body.contains("wants a window of time"),
@@ -184,7 +184,8 @@ fn nobody_opens_their_own() {
     }
     let token = asked().token("lin");
     let agent = Api::new(&asked().started().service_url, &token);
-    let (status, body) = agent.decide(&grant.id, "approve", "As an agent.");
+    let digest = asked().api("audrey").request(&grant.id).digest;
+    let (status, body) = agent.decide_digest(&grant.id, "approve", "As an agent.", &digest);
     assert!(matches!(status, 403 | 404), "{status}: {body}");
     assert_eq!(asked().api("audrey").request(&grant.id).state, "waiting");
     // Who is not concerned takes nothing back either; whoever it is for does.
@@ -295,4 +296,22 @@ fn what_was_approved_is_worth_nothing_under_another_policy_or_in_another_reposit
     for ref_name in refs {
         push_to(&work, ref_name).fails(&["RW201", "2 of maintainers"]);
     }
+}
+
+#[test]
+fn an_agent_for_somebody_else_neither_sees_nor_ends_it() {
+    Repository::guarded(asked(), "window-agent");
+    let id = opened(asked(), "window-agent", WINDOW, 1800);
+    let url = &asked().started().service_url;
+    let end = GrantEndIn {
+        reason: "Mine".to_owned(),
+    };
+    let path = format!("/grants/{id}/revoke");
+    let other = Api::new(url, &asked().token("lin"));
+    assert_eq!(other.post(&path, &end).0, 404);
+    assert_eq!(other.get(&format!("/requests/{id}")).status().as_u16(), 404);
+    let listed: Vec<GrantOut> = other.read("/grants");
+    assert!(listed.iter().all(|it| it.id != id));
+    let own = Api::new(url, &asked().token("ada"));
+    assert_eq!(own.post(&path, &end).0, 200);
 }
