@@ -135,6 +135,10 @@ pub struct Issuer {
     /// credential helper, in whose ID tokens it stands.
     #[serde(default)]
     pub exchange_audiences: Vec<String>,
+    /// Other hosts that discovery may name for keys and for trading codes, reached over HTTPS.
+    /// Without them, only what stands at the issuer's own origin is asked.
+    #[serde(default)]
+    pub endpoint_hosts: Vec<String>,
 }
 
 /// Refwarden's own tokens, which an identity provider's token is traded for.

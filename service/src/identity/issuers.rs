@@ -2,15 +2,16 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use jsonwebtoken::jwk::{Jwk, JwkSet};
 use refwarden_config::Issuer;
 use serde::Deserialize;
-use tokio::sync::Mutex;
+use url::Url;
 
 use super::TokenError;
-use super::jwks::get_json;
+use super::jwks::{KeySet, get_json};
 
 /// Keys are fetched again after this long,
 const FRESH: Duration = Duration::from_mins(5);
@@ -18,15 +19,19 @@ const FRESH: Duration = Duration::from_mins(5);
 const UNKNOWN_KEY_PAUSE: Duration = Duration::from_secs(10);
 /// and go on being used this long when the issuer does not answer.
 const STALE: Duration = Duration::from_hours(1);
+/// How long discovery and keys together may take: less than a hook waits for its answer.
+const FETCH: Duration = Duration::from_secs(3);
 
 /// What discovery tells (`OpenID` Connect Discovery 1.0, section 3), as far as it is used.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Discovery {
     /// Must equal the configured URL.
     pub issuer: String,
-    /// Where people sign in.
+    /// Where people sign in; issuers of build jobs have none.
+    #[serde(default)]
     pub authorization_endpoint: String,
-    /// Where codes are exchanged.
+    /// Where codes are exchanged; likewise.
+    #[serde(default)]
     pub token_endpoint: String,
     /// Where the keys are.
     pub jwks_uri: String,
@@ -42,7 +47,26 @@ struct Entry {
     issuer: Issuer,
     fixed: Option<JwkSet>,
     is_own: bool,
+    /// Never held while waiting for the network: a slow issuer delays nobody whose key is known.
     cache: Mutex<Cache>,
+    /// Held by the one who fetches.
+    fetching: tokio::sync::Mutex<()>,
+}
+
+impl Entry {
+    fn new(issuer: Issuer, fixed: Option<JwkSet>, is_own: bool) -> Self {
+        Self {
+            issuer,
+            fixed,
+            is_own,
+            cache: Mutex::default(),
+            fetching: tokio::sync::Mutex::default(),
+        }
+    }
+
+    fn cache(&self) -> MutexGuard<'_, Cache> {
+        self.cache.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[derive(Default)]
@@ -75,27 +99,19 @@ impl Issuers {
                         format!("issuer {}: {}: {error}", issuer.url, file.display())
                     };
                     let text = std::fs::read(&file).map_err(|error| fail(error.to_string()))?;
-                    Some(serde_json::from_slice(&text).map_err(|error| fail(error.to_string()))?)
+                    let keys: KeySet =
+                        serde_json::from_slice(&text).map_err(|error| fail(error.to_string()))?;
+                    Some(keys.into())
                 }
             };
-            let entry = Entry {
-                issuer: issuer.clone(),
-                fixed,
-                is_own: false,
-                cache: Mutex::default(),
-            };
+            let entry = Entry::new(issuer.clone(), fixed, false);
             if entries.insert(issuer.url.clone(), entry).is_some() {
                 return Err(format!("issuer {} is configured twice", issuer.url));
             }
         }
         if let Some((issuer, keys)) = own {
             let url = issuer.url.clone();
-            let entry = Entry {
-                issuer,
-                fixed: Some(keys),
-                is_own: true,
-                cache: Mutex::default(),
-            };
+            let entry = Entry::new(issuer, Some(keys), true);
             if entries.insert(url.clone(), entry).is_some() {
                 return Err(format!(
                     "issuer {url} is the service itself, which vouches for its own tokens only"
@@ -124,8 +140,8 @@ impl Issuers {
             .entries
             .get(url)
             .ok_or(TokenError::Foreign("unknown issuer"))?;
-        let mut cache = entry.cache.lock().await;
-        self.discover(&entry.issuer, &mut cache).await
+        let found = tokio::time::timeout(FETCH, self.discover(entry)).await;
+        found.unwrap_or(Err(TokenError::IssuerUnavailable))
     }
 
     /// The key of that id. Unknown ids cause at most one fetch in ten seconds.
@@ -137,50 +153,51 @@ impl Issuers {
         if let Some(fixed) = &entry.fixed {
             return find_key(fixed, kid).ok_or(TokenError::BadSignature);
         }
-        let mut cache = entry.cache.lock().await;
-        let age = |since: Option<Instant>| since.map_or(Duration::MAX, |since| since.elapsed());
-        let known = cache.keys.as_ref().and_then(|keys| find_key(keys, kid));
-        if let Some(key) = &known
-            && age(cache.fetched) < FRESH
-        {
-            return Ok(key.clone());
+        let fresh = entry.cache().known(kid, FRESH);
+        if let Some(key) = fresh {
+            return Ok(key);
         }
-        if age(cache.tried) >= UNKNOWN_KEY_PAUSE {
-            cache.tried = Some(Instant::now());
-            match self.fetch(&entry.issuer, &mut cache).await {
-                Ok(keys) => {
-                    cache.fetched = Some(Instant::now());
-                    let key = find_key(&keys, kid);
-                    cache.keys = Some(keys);
-                    return key.ok_or(TokenError::BadSignature);
-                }
-                Err(cause) => {
-                    tracing::warn!(issuer = url, ?cause, "keys cannot be fetched");
-                }
+        let _fetching = entry.fetching.lock().await;
+        // Whoever fetched meanwhile may have brought it.
+        let fresh = entry.cache().known(kid, FRESH);
+        if let Some(key) = fresh {
+            return Ok(key);
+        }
+        if entry.cache().may_try() {
+            let fetched = tokio::time::timeout(FETCH, self.fetch(entry)).await;
+            match fetched.unwrap_or(Err(TokenError::IssuerUnavailable)) {
+                Ok(keys) => entry.cache().keep(keys),
+                Err(cause) => tracing::warn!(issuer = url, ?cause, "keys cannot be fetched"),
             }
         }
-        match known {
-            Some(key) if age(cache.fetched) < STALE => Ok(key),
-            _ if age(cache.fetched) < FRESH => Err(TokenError::BadSignature),
-            _ => Err(TokenError::IssuerUnavailable),
+        let cache = entry.cache();
+        match cache.known(kid, STALE) {
+            Some(key) => Ok(key),
+            None if age(cache.fetched) < FRESH => Err(TokenError::BadSignature),
+            None => Err(TokenError::IssuerUnavailable),
         }
     }
 
-    async fn fetch(&self, issuer: &Issuer, cache: &mut Cache) -> Result<JwkSet, TokenError> {
-        let discovery = self.discover(issuer, cache).await?;
-        get_json(&self.http, &discovery.jwks_uri)
-            .await
-            .map_err(|cause| {
-                tracing::warn!(issuer = issuer.url, cause, "key set cannot be fetched");
-                cache.discovery = None;
-                TokenError::IssuerUnavailable
-            })
+    async fn fetch(&self, entry: &Entry) -> Result<JwkSet, TokenError> {
+        let discovery = self.discover(entry).await?;
+        let keys = get_json::<KeySet>(&self.http, &discovery.jwks_uri).await;
+        keys.map(Into::into).map_err(|cause| {
+            tracing::warn!(
+                issuer = entry.issuer.url,
+                cause,
+                "key set cannot be fetched"
+            );
+            entry.cache().discovery = None;
+            TokenError::IssuerUnavailable
+        })
     }
 
-    async fn discover(&self, issuer: &Issuer, cache: &mut Cache) -> Result<Discovery, TokenError> {
-        if let Some(known) = &cache.discovery {
-            return Ok(known.clone());
+    async fn discover(&self, entry: &Entry) -> Result<Discovery, TokenError> {
+        let known = entry.cache().discovery.clone();
+        if let Some(known) = known {
+            return Ok(known);
         }
+        let issuer = &entry.issuer;
         let url = format!(
             "{}/.well-known/openid-configuration",
             issuer.url.trim_end_matches('/')
@@ -197,9 +214,59 @@ impl Issuers {
             );
             return Err(TokenError::IssuerUnavailable);
         }
-        cache.discovery = Some(found.clone());
+        for endpoint in [&found.jwks_uri, &found.token_endpoint] {
+            if !endpoint.is_empty() && !is_named(issuer, endpoint) {
+                tracing::warn!(
+                    issuer = issuer.url,
+                    endpoint,
+                    "discovery names a host that endpoint_hosts does not"
+                );
+                return Err(TokenError::IssuerUnavailable);
+            }
+        }
+        entry.cache().discovery = Some(found.clone());
         Ok(found)
     }
+}
+
+impl Cache {
+    /// The key of that id, where keys were fetched no longer ago than `within`.
+    fn known(&self, kid: Option<&str>, within: Duration) -> Option<Jwk> {
+        let keys = self.keys.as_ref().filter(|_| age(self.fetched) < within);
+        keys.and_then(|keys| find_key(keys, kid))
+    }
+
+    /// Whether keys may be fetched now; from then on not for a while.
+    fn may_try(&mut self) -> bool {
+        let may = age(self.tried) >= UNKNOWN_KEY_PAUSE;
+        if may {
+            self.tried = Some(Instant::now());
+        }
+        may
+    }
+
+    fn keep(&mut self, keys: JwkSet) {
+        self.keys = Some(keys);
+        self.fetched = Some(Instant::now());
+    }
+}
+
+fn age(since: Option<Instant>) -> Duration {
+    since.map_or(Duration::MAX, |since| since.elapsed())
+}
+
+/// Whether the configuration names where that leads: the issuer's own origin, or one of its
+/// `endpoint_hosts` over HTTPS.
+fn is_named(issuer: &Issuer, endpoint: &str) -> bool {
+    let (Ok(own), Ok(url)) = (Url::parse(&issuer.url), Url::parse(endpoint)) else {
+        return false;
+    };
+    if !url.username().is_empty() || url.password().is_some() {
+        return false;
+    }
+    let listed = |host: &str| issuer.endpoint_hosts.iter().any(|it| it == host);
+    url.origin() == own.origin() && matches!(url.scheme(), "http" | "https")
+        || url.scheme() == "https" && url.port().is_none() && url.host_str().is_some_and(listed)
 }
 
 /// The key of that id; without an id, the only key there is.

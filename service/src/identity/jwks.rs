@@ -2,10 +2,45 @@
 
 use std::time::Duration;
 
+use jsonwebtoken::jwk::{Jwk, JwkSet};
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
 /// The largest discovery document or key set that is read, in bytes.
 const MAX_BODY: usize = 256 << 10;
+
+/// The most keys that a set may hold.
+const MAX_KEYS: usize = 100;
+
+/// A key set as it is published. Keys that cannot be read do not spoil the others (RFC 7517,
+/// section 5).
+#[derive(Deserialize)]
+#[serde(try_from = "RawKeySet")]
+pub(super) struct KeySet(Vec<Jwk>);
+
+#[derive(Deserialize)]
+struct RawKeySet {
+    keys: Vec<serde_json::Value>,
+}
+
+impl TryFrom<RawKeySet> for KeySet {
+    type Error = String;
+
+    fn try_from(raw: RawKeySet) -> Result<Self, Self::Error> {
+        if raw.keys.len() > MAX_KEYS {
+            return Err(format!("more than {MAX_KEYS} keys"));
+        }
+        let keys = raw.keys.into_iter();
+        let known = keys.filter_map(|key| serde_json::from_value(key).ok());
+        Ok(Self(known.collect()))
+    }
+}
+
+impl From<KeySet> for JwkSet {
+    fn from(set: KeySet) -> Self {
+        Self { keys: set.0 }
+    }
+}
 
 /// The client for calls to identity providers.
 ///

@@ -1,10 +1,12 @@
 //! Verification of one token. Only what the configuration names is ever tried: the header
 //! chooses a key id, never an algorithm family, a URL or a key of its own.
 
+use std::str::FromStr as _;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
-use jsonwebtoken::jwk::{AlgorithmParameters, Jwk};
+use jsonwebtoken::jwk::{AlgorithmParameters, Jwk, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey, Validation};
 use refwarden_config::Issuer;
 use refwarden_model::{Actor, ActorChain};
@@ -140,7 +142,7 @@ impl Issuers {
             .ok_or(TokenError::Foreign("unknown issuer"))?;
         let algorithm = accepted(issuer, &header.alg).ok_or(TokenError::BadSignature)?;
         let jwk = self.key(&issuer.url, header.kid.as_deref()).await?;
-        let claims = Claims(verify_signature(token, &jwk, algorithm)?);
+        let claims = Claims(verify_signature(token, &jwk, &header.alg, algorithm)?);
         if claims.text("iss")? != issuer.url {
             return Err(TokenError::Foreign("another issuer"));
         }
@@ -167,6 +169,15 @@ impl Header {
         // RFC 7515, section 4.1.11: an extension that is critical and not understood refuses.
         if header.contains_key("crit") {
             return Err(TokenError::Malformed("crit is not supported"));
+        }
+        // Keys come from the issuer's configuration alone (RFC 8725, section 3.10).
+        if ["jku", "jwk", "x5u"]
+            .iter()
+            .any(|name| header.contains_key(*name))
+        {
+            return Err(TokenError::Malformed(
+                "a header that brings a key is not supported",
+            ));
         }
         let Some(Value::String(alg)) = header.get("alg") else {
             return Err(TokenError::Malformed("alg must be a string"));
@@ -234,6 +245,7 @@ fn accepted(issuer: &Issuer, alg: &str) -> Option<Algorithm> {
 fn verify_signature(
     token: &str,
     jwk: &Jwk,
+    name: &str,
     algorithm: Algorithm,
 ) -> Result<Map<String, Value>, TokenError> {
     let fits = matches!(
@@ -246,7 +258,17 @@ fn verify_signature(
             Algorithm::ES256 | Algorithm::ES384
         ) | (AlgorithmParameters::OctetKeyPair(_), Algorithm::EdDSA)
     );
-    if !fits {
+    // A key for encryption, or for another algorithm of its family, verifies nothing.
+    let for_another = jwk
+        .common
+        .key_algorithm
+        .is_some_and(|named| KeyAlgorithm::from_str(name).ok() != Some(named));
+    let encrypts = jwk
+        .common
+        .public_key_use
+        .as_ref()
+        .is_some_and(|it| *it != PublicKeyUse::Signature);
+    if !fits || for_another || encrypts {
         return Err(TokenError::BadSignature);
     }
     let key = DecodingKey::from_jwk(jwk).map_err(|_| TokenError::BadSignature)?;

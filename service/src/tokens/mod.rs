@@ -77,6 +77,7 @@ impl Tokens {
             groups_claim: "groups".to_owned(),
             claims: Vec::new(),
             exchange_audiences: Vec::new(),
+            endpoint_hosts: Vec::new(),
         };
         Ok((issuer, keys.map_err(|error| error.to_string())?))
     }
