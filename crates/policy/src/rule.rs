@@ -99,6 +99,9 @@ pub struct Who {
     pub behalf_of: Vec<String>,
     /// Claims of the pusher's token, each with one of the values.
     pub claims: BTreeMap<String, Vec<Glob>>,
+    /// Claims by which it leaves a pusher out: one whose token holds all of them.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub exclude_claims: BTreeMap<String, Vec<Glob>>,
 }
 
 /// Something that has to be so.

@@ -94,12 +94,14 @@ fn is_unconditional(rule: &Rule) -> bool {
         exclude_actors,
         behalf_of,
         claims,
+        exclude_claims,
     } = &rule.who;
     let anybody = issuers.is_empty()
         && [actors, exclude_actors, behalf_of]
             .iter()
             .all(|list| list.is_empty())
-        && claims.is_empty();
+        && claims.is_empty()
+        && exclude_claims.is_empty();
     let scope = &rule.scope;
     anybody
         && rule.mode == Mode::Enforce

@@ -10,8 +10,8 @@ use serde_json::Value;
 
 use crate::browser::{Browser, Page};
 
-/// The secret of the client `robot` in `provider.mjs`.
-const ROBOT: &str = "for-tests-on-loopback-only";
+/// The secret of the programs among the clients in `provider.mjs`.
+const SECRET: &str = "for-tests-on-loopback-only";
 
 /// Its files.
 const FILES: [(&str, &str); 3] = [
@@ -67,9 +67,25 @@ impl OpenId {
     /// A token of the client `robot`, for itself.
     #[track_caller]
     pub fn robot(&self) -> String {
+        self.program("robot")
+    }
+
+    /// A token of a build job: of `github-job` or `gitlab-job`, with `claims` over those that such
+    /// a job's token has.
+    #[track_caller]
+    pub fn job(&self, client: &str, claims: &Value) -> String {
+        let posted = Client::new()
+            .post(format!("{}/test/job", self.url))
+            .json(&serde_json::json!({ client: claims }));
+        assert!(posted.send().unwrap().status().is_success());
+        self.program(client)
+    }
+
+    #[track_caller]
+    fn program(&self, client: &str) -> String {
         let asked = Client::new()
             .post(format!("{}/token", self.url))
-            .basic_auth("robot", Some(ROBOT))
+            .basic_auth(client, Some(SECRET))
             .form(&[("grant_type", "client_credentials")]);
         let answer: Value = asked.send().unwrap().json().unwrap();
         let token = answer["access_token"].as_str();

@@ -55,7 +55,7 @@ fn has_properties(rule: &Rule, push: &Push<'_>) -> bool {
 pub fn is_by(rule: &Rule, chain: &ActorChain) -> bool {
     let who = &rule.who;
     let pusher = &chain.pusher;
-    let claim = |(name, values): (&String, &Vec<Glob>)| {
+    let holds = |(name, values): (&String, &Vec<Glob>)| {
         let held = pusher.claims.get(name);
         held.is_some_and(|held| held.iter().any(|value| any(values, value.as_bytes())))
     };
@@ -64,7 +64,8 @@ pub fn is_by(rule: &Rule, chain: &ActorChain) -> bool {
         && (who.actors.is_empty() || is_listed(&who.actors, pusher))
         && !is_listed(&who.exclude_actors, pusher)
         && (who.behalf_of.is_empty() || behind.iter().any(|actor| is_listed(&who.behalf_of, actor)))
-        && who.claims.iter().all(claim)
+        && who.claims.iter().all(holds)
+        && (who.exclude_claims.is_empty() || !who.exclude_claims.iter().all(holds))
 }
 
 /// Whether a rule is about a ref of that name.

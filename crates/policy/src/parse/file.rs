@@ -63,6 +63,8 @@ pub struct RuleIn {
     #[serde(default)]
     pub claims: BTreeMap<String, Texts>,
     #[serde(default)]
+    pub exclude_claims: BTreeMap<String, Texts>,
+    #[serde(default)]
     pub paths: Texts,
     #[serde(default)]
     pub exclude_paths: Texts,

@@ -61,6 +61,7 @@ pub fn resolve(source: &Source<'_>, mut rule: RuleIn) -> Result<Rule> {
         exclude_actors: entries(source, std::mem::take(&mut rule.exclude_actors), &ACTORS)?,
         behalf_of: entries(source, std::mem::take(&mut rule.behalf_of), &ACTORS)?,
         claims: values(source, std::mem::take(&mut rule.claims))?,
+        exclude_claims: values(source, std::mem::take(&mut rule.exclude_claims))?,
     };
     let scope = Scope {
         repositories: globs(source, std::mem::take(&mut rule.repositories))?,

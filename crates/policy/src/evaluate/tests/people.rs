@@ -89,6 +89,21 @@ fn where_and_who() {
         ("claims = { environment = [\"test\"] }", &unknown, ""),
         ("claims = { workflow = [\"*\"] }", &unknown, ""),
         (
+            "exclude_claims = { environment = [\"prod*\"] }",
+            &unknown,
+            "",
+        ),
+        (
+            "exclude_claims = { environment = [\"test\"] }",
+            &unknown,
+            "matches",
+        ),
+        (
+            "exclude_claims = { environment = [\"prod*\"], workflow = [\"*\"] }",
+            &unknown,
+            "matches",
+        ),
+        (
             "when = { weekdays = [\"sat\"] }",
             &unknown,
             "Sat 2026-12-26 12:00 in UTC is within",
