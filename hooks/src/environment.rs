@@ -3,7 +3,7 @@
 
 use std::os::unix::ffi::OsStrExt;
 
-use refwarden_model::PushId;
+use refwarden_model::{Oid, PushId};
 use secrecy::SecretString;
 
 use crate::fault::Fault;
@@ -25,6 +25,16 @@ pub struct Environment {
     pub client_address: Option<String>,
     /// The client's agent string.
     pub client_agent: Option<String>,
+    /// The push certificate (git-receive-pack(1), "PRE-RECEIVE HOOK").
+    pub certificate: Option<Certificate>,
+}
+
+/// What receive-pack says of a push certificate.
+pub struct Certificate {
+    /// The blob that holds it.
+    pub oid: Oid,
+    /// Whether it carries the nonce that was asked for in this very push.
+    pub nonce_ok: bool,
 }
 
 impl Environment {
@@ -56,8 +66,19 @@ impl Environment {
             transport,
             client_address: text("REFWARDEN_CLIENT_ADDRESS").or(address).map(bounded),
             client_agent: text("REFWARDEN_CLIENT_AGENT").map(bounded),
+            certificate: certificate()?,
         })
     }
+}
+
+fn certificate() -> Result<Option<Certificate>, Fault> {
+    let Some(oid) = text("GIT_PUSH_CERT") else {
+        return Ok(None);
+    };
+    let oid = Oid::parse(oid.as_bytes());
+    let oid = oid.map_err(|_| Fault::malformed("the push certificate has no object id"))?;
+    let nonce_ok = text("GIT_PUSH_CERT_NONCE_STATUS").as_deref() == Some("OK");
+    Ok((!oid.is_zero()).then_some(Certificate { oid, nonce_ok }))
 }
 
 fn read_options() -> Result<Vec<Vec<u8>>, Fault> {

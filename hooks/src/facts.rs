@@ -8,8 +8,8 @@ use refwarden_gitio::history::{self, Change, CommitChanges, History, NewCommit};
 use refwarden_gitio::objects::{Kind, ReadObjects};
 use refwarden_gitio::refs::Resolved;
 use refwarden_model::facts::{
-    ChangeFacts, CommitFacts, FindingConfidence, FindingFacts, Mode, Place, PushFacts, RefFacts,
-    SignatureFacts, SignatureKind, SignatureState, TagFacts, UpdateKind,
+    CertificateFacts, ChangeFacts, CommitFacts, FindingConfidence, FindingFacts, Mode, Place,
+    PushFacts, RefFacts, SignatureFacts, SignatureKind, SignatureState, TagFacts, UpdateKind,
 };
 use refwarden_model::{ByteText, Oid, RefName};
 use refwarden_scan::{Checksum, Confidence, Masker};
@@ -165,6 +165,8 @@ pub struct Learned<'a> {
     pub gained: &'a History,
     /// What signatures are worth.
     pub signatures: &'a Signatures,
+    /// What the push's own signature is worth.
+    pub certificate: CertificateFacts,
     /// By finding: whether it is no news.
     pub known: &'a [bool],
     /// Knows every secret that was found.
@@ -208,8 +210,8 @@ pub fn push(learned: Learned<'_>, reader: &mut dyn ReadObjects) -> Result<PushFa
         commits_total: history.commits_total,
         known_commits,
         tags,
-        certificate: None,
-        properties: None,
+        certificate: Some(learned.certificate),
+        properties: Some(learned.repository.properties.clone()),
         findings,
         findings_total: learned.report.total,
         objects_scanned: learned.report.objects,
@@ -350,8 +352,13 @@ impl Learned<'_> {
                 name: self.mask(parsed.name),
                 tagger: parsed.tagger.map(|tagger| self.mask(tagger)),
                 message: self.mask(parsed.message.get(..MESSAGE_MAX).unwrap_or(parsed.message)),
-                // Signatures of tags are not checked yet: what is not known counts against it.
-                signature: (!parsed.signed).then_some(UNSIGNED),
+                signature: if parsed.signed {
+                    let (repository, kind) = (self.repository, parsed.signature);
+                    self.signatures
+                        .of_tag(repository, self.incoming, next, kind)?
+                } else {
+                    Some(UNSIGNED)
+                },
             });
             if !is_tag {
                 return Ok(());
@@ -413,6 +420,7 @@ struct ParsedTag<'a> {
     tagger: Option<&'a [u8]>,
     message: &'a [u8],
     signed: bool,
+    signature: Option<SignatureKind>,
 }
 
 impl<'a> ParsedTag<'a> {
@@ -436,6 +444,7 @@ impl<'a> ParsedTag<'a> {
             tagger: header(b"tagger "),
             message: begin.map_or(message, |end| message.get(..end).unwrap_or_default()),
             signed: begin.is_some() || header(b"gpgsig").is_some(),
+            signature: begin.and_then(|begin| signing::kind(message.get(begin..)?)),
         })
     }
 }

@@ -72,6 +72,11 @@ impl ObjectEnv {
         Self(taken.collect())
     }
 
+    /// Objects of that directory and no others; what is written goes there.
+    pub(crate) fn only(directory: &Path) -> Self {
+        Self(vec![("GIT_OBJECT_DIRECTORY".into(), directory.into())])
+    }
+
     /// The value of one of the variables.
     pub fn value(&self, name: &str) -> Option<&OsStr> {
         let found = self.0.iter().find(|(key, _)| key == name)?;
@@ -198,6 +203,12 @@ impl Git {
             status: output.status,
             stderr: String::from_utf8_lossy(kept).trim().to_owned(),
         })
+    }
+
+    /// Runs it to its end; answers whether it ended with status zero, and its standard error.
+    pub(crate) fn judged(mut self) -> Result<(bool, Vec<u8>), GitError> {
+        let (output, _) = self.run(b"")?;
+        Ok((output.status.success(), output.stderr))
     }
 
     fn run(&mut self, input: &[u8]) -> Result<(std::process::Output, String), GitError> {

@@ -1,6 +1,7 @@
 //! A repository and what its own configuration says. Only `<gitdir>/config` is read: never the
 //! environment, never a user's or the system's files.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use refwarden_model::{ObjectFormat, RepositoryId};
@@ -29,6 +30,9 @@ pub struct Repository {
     pub name: Option<String>,
     /// `refwarden.hookConfig`, where it is set.
     pub hook_config: Option<PathBuf>,
+    /// What administrators say of it for policy: each `refwarden.property`, such as
+    /// `tier=production`.
+    pub properties: BTreeMap<String, String>,
 }
 
 /// Why a repository cannot be used.
@@ -98,6 +102,7 @@ impl Repository {
             id,
             name: text(&config, "refwarden.name")?,
             hook_config: text(&config, "refwarden.hookConfig")?.map(Into::into),
+            properties: properties(&config)?,
             gitdir,
         })
     }
@@ -134,6 +139,33 @@ fn text(config: &git2::Config, key: &'static str) -> Result<Option<String>, Open
     }
 }
 
+/// The properties; one without a name or a value, or said twice, is an error.
+fn properties(config: &git2::Config) -> Result<BTreeMap<String, String>, OpenError> {
+    const KEY: &str = "refwarden.property";
+    let failed = |error: git2::Error| OpenError::Setting {
+        key: KEY,
+        problem: error.message().to_owned(),
+    };
+    let mut properties = BTreeMap::new();
+    let listed = config.multivar(KEY, None).map_err(failed)?;
+    let mut wrong = None;
+    let read = listed.for_each(|entry| {
+        let line = entry.value().unwrap_or_default();
+        let known = line
+            .split_once('=')
+            .filter(|(name, value)| !name.is_empty() && !value.is_empty())
+            .and_then(|(name, value)| {
+                let before = properties.insert(name.to_owned(), value.to_owned());
+                before.is_none().then_some(())
+            });
+        if known.is_none() {
+            wrong = Some(line.to_owned());
+        }
+    });
+    read.map_err(failed)?;
+    wrong.map_or(Ok(properties), |line| Err(unknown(KEY, &line)))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,6 +190,18 @@ mod tests {
             assert_eq!(repository.ref_storage, RefStorage::Files);
             assert_eq!(repository.hook_config, Some("/x y/hook.toml".into()));
             assert_eq!((repository.id, repository.name), (None, None));
+            assert!(repository.properties.is_empty());
+            for (line, expected) in [
+                ("tier=production", Some(1)),
+                ("team=a=b", Some(2)),
+                ("tier=test", None),
+            ] {
+                let config = Git::new(&path, &ObjectEnv::repository_only(), "config");
+                let add = ["--add", "refwarden.property", line];
+                config.args(add).output(b"").unwrap();
+                let found = Repository::open(&path).map(|found| found.properties.len());
+                assert_eq!(found.ok(), expected, "{line}");
+            }
         }
     }
 

@@ -1,5 +1,7 @@
-//! Signatures of commits, checked by git itself: `git log --format='%G? %GF %GS'` (git-log(1),
-//! "PRETTY FORMATS") with the signers that an administrator has configured, and nobody else's.
+//! Signatures of commits, tags and push certificates, checked by git itself with the signers
+//! that an administrator has configured, and nobody else's: `git log --format='%G? %GF %GS'`
+//! (git-log(1), "PRETTY FORMATS") for commits, `git verify-tag --raw` (git-verify-tag(1)) for the
+//! rest.
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -18,6 +20,17 @@ pub struct Signers {
     pub gpg_home: Option<PathBuf>,
 }
 
+impl Signers {
+    fn given_to(&self, git: Git) -> Git {
+        let none = PathBuf::from("/dev/null");
+        let file = self.allowed_signers.as_ref().unwrap_or(&none);
+        git.env("GIT_CONFIG_COUNT", "1")
+            .env("GIT_CONFIG_KEY_0", "gpg.ssh.allowedSignersFile")
+            .env("GIT_CONFIG_VALUE_0", file)
+            .env("GNUPGHOME", self.gpg_home.as_ref().unwrap_or(&none))
+    }
+}
+
 /// What git says of one signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {
@@ -31,6 +44,9 @@ pub struct Checked {
 }
 
 /// Checks the signatures of commits, in one process.
+///
+/// # Errors
+/// When git cannot be asked.
 pub fn check(
     repository: &Repository,
     objects: &ObjectEnv,
@@ -40,16 +56,10 @@ pub fn check(
     if commits.is_empty() {
         return Ok(HashMap::new());
     }
-    let mut git = Git::new(&repository.gitdir, objects, "log")
+    let git = Git::new(&repository.gitdir, objects, "log")
         .args(["--no-walk=unsorted", "--stdin", "--format=%H %G? %GF %GS"])
         .args(["--no-show-signature", "--no-notes", "--no-color"]);
-    let none = PathBuf::from("/dev/null");
-    let file = signers.allowed_signers.as_ref().unwrap_or(&none);
-    git = git
-        .env("GIT_CONFIG_COUNT", "1")
-        .env("GIT_CONFIG_KEY_0", "gpg.ssh.allowedSignersFile")
-        .env("GIT_CONFIG_VALUE_0", file);
-    git = git.env("GNUPGHOME", signers.gpg_home.as_ref().unwrap_or(&none));
+    let git = signers.given_to(git);
     let asked: Vec<String> = commits.iter().map(ToString::to_string).collect();
     let output = git.output(asked.join("\n").as_bytes())?;
     let text = String::from_utf8_lossy(&output);
@@ -62,4 +72,129 @@ pub fn check(
         Some((oid, Checked { grade, key, signer }))
     };
     Ok(text.lines().filter_map(parse).collect())
+}
+
+/// Checks the signature of one tag object.
+///
+/// # Errors
+/// When git cannot be asked.
+pub fn check_tag(
+    repository: &Repository,
+    objects: &ObjectEnv,
+    tag: Oid,
+    signers: &Signers,
+) -> Result<Checked, GitError> {
+    let git = Git::new(&repository.gitdir, objects, "verify-tag");
+    let git = signers.given_to(git.args(["--raw", &tag.to_string()]));
+    let (good, said) = git.judged()?;
+    Ok(judgement(good, &String::from_utf8_lossy(&said)))
+}
+
+/// Checks the signature of a push certificate (gitprotocol-pack(5), "Push Certificate"), which is
+/// laid out as a tag is: signed text with the signature at its end. Git checks it as a tag, in an
+/// object directory that goes away again; the repository's own is not written to.
+///
+/// # Errors
+/// When git cannot be asked.
+pub fn check_certificate(
+    repository: &Repository,
+    certificate: &[u8],
+    signers: &Signers,
+) -> Result<Checked, GitError> {
+    let directory = tempfile::tempdir().map_err(|source| GitError::Io {
+        command: "hash-object".to_owned(),
+        source,
+    })?;
+    let objects = ObjectEnv::only(directory.path());
+    let write = Git::new(&repository.gitdir, &objects, "hash-object");
+    let write = write.args(["-t", "tag", "--literally", "-w", "--stdin"]);
+    let written = write.output(certificate)?;
+    let oid = Oid::parse(written.trim_ascii()).map_err(|_| GitError::Unexpected {
+        command: "hash-object".to_owned(),
+        what: "an object's id",
+    })?;
+    check_tag(repository, &objects, oid, signers)
+}
+
+/// Reads what `git verify-tag --raw` says: lines of `GnuPG` (doc/DETAILS there, "Format of the
+/// --status-fd output") or of ssh-keygen.
+fn judgement(good: bool, said: &str) -> Checked {
+    let mut checked = Checked {
+        grade: b'B',
+        key: String::new(),
+        signer: String::new(),
+    };
+    for line in said.lines() {
+        if let Some(status) = line.strip_prefix("[GNUPG:] ") {
+            let (word, rest) = status.split_once(' ').unwrap_or((status, ""));
+            match word {
+                "GOODSIG" => {
+                    checked.grade = if good { b'G' } else { b'B' };
+                    let user = rest.split_once(' ').map_or("", |(_, user)| user);
+                    user.trim().clone_into(&mut checked.signer);
+                }
+                "ERRSIG" | "NO_PUBKEY" => checked.grade = b'E',
+                "EXPSIG" => checked.grade = b'X',
+                "EXPKEYSIG" => checked.grade = b'Y',
+                "REVKEYSIG" => checked.grade = b'R',
+                "VALIDSIG" => {
+                    let key = rest.split(' ').next().unwrap_or_default();
+                    key.clone_into(&mut checked.key);
+                }
+                _ => {}
+            }
+        } else if let Some(rest) = line.strip_prefix("Good \"git\" signature") {
+            let (before, key) = rest.rsplit_once(" key ").unwrap_or((rest, ""));
+            key.clone_into(&mut checked.key);
+            let signer = before.strip_prefix(" for ").and_then(|it| {
+                let (signer, _) = it.rsplit_once(" with ")?;
+                Some(signer)
+            });
+            match signer {
+                Some(signer) if good => {
+                    checked.grade = b'G';
+                    signer.clone_into(&mut checked.signer);
+                }
+                // A good signature of somebody whom the file does not name.
+                _ => checked.grade = b'E',
+            }
+        }
+    }
+    checked
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_git_says_of_a_tag_is_read() {
+        let fingerprint = "A".repeat(40);
+        let gpg = format!(
+            "[GNUPG:] NEWSIG\n[GNUPG:] GOODSIG 0123456789ABCDEF Ada <ada@example.org>\n\
+             [GNUPG:] VALIDSIG {fingerprint} 2026-01-01 1767225600 0 4 0 22 8 00 {fingerprint}\n\
+             [GNUPG:] TRUST_UNDEFINED 0 pgp\n"
+        );
+        let ssh = "Good \"git\" signature for ada with x@example.org with ED25519 key SHA256:abc";
+        let nobody = "Good \"git\" signature with ED25519 key SHA256:abc\nNo principal matched.";
+        for (good, said, grade, signer, key) in [
+            (true, &*gpg, b'G', "Ada <ada@example.org>", &*fingerprint),
+            (false, &gpg, b'B', "Ada <ada@example.org>", &fingerprint),
+            (true, ssh, b'G', "ada with x@example.org", "SHA256:abc"),
+            (false, ssh, b'E', "", "SHA256:abc"),
+            (false, nobody, b'E', "", "SHA256:abc"),
+            (false, "[GNUPG:] BADSIG 01 Ada", b'B', "", ""),
+            (false, "[GNUPG:] ERRSIG 01 1 8 00 1 9 -", b'E', "", ""),
+            (false, "[GNUPG:] REVKEYSIG 01 Ada", b'R', "", ""),
+            (false, "error: no signature found", b'B', "", ""),
+            (true, "", b'B', "", ""),
+        ] {
+            let expected = Checked {
+                grade,
+                key: key.to_owned(),
+                signer: signer.to_owned(),
+            };
+            assert_eq!(judgement(good, said), expected, "{good} {said}");
+        }
+    }
 }

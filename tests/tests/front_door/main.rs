@@ -30,5 +30,6 @@ mod records;
 mod scan;
 mod secrets;
 mod shared;
+mod signed;
 mod transport;
 mod waiting;
