@@ -6,7 +6,7 @@ CARGO ?= $(shell command -v cargo 2>/dev/null || echo "$${CARGO_HOME:-$$HOME/.ca
 BIN := $(or $(CARGO_TARGET_DIR),target)/release
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test bench bench-scan lint clean down bootstrap bootstrap-tests
+.PHONY: help demo build test bench bench-decisions bench-scan lint clean down bootstrap bootstrap-tests
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -32,6 +32,9 @@ test: bootstrap-tests ## Installs what is missing, builds, and runs all tests
 
 bench: bootstrap-tests build ## Measures, side by side in one run, what docs/BENCHMARKS.md says
 	@$(CARGO) run --release --locked -p refwarden-tests --bin bench
+
+bench-decisions: bootstrap-tests build ## Verdicts a second beside pgbench on the same Postgres
+	@$(CARGO) run --release --locked -p refwarden-tests --bin bench -- decisions
 
 bench-scan: build ## Compares scanners, which it installs; SCAN_BENCH_TREE, _REPO, _ROUNDS choose
 	@$(CARGO) run --release --locked -p refwarden-tests --bin bench -- scan

@@ -2,8 +2,8 @@
 //! alternating. Prints Markdown on standard output, as it stands in docs/BENCHMARKS.md, and
 //! its progress on standard error.
 //!
-//! Without arguments everything is measured that needs a running Refwarden; `push`, `clone` and
-//! `memory` choose. `scan` compares scanners, which it installs, and runs only when it is named.
+//! Without arguments everything is measured that needs a running Refwarden; `push`, `clone`,
+//! `decisions` and `memory` choose. `scan` compares scanners, which it installs, and runs only when it is named.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -14,6 +14,7 @@
 )]
 
 mod clone;
+mod decisions;
 mod machine;
 mod matter;
 mod memory;
@@ -39,6 +40,9 @@ fn main() {
     }
     if wants("clone") {
         clone::measure(&stack);
+    }
+    if wants("decisions") {
+        decisions::measure();
     }
     if wants("memory") {
         memory::measure(&stack);

@@ -1,0 +1,235 @@
+//! How long a verdict takes, from the hook's question to its recorded answer, and how many there
+//! are in a second, beside pgbench's simple updates on the same Postgres in the same run.
+//!
+//! No git takes part: a load client speaks the hook's own protocol. As hooks do, it opens a
+//! connection for each question and brings a token that was never used.
+
+use std::process::Command;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant, SystemTime};
+
+use aws_lc_rs::signature::{Ed25519KeyPair, KeyPair as _};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use refwarden_testkit::{Repository, Stack};
+use refwarden_wire::hook::{FRAMED, Outcome, PUSHES, PushOut, TOKEN_HEADER};
+use reqwest::blocking::Client;
+use serde_json::{Value, json};
+
+use crate::sample::quantile;
+
+/// Pushes at a time.
+const LEVELS: [usize; 3] = [1, 50, 200];
+
+/// Runs of each at each level, alternating.
+const ROUNDS: usize = 3;
+
+/// Length of a run.
+const LENGTH: Duration = Duration::from_secs(5);
+
+/// Repositories that the pushes are spread over: those of one repository are numbered without
+/// gaps, so they wait for one another.
+const REPOSITORIES: usize = 16;
+
+/// The most that pgbench connects with: Postgres's 100 less what the service holds.
+const CONNECTIONS: usize = 80;
+
+const ISSUER: &str = "https://bench.example.org";
+
+static NEXT: AtomicU64 = AtomicU64::new(1);
+
+struct Load {
+    url: String,
+    credential: String,
+    repositories: Vec<String>,
+    pair: Ed25519KeyPair,
+}
+
+/// Measures on a Refwarden of its own.
+pub fn measure() {
+    println!("## Decisions\n");
+    let mut stack = Stack::start();
+    let load = prepare(&mut stack);
+    let database = stack.started().database_url.clone();
+    pgbench(&database, &["-i", "-q", "-s", "20"]);
+    println!(
+        "{ROUNDS} runs of {} s each, alternating, over {REPOSITORIES} repositories and over one; \
+         medians. Latency in milliseconds.\n",
+        LENGTH.as_secs()
+    );
+    println!(
+        "| pushes at a time | repositories | p50 | p99 | pushes/s | pgbench -N, transactions/s | \
+         ratio (lowest-highest) |"
+    );
+    println!("|---|---|---|---|---|---|---|");
+    for repositories in [REPOSITORIES, 1] {
+        for level in LEVELS {
+            eprintln!("decisions, {level} at a time, {repositories} repositories");
+            row(&load, &database, level, repositories);
+        }
+    }
+    println!();
+}
+
+fn row(load: &Load, database: &str, level: usize, repositories: usize) {
+    let (mut times, mut rates, mut theirs, mut ratios) =
+        (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for round in 0..ROUNDS {
+        let mut reference = 0.0;
+        if round % 2 == 0 {
+            reference = transactions(database, level);
+        }
+        let (mut took, rate) = pushes(load, level, repositories);
+        if round % 2 == 1 {
+            reference = transactions(database, level);
+        }
+        times.append(&mut took);
+        rates.push(rate);
+        theirs.push(reference);
+        ratios.push(rate / reference);
+    }
+    println!(
+        "| {level} | {repositories} | {:.1} | {:.1} | {:.0} | {:.0} | {:.2} ({:.2}-{:.2}) |",
+        quantile(&times, 0.5),
+        quantile(&times, 0.99),
+        quantile(&rates, 0.5),
+        quantile(&theirs, 0.5),
+        quantile(&ratios, 0.5),
+        quantile(&ratios, 0.0),
+        quantile(&ratios, 1.0),
+    );
+}
+
+/// Trusts an issuer whose keys are here, and makes the repositories.
+fn prepare(stack: &mut Stack) -> Load {
+    let pair = Ed25519KeyPair::generate().unwrap();
+    let x = URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
+    let keys = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": x, "kid": "k"}]});
+    let directory = stack.directory().to_owned();
+    std::fs::write(directory.join("bench.jwks.json"), keys.to_string()).unwrap();
+    let file = directory.join("refwarden.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let issuer = format!(
+        "\n[[issuer]]\nurl = \"{ISSUER}\"\nalgorithms = [\"EdDSA\"]\n\
+         jwks_file = \"bench.jwks.json\"\n"
+    );
+    std::fs::write(&file, text + &issuer).unwrap();
+    stack.restart();
+    let make = |number: usize| {
+        let repository = Repository::guarded(stack, &format!("load-{number}"));
+        repository.git(&["config", "refwarden.repository"]).text()
+    };
+    let credential = std::fs::read_to_string(directory.join("host.key")).unwrap();
+    Load {
+        url: format!("{}{PUSHES}", stack.started().service_url),
+        credential: credential.trim().to_owned(),
+        repositories: (0..REPOSITORIES).map(make).collect(),
+        pair,
+    }
+}
+
+/// Pushes for a while, that many at a time; answers each one's milliseconds, and the rate.
+#[expect(clippy::cast_precision_loss, reason = "a count of pushes")]
+fn pushes(load: &Load, level: usize, repositories: usize) -> (Vec<f64>, f64) {
+    let begun = Instant::now();
+    let one = |worker: usize| {
+        let builder = Client::builder().no_proxy().pool_max_idle_per_host(0);
+        let client = builder.tls_certs_only([]).build().unwrap();
+        let repository = &load.repositories[worker % repositories];
+        let mut times = Vec::new();
+        while begun.elapsed() < LENGTH {
+            times.push(load.push(&client, repository));
+        }
+        times
+    };
+    let times: Vec<f64> = std::thread::scope(|scope| {
+        let one = &one;
+        let workers: Vec<_> = (0..level)
+            .map(|worker| scope.spawn(move || one(worker)))
+            .collect();
+        let ended = workers.into_iter().map(|worker| worker.join().unwrap());
+        ended.flatten().collect()
+    });
+    let rate = times.len() as f64 / begun.elapsed().as_secs_f64();
+    (times, rate)
+}
+
+impl Load {
+    /// One push that policy allows: a branch of one known commit. Milliseconds.
+    fn push(&self, client: &Client, repository: &str) -> f64 {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let head = question(repository, number).to_string();
+        let length = u32::try_from(head.len()).unwrap().to_be_bytes();
+        let body = [&length[..], head.as_bytes()].concat();
+        let request = client
+            .post(&self.url)
+            .bearer_auth(&self.credential)
+            .header(TOKEN_HEADER, self.token(number))
+            .header("content-type", FRAMED)
+            .body(body);
+        let begun = Instant::now();
+        let response = request.send().unwrap();
+        let status = response.status();
+        let text = response.text().unwrap();
+        let took = begun.elapsed();
+        assert!(status.is_success(), "{status}: {text}");
+        let out: PushOut = serde_json::from_str(&text).unwrap();
+        assert_eq!(out.outcome, Outcome::Released, "{text}");
+        took.as_secs_f64() * 1000.0
+    }
+
+    fn token(&self, number: u64) -> String {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+        let now = now.unwrap().as_secs();
+        let encode = |value: Value| URL_SAFE_NO_PAD.encode(value.to_string());
+        let header = encode(json!({"alg": "EdDSA", "kid": "k"}));
+        let claims = encode(json!({"iss": ISSUER, "aud": "refwarden", "sub": "ada",
+            "jti": number.to_string(), "iat": now, "exp": now + 600}));
+        let body = format!("{header}.{claims}");
+        let signature = self.pair.sign(body.as_bytes());
+        format!("{body}.{}", URL_SAFE_NO_PAD.encode(signature.as_ref()))
+    }
+}
+
+fn question(repository: &str, number: u64) -> Value {
+    let name = format!("refs/heads/load/{number}");
+    json!({
+        "repository": repository,
+        "correlation": {"boot_id": "bench", "pid_namespace": 1, "pid": 1, "start_ticks": number},
+        "transport": "local",
+        "hook_version": env!("CARGO_PKG_VERSION"),
+        "timings": {},
+        "facts": {
+            "object_format": "sha1",
+            "updates": [{
+                "ref_name": name, "target": name,
+                "claimed_old": "0".repeat(40), "actual_old": "0".repeat(40),
+                "new": format!("{number:040x}"), "kind": "create", "new_type": "commit",
+                "gained": 0, "lost": 0, "default_branch": false,
+            }],
+            "commits": [], "commits_total": 0,
+            "findings": [], "findings_total": 0, "objects_scanned": 0,
+            "push_options": [], "ruleset_id": "bench",
+        },
+    })
+}
+
+fn transactions(database: &str, level: usize) -> f64 {
+    let clients = level.min(CONNECTIONS).to_string();
+    let threads = level.min(2).to_string();
+    let seconds = LENGTH.as_secs().to_string();
+    let options = ["-N", "-n", "-c", &clients, "-j", &threads, "-T", &seconds];
+    let said = pgbench(database, &options);
+    let rate = said.lines().find_map(|line| line.strip_prefix("tps = "));
+    let rate = rate.and_then(|rest| rest.split(' ').next()?.parse().ok());
+    rate.unwrap_or_else(|| panic!("pgbench says no rate: {said}"))
+}
+
+fn pgbench(database: &str, options: &[&str]) -> String {
+    let mut command = Command::new("pgbench");
+    let output = command.args(options).arg(database).output();
+    let output = output.unwrap_or_else(|error| panic!("pgbench: {error}"));
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "pgbench: {said}");
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
