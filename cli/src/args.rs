@@ -1,6 +1,7 @@
 //! The arguments as typed.
 
 mod grant;
+mod audit;
 mod policy;
 mod scan;
 
@@ -9,6 +10,9 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub use grant::{Grant, GrantCommand, GrantList, GrantRevoke, Request};
+pub use audit::{
+    Audit, AuditCommand, AuditExport, AuditList, AuditProve, AuditVerify, AuditWitness,
+};
 pub use policy::{
     ActorKindArg, Circumstances, Policy, PolicyBacktest, PolicyCheck, PolicyCommand, PolicyExplain,
     PolicySimulate, UpdateKindArg,
@@ -51,7 +55,7 @@ pub enum Command {
     Grant(Grant),
     /// Says how messages to people fare, and sends a test message.
     Notify(Notify),
-    /// Lists what happened, refusals included.
+    /// Lists what happened, refusals included; verifies, exports and witnesses the record.
     Audit(Audit),
     /// Scans files, histories or staged changes for secrets.
     Scan(Scan),
@@ -336,45 +340,6 @@ pub struct NotifyTest {
     #[arg(long, value_name = "NAME")]
     pub channel: String,
     /// Print one JSON object.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `refwarden audit`.
-#[derive(Args)]
-#[command(after_help = "\
-Oldest first. Reading the records is itself recorded.
-
-Examples:
-  refwarden audit --data-dir ./data --repository app
-  refwarden audit --data-dir ./data --kind push.denied --since 7d --json
-
-Exit codes: 0 listed; 2 an error.")]
-pub struct Audit {
-    #[command(flatten)]
-    pub service: ServiceArgs,
-    /// Of this repository.
-    #[arg(long, value_name = "NAME")]
-    pub repository: Option<String>,
-    /// About this full ref name.
-    #[arg(long = "ref", value_name = "REF")]
-    pub ref_name: Option<String>,
-    /// Of this kind, such as push.denied.
-    #[arg(long)]
-    pub kind: Option<String>,
-    /// By this actor, such as ada.
-    #[arg(long)]
-    pub actor: Option<String>,
-    /// Of this push.
-    #[arg(long, value_name = "ID")]
-    pub push: Option<uuid::Uuid>,
-    /// Since this time: 7d, 12h, 30m or 2026-01-31T12:00:00Z.
-    #[arg(long, value_name = "TIME", value_parser = since)]
-    pub since: Option<chrono::DateTime<chrono::Utc>>,
-    /// At most this many; all if not given.
-    #[arg(long, value_name = "N")]
-    pub limit: Option<usize>,
-    /// Print one JSON object a line.
     #[arg(long)]
     pub json: bool,
 }

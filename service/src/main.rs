@@ -8,6 +8,7 @@ mod error;
 mod hook_api;
 mod identity;
 mod idp;
+mod ledger;
 mod lifecycle;
 mod notify;
 mod packs;

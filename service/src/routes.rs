@@ -30,6 +30,12 @@ pub fn configure(cfg: &mut ServiceConfig) {
         .route("/api/v1/revocations", get().to(tokens::list))
         .route("/api/v1/revocations", post().to(tokens::revoke))
         .route("/api/v1/events", get().to(api::events))
+        .route("/api/v1/log/key", get().to(api::log::key))
+        .route("/api/v1/log/checkpoint", get().to(api::log::checkpoint))
+        .route("/api/v1/log/checkpoints", get().to(api::log::checkpoints))
+        .route("/api/v1/log/inclusion", get().to(api::log::inclusion))
+        .route("/api/v1/log/consistency", get().to(api::log::consistency))
+        .route("/api/v1/log/leaves", get().to(api::log::leaves))
         .route("/api/v1/pushes/{id}", get().to(api::push))
         .route("/api/v1/repositories", get().to(api::repositories))
         .route(

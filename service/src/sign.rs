@@ -14,6 +14,23 @@ use sha2::{Digest, Sha256};
 
 use crate::error::AppError;
 
+/// Reads the file of an Ed25519 key (PKCS#8, DER), or makes one that only the owner may read.
+pub fn key_file(path: &Path) -> Result<Vec<u8>, String> {
+    let fail = |error: String| format!("{}: {error}", path.display());
+    if !path.exists() {
+        let made = Ed25519KeyPair::generate().and_then(|pair| pair.to_pkcs8v1());
+        let made = made.map_err(|_| fail("no key could be made".to_owned()))?;
+        std::fs::File::options()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .and_then(|mut file| file.write_all(made.as_ref()))
+            .map_err(|error| fail(error.to_string()))?;
+    }
+    std::fs::read(path).map_err(|error| fail(error.to_string()))
+}
+
 /// An Ed25519 key.
 pub struct Signer {
     key: EncodingKey,
@@ -24,19 +41,8 @@ pub struct Signer {
 impl Signer {
     /// Reads the key's file (PKCS#8, DER), or makes one that only the owner may read.
     pub fn open(path: &Path) -> Result<Self, String> {
+        let der = key_file(path)?;
         let fail = |error: String| format!("{}: {error}", path.display());
-        if !path.exists() {
-            let made = Ed25519KeyPair::generate().and_then(|pair| pair.to_pkcs8v1());
-            let made = made.map_err(|_| fail("no key could be made".to_owned()))?;
-            std::fs::File::options()
-                .write(true)
-                .create_new(true)
-                .mode(0o600)
-                .open(path)
-                .and_then(|mut file| file.write_all(made.as_ref()))
-                .map_err(|error| fail(error.to_string()))?;
-        }
-        let der = std::fs::read(path).map_err(|error| fail(error.to_string()))?;
         let pair = Ed25519KeyPair::from_pkcs8(&der)
             .map_err(|_| fail("expected an Ed25519 key in PKCS#8".to_owned()))?;
         let raw = pair.public_key().as_ref();

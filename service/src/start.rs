@@ -13,6 +13,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::error::AppError;
 use crate::identity::{self, Issuers};
+use crate::ledger::{self, Ledger};
 use crate::packs::PackStore;
 use crate::state::AppState;
 use crate::tokens::Tokens;
@@ -90,6 +91,7 @@ pub async fn run(config_file: &Path) -> Result<(), String> {
         "refwarden-service is ready"
     );
     notify::start(&state);
+    ledger::start(&state);
     server.await.map_err(|error| error.to_string())
 }
 
@@ -128,6 +130,7 @@ fn prepare(config_file: &Path) -> Result<AppState, String> {
     let pool = db::pool(&config.database.url, config.database.connections);
     let packs = PackStore::open(config_dir.join(&config.service.pack_dir))
         .map_err(|error| format!("cannot open the pack store: {error}"))?;
+    let ledger = Ledger::open(&config, &config_dir)?;
     let notify = notify::Channels::open(&config, &config_dir)
         .map_err(|problem| format!("{shown}: {problem}"))?;
     let (changed, _) = tokio::sync::watch::channel(0);
@@ -141,6 +144,7 @@ fn prepare(config_file: &Path) -> Result<AppState, String> {
         http,
         changed,
         tokens,
+        ledger,
         notify,
         idp,
     })

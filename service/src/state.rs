@@ -35,6 +35,8 @@ pub struct AppState {
     pub changed: tokio::sync::watch::Sender<u64>,
     /// What makes Refwarden's own tokens, where it does.
     pub tokens: Option<crate::tokens::Tokens>,
+    /// The tamper-evident log.
+    pub ledger: crate::ledger::Ledger,
     /// Ways of telling people of requests.
     pub notify: crate::notify::Channels,
     /// The built-in identity provider, in the quick start.

@@ -15,6 +15,9 @@ use crate::output::printable;
 /// Who reads in a quick start.
 const READER: &str = "audrey";
 
+/// How long a stream of records may take.
+const LONG: Duration = Duration::from_hours(24);
+
 /// A service, and the right to ask it.
 pub struct Api {
     base: String,
@@ -98,6 +101,13 @@ impl Api {
             url.query_pairs_mut().extend_pairs(query);
         }
         self.send(self.http.get(url), path)
+    }
+
+    /// Asks for a body that may take hours to read; each wait is bounded, their sum is not.
+    pub fn fetch_long(&self, path: &str, query: &[(&str, String)]) -> Outcome<Response> {
+        let mut url = self.url(path)?;
+        url.query_pairs_mut().extend_pairs(query);
+        self.send(self.http.get(url).timeout(LONG), path)
     }
 
     fn url(&self, path: &str) -> Outcome<url::Url> {

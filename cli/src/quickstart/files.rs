@@ -73,6 +73,8 @@ impl Server<'_> {
         let credential = path(&dir.join("host.key"));
         let web_key = path(&dir.join("web-client.key"));
         let identities = path(&dir.identities_file());
+        let ledger_key = path(&dir.join("ledger-signing.key"));
+        let second_place = path(&dir.join("checkpoints"));
         let token_key = path(&dir.join("token-signing.key"));
         format!(
             r#"# Refwarden, for service, proxy and command line. Made by `refwarden up`, which
@@ -131,6 +133,13 @@ client_secret_file = {web_key}
 [tokens]
 signing_key = {token_key}
 lifetime_seconds = 900
+
+# Events go into a tamper-evident log. Its checkpoints, signed with this key, and the hashes of
+# events are kept in a second place besides the database: name a directory on another machine.
+[ledger]
+signing_key = {ledger_key}
+second_place = {second_place}
+checkpoint_seconds = 5
 
 [access]
 auditors = ["group:auditors"]

@@ -6,11 +6,13 @@
 
 mod channels;
 mod hook;
+mod ledger;
 mod notify;
 mod server;
 
 pub use channels::{Channel, Channels};
 pub use hook::HookConfig;
+pub use ledger::Ledger;
 pub use notify::{Chat, Email, Hours, Name, Notify, Person, Security, Target, Told, Webhook};
 pub use server::{
     Access, Config, Database, Host, Issuer, IssuerKind, PolicyFiles, Proxy, QuickStart, Service,

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::ledger::Ledger;
 use super::notify::{self, Notify};
 
 /// The whole file.
@@ -31,6 +32,9 @@ pub struct Config {
     pub access: Access,
     /// Refwarden's own short-lived tokens, where it makes them.
     pub tokens: Option<Tokens>,
+    /// The tamper-evident log.
+    #[serde(default)]
+    pub ledger: Ledger,
     /// How people and programs are told of requests.
     #[serde(default, deserialize_with = "notify::read")]
     pub notify: Notify,

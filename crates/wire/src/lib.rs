@@ -7,6 +7,7 @@
 
 pub mod api;
 pub mod hook;
+pub mod log;
 pub mod notify;
 pub mod problem;
 

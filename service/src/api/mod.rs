@@ -4,6 +4,7 @@
 mod caller;
 mod events;
 mod grants;
+pub mod log;
 mod openapi;
 mod pushes;
 mod replay;

@@ -2,9 +2,10 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
+use diesel::sql_types::{Text, Timestamptz};
 use uuid::Uuid;
 
-use super::schema::{events, readings, repositories};
+use super::schema::{events, repositories};
 
 /// An event to append; its number and time are given when it is.
 #[derive(Clone, Debug, Default)]
@@ -252,13 +253,14 @@ pub fn record_reading(
     reader: &str,
     what: &str,
 ) -> QueryResult<()> {
-    let row = (
-        readings::recorded_at.eq(now),
-        readings::reader.eq(reader),
-        readings::what.eq(what),
-    );
-    diesel::insert_into(readings::table)
-        .values(row)
-        .execute(conn)?;
+    // One statement, so that the numbers' row is locked for no longer than it runs.
+    diesel::sql_query(
+        "WITH number AS (UPDATE reading_numbers SET next = next + 1 RETURNING next - 1 AS seq)
+        INSERT INTO readings (recorded_at, reader, what, seq) SELECT $1, $2, $3, seq FROM number",
+    )
+    .bind::<Timestamptz, _>(now)
+    .bind::<Text, _>(reader)
+    .bind::<Text, _>(what)
+    .execute(conn)?;
     Ok(())
 }

@@ -5,6 +5,7 @@ pub mod ancestry;
 pub mod comments;
 pub mod events;
 pub mod grants;
+pub mod log;
 pub mod outbox;
 pub mod people;
 pub mod push_facts;

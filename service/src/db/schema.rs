@@ -112,7 +112,24 @@ diesel::table! {
     }
 }
 diesel::table! {
-    readings (id) { id -> Int8, recorded_at -> Timestamptz, reader -> Text, what -> Text, }
+    readings (id) {
+        id -> Int8, recorded_at -> Timestamptz, reader -> Text, what -> Text, seq -> Int8,
+    }
+}
+diesel::table! {
+    log_leaves (leaf_index) {
+        leaf_index -> Int8, stream -> Uuid, seq -> Int8, hash -> Bytea,
+        records -> Nullable<Text>,
+    }
+}
+diesel::table! {
+    log_tiles (tile) { tile -> Int8, hashes -> Bytea, root -> Bytea, }
+}
+diesel::table! {
+    log_checkpoints (size) { size -> Int8, recorded_at -> Timestamptz, note -> Text, }
+}
+diesel::table! {
+    log_positions (stream) { stream -> Uuid, seq -> Int8, }
 }
 diesel::table! {
     sessions (id_sha256) {

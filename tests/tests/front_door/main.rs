@@ -31,5 +31,6 @@ mod scan;
 mod secrets;
 mod shared;
 mod signed;
+mod tamper;
 mod transport;
 mod waiting;

@@ -1,4 +1,4 @@
-//! `refwarden audit`.
+//! `refwarden audit`: lists events.
 
 use std::process::ExitCode;
 
@@ -6,7 +6,7 @@ use chrono::SecondsFormat;
 use refwarden_wire::api::{EventOut, EventsOut};
 
 use crate::api::Api;
-use crate::args::Audit;
+use crate::args::AuditList;
 use crate::failure::Outcome;
 use crate::output::{self, Table};
 
@@ -14,7 +14,7 @@ use crate::output::{self, Table};
 const PAGE: usize = 500;
 
 /// Lists events.
-pub fn run(args: &Audit) -> Outcome {
+pub fn run(args: &AuditList) -> Outcome {
     let api = Api::connect(&args.service)?;
     let mut table = Table::new(["TIME", "SEQ", "REPOSITORY", "EVENT", "BY", "REF", "WHAT"]);
     let mut listed = 0;
@@ -47,7 +47,7 @@ pub fn run(args: &Audit) -> Outcome {
 }
 
 /// Goes through the events page by page, oldest first, up to the limit.
-fn each(api: &Api, args: &Audit, mut see: impl FnMut(EventOut) -> Outcome<()>) -> Outcome<()> {
+fn each(api: &Api, args: &AuditList, mut see: impl FnMut(EventOut) -> Outcome<()>) -> Outcome<()> {
     let mut left = args.limit.unwrap_or(usize::MAX);
     let mut after = None;
     while left > 0 {
@@ -67,7 +67,7 @@ fn each(api: &Api, args: &Audit, mut see: impl FnMut(EventOut) -> Outcome<()>) -
     Ok(())
 }
 
-fn filters(args: &Audit) -> Vec<(&'static str, String)> {
+fn filters(args: &AuditList) -> Vec<(&'static str, String)> {
     [
         ("repository", args.repository.clone()),
         ("ref", args.ref_name.clone()),
