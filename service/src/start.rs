@@ -102,6 +102,10 @@ fn prepare(config_file: &Path) -> Result<AppState, String> {
         refwarden_config::parse(&shown.to_string(), &text).map_err(|error| error.to_string())?;
     if let Ok(url) = std::env::var("DATABASE_URL") {
         config.database.url = url;
+        config.database.migrator_url = None;
+    }
+    if let Ok(url) = std::env::var("DATABASE_MIGRATOR_URL") {
+        config.database.migrator_url = Some(url);
     }
     let config_dir = config_file.parent().map(PathBuf::from).unwrap_or_default();
     let policy = policy(&config, &config_dir)?;
@@ -126,7 +130,8 @@ fn prepare(config_file: &Path) -> Result<AppState, String> {
         None => None,
         Some(quick_start) => Some(idp::Idp::open(&config, quick_start, &config_dir)?),
     };
-    db::prepare(&config.database.url)?;
+    let database = &config.database;
+    db::prepare(&database.url, database.migrator_url.as_deref())?;
     let pool = db::pool(&config.database.url, config.database.connections);
     let packs = PackStore::open(config_dir.join(&config.service.pack_dir))
         .map_err(|error| format!("cannot open the pack store: {error}"))?;

@@ -117,6 +117,7 @@ fn start_parts(
     // A directory that began with a server of its own or with another one stays with it.
     let private = named.is_none() && (first || Postgres::exists(dir));
     let mut url = named.unwrap_or_default();
+    let mut migrator_url = None;
     if private {
         let word = if Postgres::exists(dir) {
             "Starting"
@@ -126,10 +127,11 @@ fn start_parts(
         note(quiet, &format!("{word} a private Postgres …"));
         let postgres = Postgres::new(dir)?;
         children.postgres = Some(postgres.start()?);
-        url = postgres.url();
+        url = postgres.app_url();
+        migrator_url = Some(postgres.url());
     }
     if first {
-        quickstart::generate(dir, choices, &url)?;
+        quickstart::generate(dir, choices, &url, migrator_url.as_deref())?;
     }
     let config = dir.config()?;
     check_ports(&config, choices)?;

@@ -24,6 +24,8 @@ use crate::layout::{DataDir, make_dir, write_file};
 
 /// The name of the database and of its owner.
 const NAME: &str = "refwarden";
+/// The role as which the service runs.
+const APP: &str = "refwarden_app";
 /// `sun_path` holds 108 bytes (unix(7)), of which `/.s.PGSQL.5432` needs 15.
 const LONGEST_SOCKET_DIR: usize = 90;
 /// A crash may have left much to replay.
@@ -50,13 +52,22 @@ impl<'a> Postgres<'a> {
         dir.cluster().join("PG_VERSION").exists()
     }
 
-    /// The URL of its database.
+    /// The URL of its database, as the owner of everything.
     pub fn url(&self) -> String {
+        self.url_as(NAME)
+    }
+
+    /// The URL of its database, as the service uses it.
+    pub fn app_url(&self) -> String {
+        self.url_as(APP)
+    }
+
+    fn url_as(&self, role: &str) -> String {
         let host: String =
             url::form_urlencoded::byte_serialize(self.socket_dir.as_os_str().as_encoded_bytes())
                 .collect::<String>()
                 .replace('+', "%20");
-        format!("postgresql:///{NAME}?host={host}&user={NAME}")
+        format!("postgresql:///{NAME}?host={host}&user={role}")
     }
 
     /// The postmaster, if it runs.
@@ -206,8 +217,11 @@ impl<'a> Postgres<'a> {
             .arg(&cluster)
             .arg("postgres")
             .current_dir("/");
-        let statement = format!("CREATE DATABASE {NAME};\n");
-        run(command, &statement, "the database cannot be made")?;
+        // One line is one statement to a single-user backend.
+        let statements = format!(
+            "CREATE DATABASE {NAME};\nCREATE ROLE {APP} LOGIN;\nCREATE ROLE refwarden_auditor LOGIN;\n"
+        );
+        run(command, &statements, "the database cannot be made")?;
         std::fs::rename(&cluster, self.dir.cluster())
             .context(|| format!("{} cannot be renamed", cluster.display()))
     }

@@ -52,6 +52,8 @@ pub struct Server<'a> {
     pub proxy_port: u16,
     /// The database.
     pub database_url: &'a str,
+    /// The database, as the owner of its tables, where that is another role.
+    pub migrator_url: Option<&'a str>,
     /// Of the host credential.
     pub credential_sha256: String,
 }
@@ -67,6 +69,10 @@ impl Server<'_> {
             ..
         } = self;
         let database = quote(self.database_url);
+        let migrator = self.migrator_url.map_or_else(String::new, |url| {
+            let url = quote(url);
+            format!("# As the owner of the tables, for migrations only.\nmigrator_url = {url}\n")
+        });
         let packs = path(&dir.join("packs"));
         let policy = path(&dir.join("policy.toml"));
         let repositories = path(&dir.repositories());
@@ -94,7 +100,7 @@ request_days = 7
 [database]
 # DATABASE_URL in the environment takes its place.
 url = {database}
-connections = 16
+{migrator}connections = 16
 
 [policy]
 files = [{policy}]

@@ -24,7 +24,12 @@ pub struct Choices {
 
 /// Makes whatever is missing for a first start. `refwarden.toml` is written last: it is there
 /// only when all else is.
-pub fn generate(dir: &DataDir, choices: Choices, database_url: &str) -> Outcome<()> {
+pub fn generate(
+    dir: &DataDir,
+    choices: Choices,
+    database_url: &str,
+    migrator_url: Option<&str>,
+) -> Outcome<()> {
     for (name, mode) in [("packs", 0o700), ("spool", 0o700), ("repositories", 0o755)] {
         make_dir(&dir.join(name), mode)?;
     }
@@ -54,6 +59,7 @@ pub fn generate(dir: &DataDir, choices: Choices, database_url: &str) -> Outcome<
         port,
         proxy_port,
         database_url,
+        migrator_url,
         credential_sha256: hex::encode(Sha256::digest(&credential)),
     };
     // It may hold the password of a database.
@@ -88,7 +94,13 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let dir = DataDir::resolve(directory.path()).unwrap();
         let url = "postgresql:///refwarden?host=/x\"y&user=refwarden";
-        generate(&dir, Choices::default(), url).unwrap();
+        generate(
+            &dir,
+            Choices::default(),
+            url,
+            Some("postgresql:///refwarden"),
+        )
+        .unwrap();
         let config = dir.config().unwrap();
         assert_eq!(config.database.url, url);
         assert_ne!(config.service.public_url, config.proxy.unwrap().public_url);

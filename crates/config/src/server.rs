@@ -68,6 +68,10 @@ pub struct Service {
 pub struct Database {
     /// Connection URL. `DATABASE_URL` in the environment takes its place.
     pub url: String,
+    /// Connection URL of the role that owns the tables and runs migrations; the service itself
+    /// then runs as `refwarden_app` of `url`, which can add to the ledger and not change it. The
+    /// same as `url` if not given. `DATABASE_MIGRATOR_URL` in the environment takes its place.
+    pub migrator_url: Option<String>,
     /// Connections to keep.
     #[serde(default = "default_connections")]
     pub connections: u32,

@@ -61,29 +61,47 @@ struct Setting {
     value: String,
 }
 
-/// Runs the migrations that are missing, and refuses a server that may forget what it confirmed.
+/// Runs the migrations that are missing, as the owner of the tables, and refuses a server that may
+/// forget what it confirmed.
 ///
 /// # Errors
 /// One sentence: what is wrong and what to do.
-pub fn prepare(url: &str) -> Result<(), String> {
-    let mut conn = PgConnection::establish(url)
-        .map_err(|error| format!("cannot connect to the database: {error}"))?;
-    let fsync: Setting = diesel::sql_query("SELECT current_setting('fsync') AS value")
-        .get_result(&mut conn)
-        .map_err(|error| format!("cannot read the database's settings: {error}"))?;
-    if fsync.value != "on" {
-        return Err(
-            "the database runs with fsync = off and could lose records; \
-                    set fsync = on and restart it"
-                .to_owned(),
-        );
-    }
+pub fn prepare(url: &str, migrator_url: Option<&str>) -> Result<(), String> {
+    let mut conn = connect(migrator_url.unwrap_or(url))?;
     // One service at a time migrates; the lock goes with the connection.
     conn.batch_execute("SELECT pg_advisory_lock(7240617)")
         .map_err(|error| format!("cannot take the migration lock: {error}"))?;
     conn.run_pending_migrations(MIGRATIONS)
-        .map(|_| ())
-        .map_err(|error| format!("migrations failed: {error}"))
+        .map_err(|error| format!("migrations failed: {error}"))?;
+    let mut conn = connect(url)?;
+    for name in ["fsync", "synchronous_commit"] {
+        if setting(&mut conn, &format!("current_setting('{name}')"))? == "off" {
+            return Err(format!(
+                "the database runs with {name} = off and could lose records; set {name} = on for \
+                 the server, the database and the role, and restart"
+            ));
+        }
+    }
+    let owner = "SELECT pg_has_role(relowner, 'USAGE')::text FROM pg_class \
+                 WHERE oid = 'events'::regclass";
+    if setting(&mut conn, &format!("({owner})"))? == "true" {
+        tracing::warn!(
+            "the service runs as the owner of the ledger's tables and could change them: set \
+             database.migrator_url, and let database.url name refwarden_app (docs/auditing.md)"
+        );
+    }
+    Ok(())
+}
+
+fn connect(url: &str) -> Result<PgConnection, String> {
+    PgConnection::establish(url).map_err(|error| format!("cannot connect to the database: {error}"))
+}
+
+fn setting(conn: &mut PgConnection, expression: &str) -> Result<String, String> {
+    let found: Setting = diesel::sql_query(format!("SELECT {expression} AS value"))
+        .get_result(conn)
+        .map_err(|error| format!("cannot read the database's settings: {error}"))?;
+    Ok(found.value)
 }
 
 /// Whether the database answers.

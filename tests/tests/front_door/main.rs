@@ -27,6 +27,7 @@ mod outage;
 mod policy;
 mod proxy;
 mod records;
+mod roles;
 mod scan;
 mod secrets;
 mod shared;

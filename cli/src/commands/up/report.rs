@@ -86,6 +86,7 @@ impl Report {
             database_url: std::env::var("DATABASE_URL")
                 .ok()
                 .filter(|url| !url.is_empty())
+                .or(config.database.migrator_url)
                 .unwrap_or(config.database.url),
             repositories_dir: dir.repositories().display().to_string(),
             admin: sign_in("adam")?,
