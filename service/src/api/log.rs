@@ -214,7 +214,9 @@ fn send_leaves(
         };
         next = u64::try_from(last.leaf_index).unwrap_or(u64::MAX) + 1;
         let mut text = String::with_capacity(found.len() * 512);
-        found.iter().for_each(|entry| write_line(&mut text, entry));
+        for entry in &found {
+            write_line(&mut text, entry);
+        }
         if sender.blocking_send(Ok(Bytes::from(text))).is_err() {
             return Ok(());
         }

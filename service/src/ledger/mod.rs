@@ -39,14 +39,11 @@ impl Ledger {
         if !(1..=60).contains(&ledger.checkpoint_seconds) {
             return Err("ledger.checkpoint_seconds: expected 1 to 60".to_owned());
         }
-        let origin = match &ledger.origin {
-            Some(origin) => origin.clone(),
-            None => {
-                let url = &config.service.public_url;
-                let name = url.split_once("://").map_or(url.as_str(), |(_, name)| name);
-                format!("{name}/log")
-            }
-        };
+        let origin = ledger.origin.clone().unwrap_or_else(|| {
+            let url = &config.service.public_url;
+            let name = url.split_once("://").map_or(url.as_str(), |(_, name)| name);
+            format!("{name}/log")
+        });
         let der = sign::key_file(&directory.join(&ledger.signing_key))?;
         let key = SecretKey::of_log(&origin, &der)
             .map_err(|error| format!("ledger.signing_key, ledger.origin: {error}"))?;
