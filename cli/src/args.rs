@@ -3,6 +3,7 @@
 mod grant;
 mod audit;
 mod policy;
+mod reconcile;
 mod scan;
 
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ pub use policy::{
     ActorKindArg, Circumstances, Policy, PolicyBacktest, PolicyCheck, PolicyCommand, PolicyExplain,
     PolicySimulate, UpdateKindArg,
 };
+pub use reconcile::{Doctor, Reconcile};
 pub use scan::Scan;
 
 const EXIT_CODES: &str = "\
@@ -35,7 +37,7 @@ pub struct Arguments {
 /// The commands.
 #[derive(Subcommand)]
 pub enum Command {
-    /// Starts Postgres, the service and the proxy on this machine.
+    /// Starts Postgres, the service, the proxy and the reconciler on this machine.
     Up(Up),
     /// Stops what `up` started.
     Down(Down),
@@ -47,6 +49,10 @@ pub enum Command {
     Revoke(Revoke),
     /// Puts bare repositories under guard: hooks, configuration, baseline.
     Install(Install),
+    /// Holds every ref against the ledger and records what moved outside of pushes.
+    Reconcile(Reconcile),
+    /// Checks hooks, settings, service, spool and refs, and changes nothing.
+    Doctor(Doctor),
     /// Lists approval requests.
     Requests(Requests),
     /// Asks for a window of time in which pushes need no further approval.
@@ -121,12 +127,15 @@ pub struct Up {
     /// Port of the proxy on the first run; 0 picks a free one.
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub proxy_port: u16,
+    /// Time between two looks of the reconciler.
+    #[arg(long, value_name = "TIME", default_value = "30s", env = "REFWARDEN_RECONCILE_EVERY", value_parser = seconds)]
+    pub reconcile_every: u64,
 }
 
 /// `refwarden down`.
 #[derive(Args)]
 #[command(after_help = "\
-Stops the proxy, then the service, then the private Postgres; data stays.
+Stops the reconciler, the proxy, the service, then the private Postgres; data stays.
 
 Example:
   refwarden down --data-dir ./data

@@ -41,7 +41,8 @@ pub struct Client {
 
 /// Why a call did not get its answer.
 pub enum CallError {
-    /// The service understood and said no (4xx): the same call will not do better later.
+    /// The service understood and said no (4xx): the same call will not do better later. A
+    /// credential that is not accepted is no such answer, since that can be mended.
     Rejected(Fault),
     /// Anything else.
     Failed(Fault),
@@ -108,6 +109,27 @@ impl Client {
         } else {
             Err(problem(response))
         }
+    }
+
+    /// Posts a framed body with a pack that is in memory or in a file.
+    pub fn framed<O: DeserializeOwned>(
+        &self,
+        path: &str,
+        json: &[u8],
+        pack: Option<std::fs::File>,
+    ) -> Result<O, CallError> {
+        let long = |_| CallError::Failed(Fault::hook("a message is too long"));
+        let mut head = u32::try_from(json.len())
+            .map_err(long)?
+            .to_be_bytes()
+            .to_vec();
+        head.extend_from_slice(json);
+        let body = match pack {
+            None => Body::from(head),
+            Some(pack) => Body::new(std::io::Cursor::new(head).chain(pack)),
+        };
+        let request = self.request(path).timeout(self.timeout + UNKNOWN_PACK);
+        answer(request.header(CONTENT_TYPE, FRAMED).body(body))
     }
 
     /// Posts a push with its pack.
@@ -244,7 +266,8 @@ fn problem(response: Response) -> CallError {
         ),
     };
     let fault = Fault::new(code, format!("{text}{event}")).hint(LATER);
-    if status.is_client_error() {
+    let may_change = matches!(status.as_u16(), 401 | 403 | 408 | 429);
+    if status.is_client_error() && !may_change {
         CallError::Rejected(fault)
     } else {
         CallError::Failed(fault)

@@ -38,6 +38,39 @@ impl Parent {
     }
 }
 
+/// Whether a run of receive-pack can still move refs. What cannot be told is taken to run: a
+/// process of another pid namespace cannot be seen from here.
+pub fn may_run(run: &Correlation) -> bool {
+    let Ok(boot_id) = std::fs::read_to_string("/proc/sys/kernel/random/boot_id") else {
+        return true;
+    };
+    if boot_id.trim() != run.boot_id {
+        return false;
+    }
+    let Ok(namespace) = std::fs::metadata("/proc/self/ns/pid") else {
+        return true;
+    };
+    if std::os::unix::fs::MetadataExt::ino(&namespace) != run.pid_namespace {
+        return true;
+    }
+    match std::fs::read(format!("/proc/{}/stat", run.pid)) {
+        Ok(stat) => start_ticks(&stat) == Some(run.start_ticks) && !is_zombie(&stat),
+        Err(error) => {
+            error.kind() != std::io::ErrorKind::NotFound && error.raw_os_error() != Some(ESRCH)
+        }
+    }
+}
+
+/// What reading a process's file says when it ends meanwhile.
+const ESRCH: i32 = 3;
+
+/// Whether field 3 of `/proc/<pid>/stat` says that the process has ended.
+fn is_zombie(stat: &[u8]) -> bool {
+    let after = stat.iter().rposition(|&byte| byte == b')');
+    let state = after.and_then(|after| stat.get(after + 2));
+    matches!(state, Some(b'Z' | b'X'))
+}
+
 /// Field 22 of `/proc/<pid>/stat`. The second field is a name in parentheses that may hold
 /// anything, parentheses included, so counting starts after the last one.
 fn start_ticks(stat: &[u8]) -> Option<u64> {

@@ -24,7 +24,11 @@ pub struct Host {
 impl Host {
     /// Opens the repository that git runs the hook for.
     pub fn open() -> Result<Self, Fault> {
-        let repository = Repository::of_hook()?;
+        Self::of(Repository::of_hook()?)
+    }
+
+    /// Takes a repository that was opened.
+    pub fn of(repository: Repository) -> Result<Self, Fault> {
         let (Some(id), Some(file)) = (repository.id, repository.hook_config.as_deref()) else {
             let text = "this repository has hooks of Refwarden, but was never adopted";
             return Err(Fault::new(Code::UnknownRepository, text)

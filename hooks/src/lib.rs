@@ -4,6 +4,9 @@
 //! They learn facts, send them to the approval service, and do what it says. Whatever goes wrong
 //! refuses the push in plain words. They write nothing to a repository; the one file they write
 //! is the host's spool. The binaries call the three functions here and nothing else.
+//!
+//! [`reconcile`] is no hook: it is what `refwarden reconcile` and `refwarden doctor` run on the
+//! host of the hooks, with the same client, credential and spool.
 
 mod client;
 mod correlation;
@@ -19,6 +22,7 @@ mod options;
 mod patch_id;
 mod post_receive;
 mod pre_receive;
+pub mod reconcile;
 mod reference_transaction;
 mod report;
 mod scanning;

@@ -14,7 +14,7 @@ use refwarden_wire::hook::{
     Move, Observed, Outcome, PREPARE, Phase, PrepareIn, PrepareOut, SETTLE, SettleIn, SettleOut,
 };
 
-use crate::client::Client;
+use crate::client::{CallError, Client};
 use crate::correlation::Parent;
 use crate::fault::Fault;
 use crate::host::Host;
@@ -159,14 +159,18 @@ fn ended(phase: Phase) -> Result<(), Fault> {
     };
     let spool = Spool::of(&host);
     // Reports keep their order: where older ones wait, this one waits behind them.
-    let sent = spool.is_empty()
-        && Client::new(&host)
-            .and_then(|client| Ok(client.call::<_, SettleOut>(SETTLE, &report)?))
-            .is_ok();
-    if sent || spool.append(&report).is_ok() {
-        return Ok(());
-    }
-    Err(Fault::hook("what became of the push could not be reported"))
+    let kept = if spool.is_empty()
+        && let Ok(client) = Client::new(&host)
+    {
+        match client.call::<_, SettleOut>(SETTLE, &report) {
+            Ok(_) => return Ok(()),
+            Err(CallError::Rejected(_)) => spool.reject(&report),
+            Err(CallError::Failed(_)) => spool.append(&report),
+        }
+    } else {
+        spool.append(&report)
+    };
+    kept.map_err(|_| Fault::hook("what became of the push could not be reported"))
 }
 
 fn read(input: impl Read, format: ObjectFormat) -> Result<Vec<Line>, Fault> {

@@ -26,6 +26,18 @@ pub fn note(text: &str) {
     let _ = std::io::stderr().write_all(line.as_bytes());
 }
 
+/// A fault in one sentence, for whoever runs a command on the host.
+pub fn in_words(fault: &Fault) -> String {
+    match fault {
+        Fault::Own { code, text, .. } => ascii(&format!("{code} {text}")),
+        Fault::Help => "the options were asked for".to_owned(),
+        Fault::Refused { reasons, .. } => {
+            let texts: Vec<&str> = reasons.iter().map(|reason| reason.text.as_str()).collect();
+            ascii(&texts.join("; "))
+        }
+    }
+}
+
 fn render(fault: &Fault) -> String {
     let mut text = String::new();
     let mut line = |words: &str| {

@@ -1,6 +1,11 @@
 //! What could not be reported at once: one file of JSON lines per repository, each a `SettleIn`.
-//! Written durably before the hook ends, sent in order by the next push's hooks. A line that
-//! the service rejects for good moves to a file ending in `.rejected`, and is not lost.
+//! Written durably before the hook ends, sent in order by the next push's hooks and by the
+//! reconciler.
+//!
+//! What the service rejects for good (400, 404, 409 and the like: it knows no such push, or cannot
+//! read the report) is kept in a file ending in `.rejected` and never sent again. Nothing depends
+//! on it: the reconciler settles the push, or reports the move as out of band, by the ref itself,
+//! and names the file as a defect until an administrator has taken it away.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -40,10 +45,28 @@ impl Spool {
         self.append_to("jsonl", &line)
     }
 
+    /// Keeps a report that the service does not take.
+    pub fn reject(&self, report: &SettleIn) -> io::Result<()> {
+        let mut line = serde_json::to_vec(report)?;
+        line.push(b'\n');
+        let _lock = self.lock()?;
+        self.append_to("rejected", &line)
+    }
+
+    /// Whether there are reports that the service did not take.
+    pub fn has_rejected(&self) -> bool {
+        std::fs::metadata(self.file("rejected")).is_ok_and(|file| file.len() > 0)
+    }
+
     /// Whether there is something to send.
     pub fn is_empty(&self) -> bool {
+        self.bytes() == 0
+    }
+
+    /// Bytes that wait to be sent.
+    pub fn bytes(&self) -> u64 {
         let length = std::fs::metadata(self.file("jsonl")).map(|file| file.len());
-        length.unwrap_or(0) == 0
+        length.unwrap_or(0)
     }
 
     /// Sends what there is, in order, and stops at the first failure.

@@ -13,6 +13,7 @@ mod lifecycle;
 mod notify;
 mod packs;
 mod random;
+mod reconcile;
 mod routes;
 mod sign;
 mod start;

@@ -1,7 +1,7 @@
 //! Every route there is, on one page.
 
 use actix_web::web::{ServiceConfig, get, post};
-use refwarden_wire::hook;
+use refwarden_wire::{hook, reconcile};
 
 use crate::{api, hook_api, idp, notify, tokens, web as pages};
 
@@ -19,6 +19,8 @@ pub fn configure(cfg: &mut ServiceConfig) {
         .route(hook::COMPLETE, post().to(hook_api::complete))
         .route(hook::ADOPT, post().to(hook_api::adopt))
         .route(hook::AUTHENTICATE, post().to(hook_api::authenticate))
+        .route(reconcile::LEDGER, post().to(hook_api::ledger))
+        .route(reconcile::RECONCILE, post().to(hook_api::reconcile))
         // People's tools, with a bearer token.
         .route("/api/v1/requests", get().to(api::requests))
         .route("/api/v1/requests/{id}", get().to(api::request))
@@ -36,6 +38,7 @@ pub fn configure(cfg: &mut ServiceConfig) {
         .route("/api/v1/log/inclusion", get().to(api::log::inclusion))
         .route("/api/v1/log/consistency", get().to(api::log::consistency))
         .route("/api/v1/log/leaves", get().to(api::log::leaves))
+        .route("/api/v1/health", get().to(api::health))
         .route("/api/v1/pushes/{id}", get().to(api::push))
         .route("/api/v1/repositories", get().to(api::repositories))
         .route(

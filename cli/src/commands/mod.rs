@@ -3,11 +3,13 @@
 mod audit;
 mod completions;
 mod demo;
+mod doctor;
 mod down;
 mod grant;
 mod install;
 mod notify;
 mod policy;
+mod reconcile;
 mod replay;
 mod request;
 mod requests;
@@ -30,6 +32,8 @@ pub fn run(command: Command) -> Outcome<ExitCode> {
         Command::Status(args) => status::run(&args),
         Command::Token(args) => token::run(&args),
         Command::Install(args) => install::run(&args),
+        Command::Reconcile(args) => reconcile::run(&args),
+        Command::Doctor(args) => doctor::run(&args),
         Command::Requests(args) => requests::run(&args),
         Command::Request(args) => request::run(&args),
         Command::Grant(args) => grant::run(&args),

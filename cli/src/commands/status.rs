@@ -25,6 +25,7 @@ pub fn run(args: &Status) -> Outcome {
             ("postgres", pids.postgres),
             ("service", pids.service),
             ("proxy", pids.proxy),
+            ("reconciler", pids.reconciler),
         ] {
             let state = match pid {
                 Some(pid) => format!("runs as process {pid}"),
@@ -33,11 +34,11 @@ pub fn run(args: &Status) -> Outcome {
                 }
                 None => "does not run".to_owned(),
             };
-            output::line(&format!("{part:9} {state}"))?;
+            output::line(&format!("{part:10} {state}"))?;
         }
         if running {
-            output::line(&format!("service   {}", report.service_url))?;
-            output::line(&format!("proxy     {}", report.proxy_url))?;
+            output::line(&format!("service    {}", report.service_url))?;
+            output::line(&format!("proxy      {}", report.proxy_url))?;
         }
     }
     Ok(ExitCode::from(u8::from(!running)))

@@ -28,7 +28,7 @@ pub fn run(args: &Up) -> Outcome {
         port: args.port,
         proxy_port: args.proxy_port,
     };
-    let mut children = start(&dir, choices, args.json)?;
+    let mut children = start(&dir, choices, args)?;
     let report = Report::read(&dir)?;
     if args.json {
         output::json(&report)?;
@@ -85,7 +85,8 @@ impl Children {
     }
 }
 
-fn start(dir: &DataDir, choices: Choices, quiet: bool) -> Outcome<Children> {
+fn start(dir: &DataDir, choices: Choices, args: &Up) -> Outcome<Children> {
+    let quiet = args.json;
     let left = super::down::stop(dir, || {});
     if !left.is_empty() {
         let left = left.join(", ");
@@ -95,7 +96,8 @@ fn start(dir: &DataDir, choices: Choices, quiet: bool) -> Outcome<Children> {
         );
     }
     let mut children = Children::default();
-    match start_parts(dir, choices, quiet, &mut children) {
+    let every = args.reconcile_every;
+    match start_parts(dir, choices, quiet, every, &mut children) {
         Ok(()) => Ok(children),
         Err(failure) => {
             super::down::stop(dir, || children.reap());
@@ -108,6 +110,7 @@ fn start_parts(
     dir: &DataDir,
     choices: Choices,
     quiet: bool,
+    every: u64,
     children: &mut Children,
 ) -> Outcome<()> {
     let first = !dir.config_file().exists();
@@ -141,14 +144,16 @@ fn start_parts(
     ] {
         note(quiet, &format!("Starting the {} …", part.name()));
         let base = match part {
-            Part::Service => &config.service.public_url,
             Part::Proxy => report::proxy_url(&config)?,
+            Part::Service | Part::Reconciler => &config.service.public_url,
         };
-        children.parts.push((part, part.start(dir)?));
+        children.parts.push((part, part.start(dir, every)?));
         if let Some((_, child)) = children.parts.last_mut() {
             part.wait_ready(dir, child, &format!("{base}/{path}"), limit)?;
         }
     }
+    let part = Part::Reconciler;
+    children.parts.push((part, part.start(dir, every)?));
     Ok(())
 }
 

@@ -1,4 +1,4 @@
-//! The service and the proxy: started detached with a log, watched until ready, stopped.
+//! The service, the proxy and the reconciler: started detached with a log, watched until ready, stopped.
 
 use std::io::{Read as _, Seek as _, SeekFrom};
 use std::os::unix::process::CommandExt as _;
@@ -22,17 +22,20 @@ pub enum Part {
     Service,
     /// `refwarden-proxy`.
     Proxy,
+    /// `refwarden reconcile`.
+    Reconciler,
 }
 
 impl Part {
-    /// Both, in the order in which they start.
-    pub const ALL: [Self; 2] = [Self::Service, Self::Proxy];
+    /// All, in the order in which they start.
+    pub const ALL: [Self; 3] = [Self::Service, Self::Proxy, Self::Reconciler];
 
     /// Its word, as in `log/service.log`.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Service => "service",
             Self::Proxy => "proxy",
+            Self::Reconciler => "reconciler",
         }
     }
 
@@ -40,6 +43,7 @@ impl Part {
         match self {
             Self::Service => "refwarden-service",
             Self::Proxy => "refwarden-proxy",
+            Self::Reconciler => "refwarden",
         }
     }
 
@@ -49,13 +53,21 @@ impl Part {
     }
 
     /// Starts it, in a process group of its own so that a Ctrl-C reaches only its starter.
-    pub fn start(self, dir: &DataDir) -> Outcome<Child> {
+    /// `every` is the reconciler's, in seconds.
+    pub fn start(self, dir: &DataDir, every: u64) -> Outcome<Child> {
         let program = beside(self.program())?;
         let log = open_log(&dir.log(self.name()))?;
         let both = log.try_clone();
-        let child = Command::new(&program)
-            .arg("--config")
-            .arg(dir.config_file())
+        let mut command = Command::new(&program);
+        match self {
+            Self::Service | Self::Proxy => command.arg("--config").arg(dir.config_file()),
+            Self::Reconciler => command
+                .arg("reconcile")
+                .arg("--data-dir")
+                .arg(dir.root())
+                .args(["--every", &format!("{every}s")]),
+        };
+        let child = command
             .stdin(Stdio::null())
             .stdout(both.context(|| "the log cannot be opened twice".to_owned())?)
             .stderr(log)

@@ -37,6 +37,9 @@ pub struct Stack {
     git: Git,
 }
 
+/// How often the reconciler looks by itself while a test decides when it does.
+const SELDOM: &str = "1d";
+
 /// A program that was built beside the tests.
 pub fn program(name: &str) -> PathBuf {
     let here = std::env::current_exe().unwrap();
@@ -51,6 +54,12 @@ impl Stack {
     /// Starts one.
     #[track_caller]
     pub fn start() -> Self {
+        Self::reconciling(SELDOM)
+    }
+
+    /// Starts one whose reconciler looks as often as said, for example `1s`.
+    #[track_caller]
+    pub fn reconciling(every: &str) -> Self {
         let work = tempfile::Builder::new()
             .prefix("refwarden-test-")
             .tempdir()
@@ -61,7 +70,7 @@ impl Stack {
         let directory = work.path().join("data");
         let reaper = reaper(work.path(), &directory);
         let git = Git::new(&home);
-        let started = up(&git, &directory);
+        let started = up(&git, &directory, every);
         Self {
             directory,
             started,
@@ -89,14 +98,14 @@ impl Stack {
     /// Runs `refwarden` with arguments, and `--data-dir` after the first.
     #[track_caller]
     pub fn refwarden(&self, arguments: &[&str]) -> Outcome {
-        refwarden(&self.git, &self.directory, arguments)
+        refwarden(&self.git, &self.directory, SELDOM, arguments)
     }
 
     /// Stops and starts everything.
     #[track_caller]
     pub fn restart(&mut self) {
         self.refwarden(&["down"]).passes();
-        self.started = up(&self.git, &self.directory);
+        self.started = up(&self.git, &self.directory, SELDOM);
     }
 
     /// A token of an agent that acts for a person, good for ten minutes.
@@ -189,8 +198,8 @@ impl Drop for Stack {
 }
 
 #[track_caller]
-fn up(git: &Git, directory: &Path) -> Started {
-    let outcome = refwarden(git, directory, &["up", "--detach", "--json"]).passes();
+fn up(git: &Git, directory: &Path, every: &str) -> Started {
+    let outcome = refwarden(git, directory, every, &["up", "--detach", "--json"]).passes();
     let said: Value = serde_json::from_str(&outcome.text())
         .unwrap_or_else(|error| panic!("up --json printed no JSON: {error}: {outcome}"));
     let text = |name: &str| {
@@ -208,11 +217,13 @@ fn up(git: &Git, directory: &Path) -> Started {
 }
 
 #[track_caller]
-fn refwarden(git: &Git, directory: &Path, arguments: &[&str]) -> Outcome {
+fn refwarden(git: &Git, directory: &Path, every: &str, arguments: &[&str]) -> Outcome {
     let mut command = Command::new(program("refwarden"));
     command.env_clear();
     git.environment(&mut command);
     command.env("REFWARDEN_DATA_DIR", directory).args(arguments);
+    // Tests reconcile when they want to; the periodic run is tested with a stack of its own.
+    command.env("REFWARDEN_RECONCILE_EVERY", every);
     run(command, b"")
 }
 

@@ -1,14 +1,15 @@
 //! The HTTP contract between hooks, proxy, command line and service: types and paths, no
 //! behaviour.
 //!
-//! Two audiences: [`hook`] is what a Git host sends with its host credential; [`api`] is what
-//! people's tools read and post with a token. A name ending in `In` is sent to the service, one
-//! ending in `Out` comes back.
+//! Two audiences: [`hook`] and [`reconcile`] are what a Git host sends with its host credential;
+//! [`api`] is what people's tools read and post with a token. A name ending in `In` is sent to the
+//! service, one ending in `Out` comes back.
 
 pub mod api;
 pub mod hook;
 pub mod log;
 pub mod notify;
 pub mod problem;
+pub mod reconcile;
 
 pub use problem::Problem;

@@ -25,6 +25,7 @@ use utoipa::OpenApi;
         super::log::consistency,
         super::log::leaves,
         super::pushes::show,
+        super::health::show,
         super::replay::repositories,
         super::replay::replay,
         super::replay::pack,

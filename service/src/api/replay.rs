@@ -1,22 +1,21 @@
 //! A repository as it was: the fold of its baseline and of the moves that were committed, and
 //! the packs that its objects came in.
 
-use std::collections::BTreeMap;
-
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path, Query};
 use chrono::{DateTime, Utc};
 use diesel::PgConnection;
-use refwarden_model::{ByteText, ObjectFormat, Oid, RepositoryId};
-use refwarden_wire::api::{ReplayOut, ReplayPack, ReplayRef, RepositoryOut};
+use refwarden_model::{ObjectFormat, RepositoryId};
+use refwarden_wire::api::{ReplayOut, ReplayPack, RepositoryOut};
 use serde::Deserialize;
 use tokio_util::io::ReaderStream;
 
 use super::Caller;
 use super::events::find_repository;
-use crate::db::repositories::{Baseline, Repository};
+use crate::db::repositories::Repository;
 use crate::db::{events, pushes, repositories as rows};
 use crate::error::AppError;
+use crate::reconcile::{self, State};
 use crate::state::AppState;
 
 /// The time to rebuild for.
@@ -55,7 +54,7 @@ pub async fn replay(
             let what = format!("replay of {} at {:?}", repository.name, query.at);
             events::record_reading(conn, Utc::now(), &reader, &what)?;
             let seq = last_event(conn, &repository, query.at.as_deref())?;
-            fold(conn, &repository, seq)
+            state_at(conn, &repository, seq)
         })
         .await?;
     Ok(HttpResponse::Ok().json(out))
@@ -105,71 +104,29 @@ fn last_event(
     Ok(events::last_at(conn, repository.id, time)?)
 }
 
-fn fold(conn: &mut PgConnection, repository: &Repository, seq: i64) -> Result<ReplayOut, AppError> {
-    let baseline = rows::baseline_at(conn, repository.id, seq)?
+fn state_at(
+    conn: &mut PgConnection,
+    repository: &Repository,
+    seq: i64,
+) -> Result<ReplayOut, AppError> {
+    let state = reconcile::fold(conn, repository.id, seq)?
         .ok_or_else(|| AppError::bad_request("The repository was not under guard at that time."))?;
-    let at = events::of_kinds(
-        conn,
-        repository.id,
-        &["repository.adopted"],
-        baseline.seq,
-        seq,
-    )?;
-    let adopted_at = at
-        .first()
-        .map_or(baseline.recorded_at, |event| event.recorded_at);
-    let kinds = ["push.released", "ref.committed"];
-    let moves = events::of_kinds(conn, repository.id, &kinds, baseline.seq, seq)?;
-    let recorded_at = moves.last().map_or(adopted_at, |event| event.recorded_at);
-    let mut refs = baseline_refs(&baseline)?;
-    let mut released = Vec::new();
-    for event in moves {
-        match (
-            event.kind.as_str(),
-            event.ref_name,
-            event.new_oid,
-            event.push_id,
-        ) {
-            ("ref.committed", Some(name), Some(new), _) => {
-                let oid: Oid = new.parse().map_err(AppError::internal)?;
-                if oid.is_zero() {
-                    refs.remove(&ByteText::new(name));
-                } else {
-                    refs.insert(ByteText::new(name), ByteText::new(new));
-                }
-            }
-            // Its objects entered the repository, even if a ref then did not move.
-            ("push.released", _, _, Some(push)) => released.push(push),
-            _ => {}
-        }
-    }
     Ok(ReplayOut {
         repository: repository_out(repository),
-        at: recorded_at,
+        at: state.at,
         seq,
-        head: ByteText::new(baseline.head.clone()),
-        refs: refs
-            .into_iter()
-            .map(|(name, value)| ReplayRef { name, value })
-            .collect(),
-        packs: packs(conn, &baseline, &released)?,
+        head: state.head.clone(),
+        packs: packs(conn, &state)?,
+        refs: state.into_refs(),
     })
 }
 
-fn baseline_refs(baseline: &Baseline) -> Result<BTreeMap<ByteText, ByteText>, AppError> {
-    let refs: Vec<ReplayRef> =
-        serde_json::from_value(baseline.refs.clone()).map_err(AppError::internal)?;
-    Ok(refs.into_iter().map(|one| (one.name, one.value)).collect())
-}
-
-fn packs(
-    conn: &mut PgConnection,
-    baseline: &Baseline,
-    released: &[uuid::Uuid],
-) -> Result<Vec<ReplayPack>, AppError> {
-    let first = baseline.pack_digest.clone().map(|digest| (None, digest));
-    let mut wanted: Vec<(Option<uuid::Uuid>, String)> = first.into_iter().collect();
-    for chunk in released.chunks(10_000) {
+/// Packs of the baseline and of moves out of band hold all that they build on; those of pushes
+/// may build on any of them.
+fn packs(conn: &mut PgConnection, state: &State) -> Result<Vec<ReplayPack>, AppError> {
+    let whole = state.packs.iter().map(|digest| (None, digest.clone()));
+    let mut wanted: Vec<(Option<uuid::Uuid>, String)> = whole.collect();
+    for chunk in state.released.chunks(10_000) {
         let found = pushes::packs_of(conn, chunk)?;
         wanted.extend(found.into_iter().map(|(push, digest)| (Some(push), digest)));
     }

@@ -10,6 +10,7 @@ pub mod outbox;
 pub mod people;
 pub mod push_facts;
 pub mod pushes;
+pub mod reconcile;
 pub mod records;
 pub mod repositories;
 pub mod requests;

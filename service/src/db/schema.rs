@@ -165,6 +165,15 @@ diesel::table! {
     }
 }
 
+diesel::table! {
+    out_of_band (repository_id, seq) {
+        repository_id -> Uuid, seq -> Int8, name -> Bytea, old_value -> Nullable<Bytea>,
+        new_value -> Nullable<Bytea>, before_seq -> Nullable<Int8>, pack_digest -> Nullable<Text>,
+    }
+}
+diesel::table! {
+    guards (repository_id) { repository_id -> Uuid, checked_at -> Timestamptz, defects -> Array<Text>, }
+}
 diesel::joinable!(deliveries -> outbox (outbox_id));
 diesel::allow_tables_to_appear_in_same_query!(
     repositories,
@@ -185,6 +194,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     sessions,
     pending_sign_ins,
     push_facts,
+    out_of_band,
+    guards,
     outbox,
     deliveries,
     people,

@@ -14,6 +14,7 @@ use refwarden_wire::hook::{
     AdoptIn, AuthenticateIn, AuthenticateOut, CancelIn, CompleteIn, Operation, Outcome, PrepareIn,
     PushIn, RefusedIn, SettleIn, TOKEN_HEADER, View, WAIT_SECONDS_MAX, WaitIn,
 };
+use refwarden_wire::reconcile::{LedgerIn, ReconcileIn};
 
 pub use host::HostCredential;
 
@@ -167,6 +168,34 @@ pub async fn adopt(
     let out = state
         .db(move |conn| lifecycle::adopt(conn, &host.name, &adopted, pack.as_ref(), Utc::now()))
         .await?;
+    Ok(HttpResponse::Ok().json(out))
+}
+
+/// Says where the ledger has a repository's refs.
+pub async fn ledger(
+    host: HostCredential,
+    state: Data<AppState>,
+    body: Json<LedgerIn>,
+) -> Result<HttpResponse, AppError> {
+    let out = state
+        .db(move |conn| crate::reconcile::ledger(conn, &host.name, *body))
+        .await?;
+    Ok(HttpResponse::Ok().json(out))
+}
+
+/// Takes note of refs that are not where the ledger has them.
+pub async fn reconcile(
+    host: HostCredential,
+    state: Data<AppState>,
+    body: Payload,
+) -> Result<HttpResponse, AppError> {
+    let (report, pack) = framed::read::<ReconcileIn>(body, &state.packs, |_| None).await?;
+    let out = state
+        .db(move |conn| {
+            crate::reconcile::reconcile(conn, &host.name, &report, pack.as_ref(), Utc::now())
+        })
+        .await?;
+    state.announce();
     Ok(HttpResponse::Ok().json(out))
 }
 

@@ -1,6 +1,8 @@
 //! A repository comes under guard: its refs and one pack of everything reachable become the
 //! first event of its ledger, from which replay starts.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use diesel::{Connection as _, PgConnection};
 use refwarden_model::{ByteText, ObjectFormat};
@@ -11,6 +13,7 @@ use crate::db::events::{self, NewEvent};
 use crate::db::repositories::{self, Baseline, Repository};
 use crate::error::AppError;
 use crate::packs::StoredPack;
+use crate::reconcile;
 
 /// Adopts a repository, or begins a further epoch of one that is known.
 ///
@@ -32,6 +35,7 @@ pub fn adopt(
     }
     conn.transaction(|conn| {
         let id = adopted.repository.0;
+        let mut new_events = Vec::new();
         let epoch = match repositories::find(conn, id)? {
             None => {
                 insert(conn, host, adopted, now)?;
@@ -42,6 +46,7 @@ pub fn adopt(
             }
             Some(known) => {
                 let epoch = known.epoch + 1;
+                new_events = moved_unguarded(conn, host, &known, adopted)?;
                 repositories::begin_epoch(conn, id, epoch, now)?;
                 epoch
             }
@@ -49,13 +54,18 @@ pub fn adopt(
         if let Some(pack) = pack {
             repositories::insert_pack(conn, pack, now)?;
         }
-        let event = NewEvent {
+        let mut summary = format!("{} ref(s) recorded, epoch {epoch}", adopted.refs.len());
+        if epoch > 1 {
+            let moved = new_events.len();
+            summary = format!("{summary}; {moved} moved since the record of the one before");
+        }
+        new_events.push(NewEvent {
             kind: "repository.adopted",
             actor: format!("host {host}"),
-            summary: format!("{} ref(s) recorded, epoch {epoch}", adopted.refs.len()),
+            summary,
             ..NewEvent::default()
-        };
-        let seq = events::append(conn, id, now, vec![event])?;
+        });
+        let seq = events::append(conn, id, now, new_events)?;
         let baseline = Baseline {
             repository_id: id,
             epoch,
@@ -72,6 +82,40 @@ pub fn adopt(
             pack_digest: pack.map(|pack| pack.digest.clone()),
         })
     })
+}
+
+/// What moved while the repository was not under guard: the new epoch's baseline against the state
+/// that the record had come to.
+fn moved_unguarded(
+    conn: &mut PgConnection,
+    host: &str,
+    known: &Repository,
+    adopted: &AdoptIn,
+) -> Result<Vec<NewEvent>, AppError> {
+    let Some(before) = reconcile::fold(conn, known.id, known.next_seq - 1)? else {
+        return Ok(Vec::new());
+    };
+    let head = ByteText::from("HEAD");
+    let mut old = before.refs;
+    old.insert(head.clone(), before.head);
+    let now = refs(adopted).into_iter().map(|one| (one.name, one.value));
+    let mut now: BTreeMap<ByteText, ByteText> = now.collect();
+    now.insert(head, adopted.head.clone());
+    let names = old
+        .keys()
+        .chain(now.keys().filter(|name| !old.contains_key(*name)));
+    let moved = names.filter(|name| old.get(*name) != now.get(*name));
+    let shown = |value: Option<&ByteText>| value.map(ByteText::lossy);
+    let event = |name: &ByteText| NewEvent {
+        kind: "ref.moved_unguarded",
+        actor: format!("unknown, on host {host}"),
+        ref_name: Some(name.as_bytes().to_vec()),
+        old_oid: shown(old.get(name)),
+        new_oid: shown(now.get(name)),
+        summary: format!("{} moved while nothing guarded it", name.lossy()),
+        ..NewEvent::default()
+    };
+    Ok(moved.map(event).collect())
 }
 
 fn insert(

@@ -19,7 +19,7 @@ pub use hold::{cancel, look};
 pub use prepare::prepare;
 pub use receive::{Received, receive};
 pub use refuse::refuse;
-pub use settle::settle;
+pub use settle::{settle, settle_one};
 pub use turn_away::turn_away;
 
 use chrono::{DateTime, Utc};
@@ -57,7 +57,10 @@ fn reason(code: refwarden_model::Code, text: impl Into<String>) -> Reason {
 }
 
 /// Closes requests that start from a value that the ref no longer has.
-fn mark_overtaken(
+///
+/// # Errors
+/// What the database says.
+pub fn mark_overtaken(
     conn: &mut diesel::PgConnection,
     repository: uuid::Uuid,
     ref_name: &[u8],

@@ -49,7 +49,10 @@ pub(super) fn is_about(update: &RefUpdate, observed: &Observed) -> bool {
 }
 
 /// Settles one move that was about to happen, and says whether it was not settled before.
-pub(super) fn settle_one(
+///
+/// # Errors
+/// What the database says.
+pub fn settle_one(
     conn: &mut PgConnection,
     update: &RefUpdate,
     moved: bool,

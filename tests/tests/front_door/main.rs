@@ -26,6 +26,7 @@ mod openid;
 mod outage;
 mod policy;
 mod proxy;
+mod reconcile;
 mod records;
 mod roles;
 mod scan;

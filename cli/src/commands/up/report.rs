@@ -66,6 +66,8 @@ pub struct Pids {
     pub service: Option<u32>,
     /// The proxy.
     pub proxy: Option<u32>,
+    /// The reconciler.
+    pub reconciler: Option<u32>,
 }
 
 impl Report {
@@ -100,6 +102,7 @@ impl Report {
                 postgres: Postgres::running(dir).map(|process| process.pid),
                 service: Part::Service.running(dir).map(|process| process.pid),
                 proxy: Part::Proxy.running(dir).map(|process| process.pid),
+                reconciler: Part::Reconciler.running(dir).map(|process| process.pid),
             },
             private_postgres: Postgres::exists(dir),
         })
@@ -107,7 +110,8 @@ impl Report {
 
     /// Whether the processes are there.
     pub fn is_running(&self) -> bool {
-        self.pids.service.is_some() && self.pids.proxy.is_some()
+        let pids = &self.pids;
+        pids.service.is_some() && pids.proxy.is_some() && pids.reconciler.is_some()
     }
 
     /// Whether service and proxy answer.
