@@ -1,7 +1,7 @@
 //! The arguments as typed.
 
-mod grant;
 mod audit;
+mod grant;
 mod policy;
 mod reconcile;
 mod scan;
@@ -10,10 +10,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub use grant::{Grant, GrantCommand, GrantList, GrantRevoke, Request};
 pub use audit::{
     Audit, AuditCommand, AuditExport, AuditList, AuditProve, AuditVerify, AuditWitness,
 };
+pub use grant::{Grant, GrantCommand, GrantList, GrantRevoke, Request};
 pub use policy::{
     ActorKindArg, Circumstances, Policy, PolicyBacktest, PolicyCheck, PolicyCommand, PolicyExplain,
     PolicySimulate, UpdateKindArg,

@@ -67,7 +67,7 @@ pub fn is_full(report: &ReconcileIn) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use refwarden_model::{Oid, PushId, RefName};
+    use refwarden_model::{Oid, RefName};
     use refwarden_wire::api::ReplayRef;
     use refwarden_wire::hook::Correlation;
     use refwarden_wire::reconcile::Prepared;
@@ -130,7 +130,7 @@ mod tests {
     #[test]
     fn what_a_push_is_about_to_move_is_left_alone() {
         let prepared = Prepared {
-            push_id: PushId(uuid::Uuid::nil()),
+            push_id: "00000000-0000-7000-8000-000000000000".parse().unwrap(),
             correlation: Correlation {
                 boot_id: String::new(),
                 pid_namespace: 0,

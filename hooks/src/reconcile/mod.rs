@@ -207,15 +207,15 @@ fn look(path: &Path) -> Result<Examined, Fault> {
     let live = Refs::new(&host.repository).all()?;
     let mut changes = compare::changes(&known, &live);
     changes.extend(known.gaps.into_iter().map(|gap| gap.change));
-    let shown = |value: &Option<refwarden_model::ByteText>| {
+    let value = |value: &Option<refwarden_model::ByteText>| {
         value
             .as_ref()
             .map_or_else(|| "absent".to_owned(), ToString::to_string)
     };
-    let line = |change: &refwarden_wire::reconcile::Change| {
-        let (old, new) = (shown(&change.old), shown(&change.new));
-        format!("{} is {new}, and {old} in the ledger", change.name)
+    let describe = |change: &refwarden_wire::reconcile::Change| {
+        let (ledger, live) = (value(&change.old), value(&change.new));
+        format!("{} is {live}, and {ledger} in the ledger", change.name)
     };
-    out.differs = changes.iter().map(line).collect();
+    out.differs = changes.iter().map(describe).collect();
     Ok(out)
 }

@@ -4,8 +4,8 @@
 mod caller;
 mod events;
 mod grants;
-pub mod log;
 mod health;
+pub mod log;
 mod openapi;
 mod pushes;
 mod replay;

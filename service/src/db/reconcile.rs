@@ -31,14 +31,17 @@ pub struct OutOfBand {
 /// A run of receive-pack: boot id, pid namespace, pid, start time.
 pub type Run = (String, i64, i64, i64);
 
-/// Updates that are about to move, with when that was and with the run that moves them.
+/// An update that is about to move, since when, and the run that moves it.
+pub type InDoubt = (RefUpdate, Option<DateTime<Utc>>, Run);
+
+/// A repository, when its guard was looked at last, and what was wrong with it then.
+pub type Guard = (Uuid, DateTime<Utc>, Vec<String>);
+
+/// Updates that are about to move.
 ///
 /// # Errors
 /// What diesel says.
-pub fn prepared(
-    conn: &mut PgConnection,
-    repository: Uuid,
-) -> QueryResult<Vec<(RefUpdate, Option<DateTime<Utc>>, Run)>> {
+pub fn prepared(conn: &mut PgConnection, repository: Uuid) -> QueryResult<Vec<InDoubt>> {
     ref_updates::table
         .inner_join(pushes::table.on(pushes::id.eq(ref_updates::push_id)))
         .filter(ref_updates::repository_id.eq(repository))
@@ -135,11 +138,11 @@ pub fn set_guard(
     Ok(before.unwrap_or_default())
 }
 
-/// How every guard was found last: repository, time, defects.
+/// How every guard was found last.
 ///
 /// # Errors
 /// What diesel says.
-pub fn guards(conn: &mut PgConnection) -> QueryResult<Vec<(Uuid, DateTime<Utc>, Vec<String>)>> {
+pub fn guards(conn: &mut PgConnection) -> QueryResult<Vec<Guard>> {
     guards::table
         .select((guards::repository_id, guards::checked_at, guards::defects))
         .load(conn)

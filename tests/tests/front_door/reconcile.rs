@@ -9,7 +9,7 @@ use refwarden_testkit::{Outcome, Repository, Stack, Via, within};
 use crate::shared::{count, kinds, replay, stack};
 
 /// The bound within which a move out of band must be found.
-const BOUND: Duration = Duration::from_secs(60);
+const BOUND: Duration = Duration::from_mins(1);
 
 fn path(repository: &Repository<'_>) -> String {
     repository.path.display().to_string()
