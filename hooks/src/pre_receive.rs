@@ -200,12 +200,8 @@ fn learn(
     let commits = incoming.history.commits.iter().chain(&gained.commits);
     let signed = facts::signed(commits, reader.as_mut())?;
     let signatures = Signatures::check(host, incoming, &signed)?;
-    let certificate = signatures.of_push(
-        repository,
-        environment.certificate.as_ref(),
-        &updates,
-        reader.as_mut(),
-    )?;
+    let certificate =
+        signatures.of_push(environment.certificate.as_ref(), &updates, reader.as_mut())?;
     facts::hide_names(&mut updates, &report);
     let found = report.found.iter().map(|found| &found.finding);
     let masker: Masker = found

@@ -84,7 +84,6 @@ impl Signatures {
     /// whoever signed it.
     pub fn of_push(
         &self,
-        repository: &Repository,
         certificate: Option<&Certificate>,
         updates: &[RefFacts],
         reader: &mut dyn ReadObjects,
@@ -106,7 +105,7 @@ impl Signatures {
             of_nobody(kind)
         } else {
             facts(
-                &signatures::check_certificate(repository, &bytes, &self.signers)?,
+                &signatures::check_certificate(listed, signature, &self.signers)?,
                 kind,
             )
         };

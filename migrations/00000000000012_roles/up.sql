@@ -4,8 +4,9 @@
 -- the ledger and cannot change it. refwarden_auditor reads the views of schema audit.
 --
 -- Ledger, only ever added to: events, readings, commits, changes, findings, decisions,
--- used_tokens, revocations, baselines, push_facts, log_leaves, log_tiles, log_checkpoints.
--- Records whose state changes, and nothing else of them: pushes, ref_updates, requests,
+-- used_tokens, revocations, baselines, push_facts, log_leaves, log_tiles, log_checkpoints,
+-- comments, out_of_band.
+-- Records whose state changes, and nothing else of them: pushes, ref_updates, requests, grants,
 -- repositories. Whatever belongs to a record is guarded below, column by column; how states change
 -- is told by events.
 -- Working state, no part of the record: everything else.
@@ -39,12 +40,13 @@ DECLARE ledger text;
 BEGIN
     FOREACH ledger IN ARRAY ARRAY['events', 'readings', 'commits', 'changes', 'findings',
         'decisions', 'used_tokens', 'revocations', 'baselines', 'push_facts', 'log_leaves',
-        'log_tiles', 'log_checkpoints']
+        'log_tiles', 'log_checkpoints', 'comments', 'out_of_band']
     LOOP
         EXECUTE format('CREATE TRIGGER only_added_to BEFORE UPDATE OR DELETE OR TRUNCATE ON %I '
             'FOR EACH STATEMENT EXECUTE FUNCTION ledger_is_only_added_to()', ledger);
     END LOOP;
-    FOREACH ledger IN ARRAY ARRAY['pushes', 'ref_updates', 'requests', 'repositories', 'packs'] LOOP
+    FOREACH ledger IN ARRAY ARRAY['pushes', 'ref_updates', 'requests', 'repositories', 'packs',
+        'grants'] LOOP
         EXECUTE format('CREATE TRIGGER not_deleted BEFORE DELETE OR TRUNCATE ON %I '
             'FOR EACH STATEMENT EXECUTE FUNCTION ledger_is_only_added_to()', ledger);
     END LOOP;
@@ -92,10 +94,12 @@ CREATE TRIGGER stays_what_it_was BEFORE UPDATE ON ref_updates
 CREATE FUNCTION request_stays_what_it_was() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF (OLD.id, OLD.repository_id, OLD.ref_name, OLD.old_oid, OLD.new_oid, OLD.kind, OLD.push_id,
-        OLD.actor_chain, OLD.policy_hash, OLD.requirements, OLD.digest, OLD.created_at)
+        OLD.actor_chain, OLD.policy_hash, OLD.requirements, OLD.digest, OLD.created_at,
+        OLD.patch_series)
         IS DISTINCT FROM
         (NEW.id, NEW.repository_id, NEW.ref_name, NEW.old_oid, NEW.new_oid, NEW.kind, NEW.push_id,
-        NEW.actor_chain, NEW.policy_hash, NEW.requirements, NEW.digest, NEW.created_at)
+        NEW.actor_chain, NEW.policy_hash, NEW.requirements, NEW.digest, NEW.created_at,
+        NEW.patch_series)
     THEN
         RAISE EXCEPTION 'of a request, only its state changes'
             USING ERRCODE = 'insufficient_privilege';
@@ -128,6 +132,9 @@ CREATE VIEW audit.changes AS SELECT * FROM changes;
 CREATE VIEW audit.findings AS SELECT * FROM findings;
 CREATE VIEW audit.requests AS SELECT * FROM requests;
 CREATE VIEW audit.decisions AS SELECT * FROM decisions;
+CREATE VIEW audit.comments AS SELECT * FROM comments;
+CREATE VIEW audit.grants AS SELECT * FROM grants;
+CREATE VIEW audit.out_of_band AS SELECT * FROM out_of_band;
 CREATE VIEW audit.revocations AS SELECT * FROM revocations;
 CREATE VIEW audit.log_leaves AS SELECT * FROM log_leaves;
 CREATE VIEW audit.log_checkpoints AS SELECT * FROM log_checkpoints;
@@ -141,11 +148,11 @@ BEGIN
     EXECUTE format('GRANT SELECT, INSERT ON ALL TABLES IN SCHEMA %I TO refwarden_app',
         current_schema());
     EXECUTE format('GRANT USAGE ON ALL SEQUENCES IN SCHEMA %I TO refwarden_app', current_schema());
-    FOREACH relation IN ARRAY ARRAY['pushes', 'ref_updates', 'requests', 'repositories'] LOOP
+    FOREACH relation IN ARRAY ARRAY['pushes', 'ref_updates', 'requests', 'repositories', 'grants'] LOOP
         EXECUTE format('GRANT UPDATE ON %I TO refwarden_app', relation);
     END LOOP;
     FOREACH relation IN ARRAY ARRAY['sessions', 'pending_sign_ins', 'outbox', 'deliveries',
-        'people', 'log_positions', 'reading_numbers']
+        'people', 'log_positions', 'reading_numbers', 'guards']
     LOOP
         EXECUTE format('GRANT UPDATE, DELETE ON %I TO refwarden_app', relation);
     END LOOP;

@@ -72,11 +72,6 @@ impl ObjectEnv {
         Self(taken.collect())
     }
 
-    /// Objects of that directory and no others; what is written goes there.
-    pub(crate) fn only(directory: &Path) -> Self {
-        Self(vec![("GIT_OBJECT_DIRECTORY".into(), directory.into())])
-    }
-
     /// The value of one of the variables.
     pub fn value(&self, name: &str) -> Option<&OsStr> {
         let found = self.0.iter().find(|(key, _)| key == name)?;

@@ -1,10 +1,10 @@
 //! Signatures of commits, tags and push certificates, checked by git itself with the signers
 //! that an administrator has configured, and nobody else's: `git log --format='%G? %GF %GS'`
-//! (git-log(1), "PRETTY FORMATS") for commits, `git verify-tag --raw` (git-verify-tag(1)) for the
-//! rest.
+//! (git-log(1), "PRETTY FORMATS") for commits, `git verify-tag --raw` (git-verify-tag(1)) for tags.
 
 use std::collections::HashMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use refwarden_model::Oid;
 
@@ -90,33 +90,65 @@ pub fn check_tag(
     Ok(judgement(good, &String::from_utf8_lossy(&said)))
 }
 
-/// Checks the signature of a push certificate (gitprotocol-pack(5), "Push Certificate"), which is
-/// laid out as a tag is: signed text with the signature at its end. Git checks it as a tag, in an
-/// object directory that goes away again; the repository's own is not written to.
+/// Checks the signature of a push certificate (gitprotocol-pack(5), "Push Certificate") the way
+/// git does, by the programs that git calls. Git has no command for it: `verify-tag` wants a
+/// `tagger` line, which a certificate has not.
 ///
 /// # Errors
-/// When git cannot be asked.
+/// When a program cannot be run, or no temporary file be written.
 pub fn check_certificate(
-    repository: &Repository,
     certificate: &[u8],
+    signature: &[u8],
     signers: &Signers,
 ) -> Result<Checked, GitError> {
-    let directory = tempfile::tempdir().map_err(|source| GitError::Io {
-        command: "hash-object".to_owned(),
+    let io = |source| GitError::Io {
+        command: "certificate".to_owned(),
         source,
-    })?;
-    let objects = ObjectEnv::only(directory.path());
-    let write = Git::new(&repository.gitdir, &objects, "hash-object");
-    let write = write.args(["-t", "tag", "--literally", "-w", "--stdin"]);
-    let written = write.output(certificate)?;
-    let oid = Oid::parse(written.trim_ascii()).map_err(|_| GitError::Unexpected {
-        command: "hash-object".to_owned(),
-        what: "an object's id",
-    })?;
-    check_tag(repository, &objects, oid, signers)
+    };
+    let directory = tempfile::tempdir().map_err(io)?;
+    let [text, sig] = ["text", "sig"].map(|name| directory.path().join(name));
+    std::fs::write(&text, certificate).map_err(io)?;
+    std::fs::write(&sig, signature).map_err(io)?;
+    let run = |mut command: Command| -> Result<(bool, String), GitError> {
+        let text = std::fs::File::open(&text).map_err(io)?;
+        let output = command.stdin(text).output().map_err(io)?;
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        Ok((output.status.success(), said))
+    };
+    if !signature.starts_with(b"-----BEGIN SSH SIGNATURE-----") {
+        let home = signers.gpg_home.as_deref();
+        let mut gpg = Command::new("gpg");
+        gpg.env("GNUPGHOME", home.unwrap_or(Path::new("/dev/null")));
+        gpg.args(["--batch", "--no-tty", "--status-fd=1", "--verify"]);
+        gpg.arg(&sig).arg("-");
+        let (good, said) = run(gpg)?;
+        return Ok(judgement(good, &said));
+    }
+    let file = signers.allowed_signers.as_deref();
+    let file = file.unwrap_or(Path::new("/dev/null"));
+    let keygen = |what: &str| {
+        let mut keygen = Command::new("ssh-keygen");
+        keygen.args(["-Y", what, "-s"]).arg(&sig);
+        keygen
+    };
+    let mut find = keygen("find-principals");
+    find.arg("-f").arg(file);
+    let (_, principals) = run(find)?;
+    let mut verify = match principals.lines().next() {
+        Some(principal) => {
+            let mut verify = keygen("verify");
+            verify.arg("-f").arg(file).args(["-I", principal]);
+            verify
+        }
+        // Nobody's key: whether it signed this at all is still worth telling.
+        None => keygen("check-novalidate"),
+    };
+    verify.args(["-n", "git"]);
+    let (good, said) = run(verify)?;
+    Ok(judgement(good, &said))
 }
 
-/// Reads what `git verify-tag --raw` says: lines of `GnuPG` (doc/DETAILS there, "Format of the
+/// Reads what `git verify-tag --raw` and the programs behind it say: lines of `GnuPG` (doc/DETAILS there, "Format of the
 /// --status-fd output") or of ssh-keygen.
 fn judgement(good: bool, said: &str) -> Checked {
     let mut checked = Checked {

@@ -71,11 +71,15 @@ impl Lookalikes {
         Self { globs, index }
     }
 
-    /// The rules whose protected names a name looks like, or is.
+    /// The rules whose protected names a name looks like, or is, or ends in: a client of git
+    /// that finds `refs/heads/refs/heads/main` no longer knows what `refs/heads/main` means
+    /// (gitrevisions(7), "<refname>"), and pushes to neither.
     pub fn of(&self, name: &[u8]) -> Vec<usize> {
         let name = String::from_utf8_lossy(name);
         let mut rules = Vec::new();
-        for look in looks(&name) {
+        let inner = name.match_indices("/refs/");
+        let inner = inner.filter_map(|(at, _)| name.get(at + 1..));
+        for look in std::iter::once(&*name).chain(inner).flat_map(looks) {
             for candidate in self.index.candidates(look.as_bytes()) {
                 let Some((rule, glob)) = self.globs.get(candidate) else {
                     continue;

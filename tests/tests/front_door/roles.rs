@@ -7,7 +7,7 @@ use refwarden_testkit::{Outcome, Repository, Stack, Via, run};
 use crate::shared::stack;
 
 /// Tables that are only ever added to.
-const LEDGER: [&str; 13] = [
+const LEDGER: [&str; 15] = [
     "events",
     "readings",
     "commits",
@@ -21,6 +21,8 @@ const LEDGER: [&str; 13] = [
     "log_leaves",
     "log_tiles",
     "log_checkpoints",
+    "comments",
+    "out_of_band",
 ];
 /// Tables whose rows have a state that changes, with a column that does not.
 const STATES: [(&str, &str); 4] = [
@@ -135,6 +137,8 @@ fn the_service_adds_to_the_ledger_and_cannot_change_it() {
         ("used_tokens", "token_id"),
         ("revocations", "reason"),
         ("push_facts", "facts"),
+        ("comments", "text"),
+        ("out_of_band", "name"),
         ("log_leaves", "hash"),
         ("log_tiles", "root"),
         ("packs", "location"),
