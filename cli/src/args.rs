@@ -5,6 +5,7 @@ mod grant;
 mod policy;
 mod reconcile;
 mod scan;
+mod view;
 
 use std::path::PathBuf;
 
@@ -20,6 +21,7 @@ pub use policy::{
 };
 pub use reconcile::{Doctor, Reconcile};
 pub use scan::Scan;
+pub use view::{Map, View, ViewArgs, ViewCommand, ViewList, ViewOf};
 
 const EXIT_CODES: &str = "\
 Exit codes: 0 done; 1 refused, differences or findings; 2 an error or wrong usage.
@@ -69,6 +71,10 @@ pub enum Command {
     Replay(Replay),
     /// Checks, explains and tries policies.
     Policy(Policy),
+    /// Makes views of repositories in which no secret stands.
+    View(View),
+    /// Says what a commit is called in a view, or in the original.
+    Map(Map),
     /// Runs the main job on a real repository and checks every step.
     Demo(Demo),
     /// Writes completions for a shell to standard output.

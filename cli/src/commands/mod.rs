@@ -18,6 +18,7 @@ mod scan;
 mod status;
 mod token;
 mod up;
+mod view;
 
 use std::process::ExitCode;
 
@@ -43,6 +44,8 @@ pub fn run(command: Command) -> Outcome<ExitCode> {
         Command::Scan(args) => scan::run(&args),
         Command::Replay(args) => replay::run(&args),
         Command::Policy(args) => policy::run(&args),
+        Command::View(args) => view::run(&args),
+        Command::Map(args) => view::map(&args),
         Command::Completions(args) => completions::run(&args),
         Command::Demo(args) => demo::run(&args),
     }

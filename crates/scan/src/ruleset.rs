@@ -135,6 +135,14 @@ impl Ruleset {
         self
     }
 
+    /// Whether a rule with a path condition is meant for this path. Rules of a `gitleaks.toml`
+    /// do not count.
+    pub fn has_conditions_for(&self, path: &[u8]) -> bool {
+        let applies = self.prefilter.applicable(&self.rules, Some(path));
+        let mut rules = self.rules.iter().zip(applies);
+        rules.any(|(rule, applies)| applies && rule.path().is_some())
+    }
+
     pub(crate) fn gitleaks(&self) -> &[Engine] {
         &self.gitleaks
     }

@@ -21,6 +21,16 @@ pub struct Scanner<'r> {
     key: FingerprintKey,
     commit: Option<String>,
     comments: bool,
+    paths: Paths,
+}
+
+/// What rules with a path condition are held against.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Paths {
+    /// The path that comes with the bytes.
+    Given,
+    /// Nothing: all conditions hold, and rules without one do not run.
+    OnlyConditional,
 }
 
 impl<'r> Scanner<'r> {
@@ -31,6 +41,7 @@ impl<'r> Scanner<'r> {
             key,
             commit: None,
             comments: true,
+            paths: Paths::Given,
         }
     }
 
@@ -47,6 +58,15 @@ impl<'r> Scanner<'r> {
     #[must_use]
     pub fn keep_allowed(mut self) -> Self {
         self.comments = false;
+        self
+    }
+
+    /// Runs only rules with a path condition, and takes the conditions as fulfilled: where
+    /// nothing is found, findings are the same under every path. Rules of a `gitleaks.toml` are
+    /// not affected.
+    #[must_use]
+    pub fn only_conditional(mut self) -> Self {
+        self.paths = Paths::OnlyConditional;
         self
     }
 
@@ -97,7 +117,11 @@ impl<'r> Scanner<'r> {
     }
 
     pub(crate) fn sweep(&self, path: Option<&[u8]>) -> Sweep<'r> {
-        Sweep::new(self.ruleset.compiled(), self.ruleset.prefilter(), path)
+        let mut sweep = Sweep::new(self.ruleset.compiled(), self.ruleset.prefilter(), path);
+        if self.paths == Paths::OnlyConditional {
+            sweep.apply(|rule| rule.path().is_some());
+        }
+        sweep
     }
 
     /// The runs of the rules that come from `gitleaks.toml` files.

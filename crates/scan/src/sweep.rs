@@ -113,6 +113,11 @@ impl<'r> Sweep<'r> {
         }
     }
 
+    /// Says anew which rules apply, whatever the path.
+    pub(crate) fn apply(&mut self, wanted: impl Fn(&Rule) -> bool) {
+        self.applies = self.rules.iter().map(wanted).collect();
+    }
+
     fn applies(&self, rule: usize) -> bool {
         self.applies.get(rule) == Some(&true)
     }

@@ -1,0 +1,303 @@
+//! Rewrites what a secret touches: trees from the roots of commits down, then commits and tags.
+
+use std::cell::RefCell;
+use std::collections::{HashMap, HashSet};
+
+use refwarden_gitio::objects::{self, Kind, ReadObjects};
+use refwarden_gitio::{ObjectEnv, Repository};
+use refwarden_model::Oid;
+
+use super::graph::{Graph, Object};
+use super::{BuildError, PLACES_MAX, WHOLE_MAX, order};
+use crate::mask::{Dependence, Entry, Mask, Names, links, target};
+use crate::pack::Spool;
+
+/// What a shadow is made of.
+pub(super) struct Plan {
+    /// Rewritten objects.
+    pub(super) spool: Spool,
+    /// Objects that are as in the original, sorted.
+    pub(super) same: Vec<Oid>,
+    /// Every commit and tag, sorted, with its name in the view.
+    pub(super) map: Vec<(Oid, Oid)>,
+    /// Trees and blobs without a path above them, which only a ref or a tag names.
+    roots: HashMap<Oid, Oid>,
+}
+
+impl Plan {
+    /// The view's name for what a ref names.
+    pub(super) fn tip(&self, oid: Oid) -> Oid {
+        if let Ok(at) = self.map.binary_search_by_key(&oid, |(from, _)| *from) {
+            return self.map.get(at).map_or(oid, |(_, to)| *to);
+        }
+        self.roots.get(&oid).copied().unwrap_or(oid)
+    }
+}
+
+/// Rewrites all that has to be, each object once.
+pub(super) fn rewrite(
+    original: &Repository,
+    mask: &Mask<'_>,
+    graph: &Graph,
+) -> Result<Plan, BuildError> {
+    let env = ObjectEnv::repository_only();
+    let mut trees = Trees {
+        mask,
+        graph,
+        reader: objects::open(original, &env, false),
+        spool: Spool::new(graph.format)?,
+        anywhere: HashMap::new(),
+        by_path: HashMap::new(),
+        kept: Vec::new(),
+        changed: HashSet::new(),
+        conditions: HashMap::new(),
+    };
+    // Whatever a commit, a tag or a ref may name directly stands at the root.
+    let mut roots = HashMap::new();
+    let tagged = graph.objects.iter().filter_map(|object| match object.kind {
+        Kind::Commit => links(&object.bytes).tree,
+        Kind::Tag => target(&object.bytes),
+        Kind::Tree | Kind::Blob => None,
+    });
+    for oid in tagged {
+        trees.root(oid, &mut roots)?;
+    }
+    for oid in super::refs::allowed(original, mask)?.tips() {
+        trees.root(oid, &mut roots)?;
+    }
+    let Trees {
+        mut spool,
+        kept,
+        changed,
+        ..
+    } = trees;
+    let renamed = commits(mask, graph, &roots, &changed, &mut spool)?;
+    let clean = graph.objects.iter().filter(|object| match object.kind {
+        Kind::Tree | Kind::Blob => object.touched == Dependence::Clean,
+        Kind::Commit | Kind::Tag => renamed.get(&object.oid) == Some(&object.oid),
+    });
+    let mut same: Vec<Oid> = clean.map(|object| object.oid).chain(kept).collect();
+    same.sort_unstable();
+    same.dedup();
+    let mut map: Vec<(Oid, Oid)> = renamed.into_iter().collect();
+    map.sort_unstable();
+    Ok(Plan {
+        spool,
+        same,
+        map,
+        roots,
+    })
+}
+
+/// Rewrites trees and what stands in them.
+struct Trees<'a, 'r> {
+    mask: &'a Mask<'r>,
+    graph: &'a Graph,
+    reader: Box<dyn ReadObjects + 'a>,
+    spool: Spool,
+    anywhere: HashMap<Oid, Oid>,
+    by_path: HashMap<(Oid, Vec<u8>), Oid>,
+    /// Objects that might have changed and did not.
+    kept: Vec<Oid>,
+    /// Trees and blobs that have another name at one path at least.
+    changed: HashSet<Oid>,
+    /// By path: whether a rule with a path condition is meant for it.
+    conditions: HashMap<Vec<u8>, bool>,
+}
+
+impl Trees<'_, '_> {
+    fn root(&mut self, oid: Oid, roots: &mut HashMap<Oid, Oid>) -> Result<(), BuildError> {
+        let kind = self.graph.object(oid).map(|object| object.kind);
+        match kind {
+            None => Err(BuildError::Unlisted(oid)),
+            Some(Kind::Tree | Kind::Blob) if !roots.contains_key(&oid) => {
+                let new = self.renamed(oid, &[])?;
+                roots.insert(oid, new);
+                Ok(())
+            }
+            Some(_) => Ok(()),
+        }
+    }
+
+    /// The view's name for a tree or blob at a path. git reads no tree deeper than
+    /// `core.maxTreeDepth`, so the recursion ends.
+    fn renamed(&mut self, oid: Oid, path: &[u8]) -> Result<Oid, BuildError> {
+        let graph = self.graph;
+        let object = graph.object(oid).ok_or(BuildError::Unlisted(oid))?;
+        let mut touched = object.touched;
+        if object.kind == Kind::Blob && !self.has_conditions(path) {
+            touched = match touched {
+                Dependence::OnlyByPath => Dependence::Clean,
+                Dependence::ByPath => Dependence::Anywhere,
+                other => other,
+            };
+        }
+        let known = match touched {
+            Dependence::Clean => {
+                if object.touched != Dependence::Clean && self.kept.last() != Some(&oid) {
+                    self.kept.push(oid);
+                }
+                return Ok(oid);
+            }
+            Dependence::Anywhere => self.anywhere.get(&oid),
+            Dependence::ByPath | Dependence::OnlyByPath => self.by_path.get(&(oid, path.to_vec())),
+        };
+        if let Some(new) = known {
+            return Ok(*new);
+        }
+        if self.anywhere.len() + self.by_path.len() >= PLACES_MAX {
+            return Err(BuildError::TooManyPlaces);
+        }
+        let new = self.rewritten(object, path)?;
+        if new == oid {
+            self.kept.push(oid);
+        }
+        if new != oid {
+            self.changed.insert(oid);
+        }
+        if touched == Dependence::Anywhere {
+            self.anywhere.insert(oid, new);
+        } else {
+            self.by_path.insert((oid, path.to_vec()), new);
+        }
+        Ok(new)
+    }
+
+    /// Asked once for each path.
+    fn has_conditions(&mut self, path: &[u8]) -> bool {
+        if let Some(known) = self.conditions.get(path) {
+            return *known;
+        }
+        let has = self.mask.has_conditions_for(path);
+        self.conditions.insert(path.to_vec(), has);
+        has
+    }
+
+    fn rewritten(&mut self, object: &Object, path: &[u8]) -> Result<Oid, BuildError> {
+        if object.kind == Kind::Blob && !object.bytes.is_empty() {
+            return Ok(self.spool.add(Kind::Blob, &object.bytes)?);
+        }
+        let (_, bytes) = self.reader.load(object.oid, WHOLE_MAX, &mut |_, _| {})?;
+        let bytes = bytes.ok_or(BuildError::Unlisted(object.oid))?;
+        let mask = self.mask;
+        let masked = if object.kind == Kind::Tree {
+            mask.tree(&bytes, self.graph.format, |entry: &Entry<'_>| {
+                if entry.is_link() {
+                    return Ok::<Oid, BuildError>(entry.oid);
+                }
+                let mut below = path.to_vec();
+                if !below.is_empty() {
+                    below.push(b'/');
+                }
+                below.extend_from_slice(entry.name);
+                self.renamed(entry.oid, &below)
+            })?
+        } else {
+            mask.blob(&bytes, Some(path).filter(|path| !path.is_empty()))
+        };
+        if *masked == *bytes {
+            return Ok(object.oid);
+        }
+        Ok(self.spool.add(object.kind, &masked)?)
+    }
+}
+
+/// Rewrites commits and tags; answers the view's name for each.
+fn commits(
+    mask: &Mask<'_>,
+    graph: &Graph,
+    roots: &HashMap<Oid, Oid>,
+    changed: &HashSet<Oid>,
+    spool: &mut Spool,
+) -> Result<HashMap<Oid, Oid>, BuildError> {
+    let mut renamed = HashMap::new();
+    for group in order::groups(graph) {
+        for index in group_order(graph, group) {
+            let Some(object) = graph.objects.get(index) else {
+                continue;
+            };
+            let names = Known {
+                mask,
+                graph,
+                roots,
+                changed,
+                renamed: &renamed,
+                unlisted: RefCell::new(None),
+            };
+            let masked = match object.kind {
+                Kind::Tag => mask.tag(&object.bytes, graph.format, &names),
+                _ => mask.commit(&object.bytes, graph.format, &names),
+            };
+            if let Some(oid) = names.unlisted.into_inner() {
+                return Err(BuildError::Unlisted(oid));
+            }
+            let new = if *masked == *object.bytes {
+                object.oid
+            } else {
+                spool.add(object.kind, &masked)?
+            };
+            renamed.insert(object.oid, new);
+        }
+    }
+    Ok(renamed)
+}
+
+/// Within a group of commits that name each other, parents come first all the same: only
+/// mentions can close a circle, and those are hidden.
+fn group_order(graph: &Graph, mut group: Vec<usize>) -> Vec<usize> {
+    group.sort_unstable();
+    let mut done = Vec::with_capacity(group.len());
+    let linked = |index: usize| {
+        let object = graph.objects.get(index);
+        object.map_or_else(Vec::new, |object| match object.kind {
+            Kind::Tag => target(&object.bytes).into_iter().collect(),
+            _ => links(&object.bytes).parents,
+        })
+    };
+    while !group.is_empty() {
+        let waits = |index: usize, group: &[usize]| {
+            let mut below = linked(index).into_iter().filter_map(|oid| graph.index(oid));
+            below.any(|it| group.contains(&it))
+        };
+        let ready = group.iter().position(|index| !waits(*index, &group));
+        done.push(group.remove(ready.unwrap_or(0)));
+    }
+    done
+}
+
+/// The names that are known so far.
+struct Known<'a, 'r> {
+    mask: &'a Mask<'r>,
+    graph: &'a Graph,
+    roots: &'a HashMap<Oid, Oid>,
+    changed: &'a HashSet<Oid>,
+    renamed: &'a HashMap<Oid, Oid>,
+    unlisted: RefCell<Option<Oid>>,
+}
+
+impl Names for Known<'_, '_> {
+    fn linked(&self, oid: Oid) -> Oid {
+        let known = self.renamed.get(&oid).or_else(|| self.roots.get(&oid));
+        known.copied().unwrap_or_else(|| {
+            *self.unlisted.borrow_mut() = Some(oid);
+            oid
+        })
+    }
+
+    fn mentioned(&self, digits: &str) -> Option<String> {
+        let mut hidden = false;
+        for object in self.graph.beginning(digits) {
+            match object.kind {
+                Kind::Commit | Kind::Tag => match self.renamed.get(&object.oid) {
+                    Some(new) if *new == object.oid => {}
+                    Some(new) => return new.to_string().get(..digits.len()).map(str::to_owned),
+                    // In a circle of mentions.
+                    None => hidden = true,
+                },
+                // A tree or blob has a name for each path, and some have its own.
+                Kind::Tree | Kind::Blob => hidden |= self.changed.contains(&object.oid),
+            }
+        }
+        hidden.then(|| self.mask.stand_in(digits))
+    }
+}

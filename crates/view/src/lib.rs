@@ -1,0 +1,23 @@
+//! Masked view: another history that is valid and holds no secret.
+//!
+//! A pack cannot be edited in flight, since an object's name is the hash of its bytes. So a view
+//! is a deterministic rewrite: every blob that holds a secret is replaced, the trees, commits and
+//! tags above it follow, and what no secret touches keeps its name.
+//!
+//! * [`mask`] rewrites one object: bytes in, bytes out.
+//! * [`build`](mod@build) makes a *shadow*: a bare repository that holds nothing but what a masked reader may
+//!   see. No alternates, no foreign pack, no hooks: what is not there cannot leak.
+//! * [`cache`] keeps shadows, one directory for each build, with an atomic switch.
+//!
+//! What it deliberately does not do: it serves nothing, decides not who sees which view, and
+//! brings no secret back into a push. It reads the original only through `refwarden-gitio`.
+
+pub mod build;
+pub mod cache;
+mod hash;
+pub mod mask;
+mod pack;
+pub mod placeholder;
+
+pub use hash::object_id;
+pub use mask::Mask;
