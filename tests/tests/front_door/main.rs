@@ -35,4 +35,5 @@ mod shared;
 mod signed;
 mod tamper;
 mod transport;
+mod view;
 mod waiting;
