@@ -298,6 +298,7 @@ fn requirements(keys: &str, facts: &PushFacts) -> Vec<Requirement> {
 fn what_is_asked_of_people_is_carried_over() {
     let keys = "approvers = [\"group:m\"]\nquorum = 2\nexpires = \"2d\"\nbind = \"patch\"\n\
                 questions = [\"Ran it?\"]\nbreak_glass = [\"group:b\"]\ngrants = [\"user:g\"]\n\
+                longest_grant = \"1h\"\n\
                 authors_may_approve = true\nall_of = [{ approvers = [\"group:s\"] }]";
     let found = requirements(keys, &push(|_| {}));
     let expected = |quorum, approver: &str| Requirement {
