@@ -315,7 +315,7 @@ fn what_moved_between_two_epochs_is_told() {
 
 #[test]
 fn a_report_that_the_service_rejects_is_kept_and_told() {
-    let repository = Repository::guarded(stack(), "rejected");
+    let repository = Repository::guarded(stack(), "report-rejected");
     let id = repository
         .git(&["config", "refwarden.repository"])
         .passes()
