@@ -21,13 +21,15 @@ demo: build ## Installs what is missing, builds, and runs the main job on a real
 down: ## Stops what make demo left running
 	@$(BIN)/refwarden down --data-dir "$${DEMO_DIR:-.demo}"
 
+# Tests ask for more features of what they share with the programs, and cargo unifies features by
+# what one command builds. Where tests were built, programs are built with them ever after, so
+# that nothing is built in turns.
 build: bootstrap ## Builds all programs
-	@$(CARGO) build --release --workspace --bins --locked
+	@$(CARGO) build --release --workspace --locked $(if $(wildcard $(BIN)/.with-tests),--all-targets,--bins)
 
-# Programs and tests are built by one command: by two, cargo would build what they share twice,
-# once without and once with the features that tests ask for.
 test: bootstrap-tests ## Installs what is missing, builds, and runs all tests
 	@$(CARGO) build --release --workspace --all-targets --locked
+	@touch $(BIN)/.with-tests
 	@$(CARGO) test --release --workspace --locked
 
 bench: bootstrap-tests build ## Measures, side by side in one run, what docs/BENCHMARKS.md says

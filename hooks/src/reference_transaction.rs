@@ -1,5 +1,6 @@
 //! `reference-transaction`: the only barrier. In `prepared` the refs are locked, and a status
-//! other than zero stops the move (githooks(5)).
+//! other than zero stops the move (githooks(5)). `committed` says nothing: it is no proof, and
+//! `post-receive` or, where that never runs, the reconciler settles the move by the refs.
 //!
 //! Git's own word is believed for one thing only: which refs are about to move, and where to.
 //! Old values, and what became of a transaction, are read from the repository.
@@ -10,15 +11,13 @@ use std::io::{BufRead, Read};
 use refwarden_gitio::refs::{RefValue, Resolved};
 use refwarden_gitio::{Refs, Repository};
 use refwarden_model::{Code, ObjectFormat, Oid, RefName};
-use refwarden_wire::hook::{
-    Move, Observed, Outcome, PREPARE, Phase, PrepareIn, PrepareOut, SETTLE, SettleIn, SettleOut,
-};
+use refwarden_wire::hook::{Move, Outcome, PREPARE, Phase, PrepareIn, PrepareOut, SettleIn};
 
-use crate::client::{CallError, Client};
+use crate::client::Client;
 use crate::correlation::Parent;
 use crate::fault::Fault;
 use crate::host::Host;
-use crate::spool::Spool;
+use crate::spool::{Spool, observed};
 
 /// Longest input, in bytes.
 const INPUT_MAX: u64 = 64 << 20;
@@ -43,10 +42,9 @@ struct Line {
 pub fn run() -> Result<(), Fault> {
     let phase = std::env::args().nth(1).unwrap_or_default();
     match phase.as_str() {
-        "preparing" => Ok(()),
+        "preparing" | "committed" => Ok(()),
         "prepared" => prepared(),
-        "committed" => ended(Phase::Committed),
-        "aborted" => ended(Phase::Aborted),
+        "aborted" => aborted(),
         _ => Err(Fault::malformed("an unknown state of a ref transaction")),
     }
 }
@@ -131,7 +129,7 @@ fn wanted(repository: &Repository, lines: &[Line], in_push: bool) -> Result<Vec<
 
 /// Reports where the refs are. Whatever happens here cannot undo anything, so it never fails;
 /// what cannot be reported is kept in the spool.
-fn ended(phase: Phase) -> Result<(), Fault> {
+fn aborted() -> Result<(), Fault> {
     let parent = Parent::of_this_process()?;
     if !parent.is_receive_pack {
         return Ok(());
@@ -139,38 +137,19 @@ fn ended(phase: Phase) -> Result<(), Fault> {
     let host = Host::open()?;
     let lines = read(std::io::stdin().lock(), host.repository.object_format)?;
     let names: Vec<RefName> = lines.into_iter().map(|line| line.name).collect();
-    let resolved = Refs::new(&host.repository).resolve(&names)?;
-    let observed: BTreeMap<RefName, Oid> = resolved
-        .into_iter()
-        .map(|resolved| (resolved.target, resolved.value))
-        .collect();
-    if observed.is_empty() {
+    let refs = observed(&host, &names)?;
+    if refs.is_empty() {
         return Ok(());
     }
+    let client = Client::new(&host);
     let report = SettleIn {
         repository: host.id,
         correlation: parent.correlation,
-        phase,
+        phase: Phase::Aborted,
         observed_at: chrono::Utc::now().timestamp_micros(),
-        refs: observed
-            .into_iter()
-            .map(|(target, value)| Observed { target, value })
-            .collect(),
+        refs,
     };
-    let spool = Spool::of(&host);
-    // Reports keep their order: where older ones wait, this one waits behind them.
-    let kept = if spool.is_empty()
-        && let Ok(client) = Client::new(&host)
-    {
-        match client.call::<_, SettleOut>(SETTLE, &report) {
-            Ok(_) => return Ok(()),
-            Err(CallError::Rejected(_)) => spool.reject(&report),
-            Err(CallError::Failed(_)) => spool.append(&report),
-        }
-    } else {
-        spool.append(&report)
-    };
-    kept.map_err(|_| Fault::hook("what became of the push could not be reported"))
+    Spool::of(&host).report(client.ok().as_ref(), &report)
 }
 
 fn read(input: impl Read, format: ObjectFormat) -> Result<Vec<Line>, Fault> {

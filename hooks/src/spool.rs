@@ -7,12 +7,15 @@
 //! on it: the reconciler settles the push, or reports the move as out of band, by the ref itself,
 //! and names the file as a defect until an administrator has taken it away.
 
+use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use refwarden_wire::hook::{SETTLE, SettleIn, SettleOut};
+use refwarden_gitio::Refs;
+use refwarden_model::RefName;
+use refwarden_wire::hook::{Observed, SETTLE, SettleIn, SettleOut};
 use rustix::fs::{FlockOperation, flock};
 
 use crate::client::{CallError, Client};
@@ -28,6 +31,17 @@ pub struct Spool {
 /// How long a push waits for older reports to be sent.
 const DRAIN_TIME: Duration = Duration::from_secs(1);
 
+/// Where refs are now, each once, a symbolic ref by its target.
+pub fn observed(host: &Host, names: &[RefName]) -> Result<Vec<Observed>, Fault> {
+    let resolved = Refs::new(&host.repository).resolve(names)?;
+    let values: BTreeMap<_, _> = resolved
+        .into_iter()
+        .map(|resolved| (resolved.target, resolved.value))
+        .collect();
+    let observed = |(target, value)| Observed { target, value };
+    Ok(values.into_iter().map(observed).collect())
+}
+
 impl Spool {
     /// The spool of the host's repository.
     pub fn of(host: &Host) -> Self {
@@ -37,16 +51,28 @@ impl Spool {
         }
     }
 
-    /// Appends a report; on disk when this returns.
-    pub fn append(&self, report: &SettleIn) -> io::Result<()> {
+    /// Sends a report, or keeps it: on disk when this returns. Reports keep their order: where
+    /// older ones wait, this one waits behind them.
+    pub fn report(&self, client: Option<&Client>, report: &SettleIn) -> Result<(), Fault> {
+        let kept = match client.filter(|_| self.is_empty()) {
+            None => self.append(report),
+            Some(client) => match client.call::<_, SettleOut>(SETTLE, report) {
+                Ok(_) => Ok(()),
+                Err(CallError::Rejected(_)) => self.reject(report),
+                Err(CallError::Failed(_)) => self.append(report),
+            },
+        };
+        kept.map_err(|_| Fault::hook("what became of the push could not be reported"))
+    }
+
+    fn append(&self, report: &SettleIn) -> io::Result<()> {
         let mut line = serde_json::to_vec(report)?;
         line.push(b'\n');
         let _lock = self.lock()?;
         self.append_to("jsonl", &line)
     }
 
-    /// Keeps a report that the service does not take.
-    pub fn reject(&self, report: &SettleIn) -> io::Result<()> {
+    fn reject(&self, report: &SettleIn) -> io::Result<()> {
         let mut line = serde_json::to_vec(report)?;
         line.push(b'\n');
         let _lock = self.lock()?;

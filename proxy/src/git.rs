@@ -8,8 +8,8 @@ use refwarden_model::PushId;
 use refwarden_wire::hook::{Operation, View};
 use secrecy::{ExposeSecret as _, SecretString};
 
-use crate::repository::Repository;
 use crate::route::Step;
+use refwarden_gitio::served::Served;
 
 /// What the hooks of a push learn through the environment.
 pub struct Pusher<'a> {
@@ -25,7 +25,7 @@ pub struct Pusher<'a> {
 
 /// The directory that shows `view` of a repository. A masked view will be a directory of its
 /// own, which holds nothing else.
-pub fn directory<'a>(view: &View, repository: &'a Repository) -> &'a Path {
+pub fn directory<'a>(view: &View, repository: &'a Served) -> &'a Path {
     match view {
         View::Whole => &repository.directory,
     }

@@ -14,7 +14,6 @@ mod git;
 mod inflate;
 mod process;
 mod refusal;
-mod repository;
 mod route;
 mod serve;
 
@@ -28,8 +27,8 @@ use refwarden_config::Config;
 use secrecy::SecretString;
 
 use crate::authority::Authority;
-use crate::repository::Root;
 use crate::serve::Proxy;
+use refwarden_gitio::served::Root;
 
 /// Smart HTTP in front of the bare repositories that Refwarden guards.
 #[derive(Parser)]

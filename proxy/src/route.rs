@@ -3,21 +3,9 @@
 //! Everything else is refused: the dumb protocol would serve any loose object, and
 //! `upload-archive` serves hidden refs.
 
-use std::path::PathBuf;
-
 use actix_web::http::Method;
+use refwarden_gitio::served::RepositoryPath;
 use refwarden_wire::hook::Operation;
-
-/// A repository's place below the root: plain components, the last with `.git`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RepositoryPath(PathBuf);
-
-impl RepositoryPath {
-    /// The path, relative to the directory of the repositories.
-    pub fn as_path(&self) -> &std::path::Path {
-        &self.0
-    }
-}
 
 /// A request of a git client.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -89,25 +77,11 @@ fn operation(service: &str) -> Option<Operation> {
     }
 }
 
-/// Decodes and checks a path. A component is never empty, never begins with a dot, and holds
-/// no slash, backslash or control byte, so what is joined to the root stays below it, but for
-/// symbolic links, which whoever opens it checks.
+/// Decodes a path, component by component: an encoded slash is none.
 fn repository_path(path: &str) -> Option<RepositoryPath> {
-    let path = path.strip_prefix('/')?;
-    let name = path.strip_suffix(".git")?;
-    if name.len() > 1024 {
-        return None;
-    }
-    let mut decoded = PathBuf::new();
-    for component in path.split('/') {
-        let component = percent_decode(component)?;
-        let bad = |c: char| c == '/' || c == '\\' || c.is_control();
-        if component.is_empty() || component.starts_with('.') || component.contains(bad) {
-            return None;
-        }
-        decoded.push(component);
-    }
-    Some(RepositoryPath(decoded))
+    let components = path.strip_prefix('/')?.split('/').map(percent_decode);
+    let components: Vec<String> = components.collect::<Option<_>>()?;
+    RepositoryPath::of(components.iter().map(String::as_str))
 }
 
 /// Decodes `%XX` (RFC 3986, section 2.1). None for a bad escape or bytes that are not UTF-8.
@@ -136,7 +110,13 @@ mod tests {
     fn check(method: &str, url: &str, expected: Result<(&str, Operation, Step), NoRoute>) {
         let (path, query) = url.split_once('?').unwrap_or((url, ""));
         let got = parse(&method.parse().unwrap(), path, query);
-        let got = got.map(|route| (route.repository.0, route.operation, route.step));
+        let got = got.map(|route| {
+            (
+                route.repository.as_path().to_owned(),
+                route.operation,
+                route.step,
+            )
+        });
         let expected = expected.map(|(path, operation, step)| (path.into(), operation, step));
         assert_eq!(got, expected, "{method} {url}");
     }

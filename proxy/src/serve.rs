@@ -17,8 +17,8 @@ use crate::git::{self, Pusher};
 use crate::inflate::Inflate;
 use crate::process::{self, Input, Running};
 use crate::refusal::{self, Refusal};
-use crate::repository::{Repository, Root};
 use crate::route::{self, NoRoute, Route, Step};
+use refwarden_gitio::served::{Root, Served};
 
 /// Bytes that a fetch may say, inflated: about a million `have` lines.
 const FETCH_BODY: u64 = 64 << 20;
@@ -125,7 +125,7 @@ async fn answer(
     respond(&route, running, Bytes::from_static(preamble)).await
 }
 
-async fn open(proxy: &web::Data<Proxy>, route: &Route) -> Result<Repository, Refusal> {
+async fn open(proxy: &web::Data<Proxy>, route: &Route) -> Result<Served, Refusal> {
     let (proxy, path) = (web::Data::clone(proxy), route.repository.clone());
     let opened = web::block(move || proxy.root.open(&path)).await;
     opened.map_err(|error| fault(&error))?.map_err(|error| {

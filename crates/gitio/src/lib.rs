@@ -16,6 +16,7 @@ pub mod packidx;
 pub mod pktline;
 pub mod quarantine;
 pub mod refs;
+pub mod served;
 pub mod settings;
 pub mod signatures;
 

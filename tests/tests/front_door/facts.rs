@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use refwarden_testkit::{Git, Objects, RawPush, Report, Repository, Via, within};
 
+use crate::reconcile::reconcile;
 use crate::shared::{approve, count, for_programs, kinds, replay, request_of, secret, stack};
 
 fn pusher() -> Git {
@@ -115,6 +116,8 @@ fn fact_02_a_veto_of_a_later_ref_leaves_the_earlier_one_recorded() {
     push.send_local(&pusher(), &repository.path);
     assert_eq!(repository.value("refs/heads/first"), Some(new));
     assert_eq!(repository.value("refs/heads/second"), None);
+    assert_eq!(count(&repository, "ref.prepared", "refs/heads/first"), 1);
+    reconcile(&repository);
     assert_eq!(count(&repository, "ref.committed", "refs/heads/first"), 1);
     assert_eq!(count(&repository, "ref.committed", "refs/heads/second"), 0);
     replay(&repository).passes();
@@ -273,13 +276,16 @@ fn fact_08_a_client_that_disappears_leaves_record_and_ref_agreed() {
         }
         // The push lands or does not; either way it ends, and the ledger says the same.
         let settled = || {
+            if busy(&repository.path) {
+                return false;
+            }
+            reconcile(&repository);
             let all = kinds(&repository);
             let mine = |wanted: &str| {
                 all.iter()
                     .any(|(it, of)| it == wanted && of.as_deref() == Some(name.as_str()))
             };
-            let idle = !busy(&repository.path);
-            idle && mine("ref.committed") == repository.value(&name).is_some()
+            mine("ref.committed") == repository.value(&name).is_some()
         };
         within("record and ref agree", Duration::from_secs(20), settled);
     }

@@ -15,8 +15,9 @@ fn path(repository: &Repository<'_>) -> String {
     repository.path.display().to_string()
 }
 
+/// Lets the reconciler look once; it ends with 1 where it found something amiss.
 #[track_caller]
-fn reconcile(repository: &Repository<'_>) -> Outcome {
+pub fn reconcile(repository: &Repository<'_>) -> Outcome {
     let outcome = repository
         .stack
         .refwarden(&["reconcile", &path(repository), "--json"]);
