@@ -94,6 +94,17 @@ impl Client {
         self.call_raw(path, body)
     }
 
+    /// Posts a JSON body on behalf of whoever holds the token, and reads a JSON answer.
+    pub fn call_as<I: Serialize, O: DeserializeOwned>(
+        &self,
+        token: Option<&SecretString>,
+        path: &str,
+        body: &I,
+    ) -> Result<O, CallError> {
+        let request = self.request(path).timeout(self.timeout).json(body);
+        answer(with_token(request, token))
+    }
+
     /// Posts JSON as it stands, from the spool.
     pub fn call_raw<O: DeserializeOwned>(&self, path: &str, body: Vec<u8>) -> Result<O, CallError> {
         let request = self.request(path).timeout(self.timeout);
@@ -167,14 +178,8 @@ impl Client {
                 Body::new(std::io::Cursor::new(head).chain(pack))
             }
         };
-        let mut request = self.request(PUSHES).timeout(self.timeout + more);
-        if let Some(token) = token {
-            // What cannot travel in a header is no token; the service records that none came.
-            if let Ok(mut value) = HeaderValue::try_from(token.expose_secret()) {
-                value.set_sensitive(true);
-                request = request.header(TOKEN_HEADER, value);
-            }
-        }
+        let request = self.request(PUSHES).timeout(self.timeout + more);
+        let request = with_token(request, token);
         match answer(request.header(CONTENT_TYPE, FRAMED).body(body)) {
             Ok(answer) => Ok(answer),
             // When the other side ends a stream, the client only says that it did. Why is
@@ -197,6 +202,18 @@ impl Client {
     fn request(&self, path: &str) -> RequestBuilder {
         let request = self.http.post(format!("{}{path}", self.base));
         request.header(AUTHORIZATION, self.credential.clone())
+    }
+}
+
+/// What cannot travel in a header is no token; the service records that none came.
+fn with_token(request: RequestBuilder, token: Option<&SecretString>) -> RequestBuilder {
+    let value = token.and_then(|token| HeaderValue::try_from(token.expose_secret()).ok());
+    match value {
+        None => request,
+        Some(mut value) => {
+            value.set_sensitive(true);
+            request.header(TOKEN_HEADER, value)
+        }
     }
 }
 
@@ -251,6 +268,11 @@ fn problem(response: Response) -> CallError {
         .map(|problem| format!(" (event {})", problem.event))
         .unwrap_or_default();
     let code = problem.as_ref().and_then(|problem| problem.code);
+    // About whoever the token names, and not about this host.
+    if let (Some(code), Some(problem)) = (code.filter(|code| code.is_of_identity()), &problem) {
+        let text = problem.title.trim_end_matches('.');
+        return CallError::Rejected(Fault::new(code, text));
+    }
     let (code, text) = match status.as_u16() {
         401 | 403 => (
             Code::HostRefused,

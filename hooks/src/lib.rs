@@ -3,7 +3,9 @@
 //!
 //! They learn facts, send them to the approval service, and do what it says. Whatever goes wrong
 //! refuses the push in plain words. They write nothing to a repository; the one file they write
-//! is the host's spool. The binaries call the three functions here and nothing else.
+//! is the host's spool. The binaries call the functions here and nothing else.
+//!
+//! [`shell`] is what sshd runs for those who come over SSH. It starts git, which runs the hooks.
 //!
 //! [`reconcile`] is no hook: it is what `refwarden reconcile` and `refwarden doctor` run on the
 //! host of the hooks, with the same client, credential and spool.
@@ -26,6 +28,7 @@ pub mod reconcile;
 mod reference_transaction;
 mod report;
 mod scanning;
+mod shell;
 mod signing;
 mod spool;
 mod updates;
@@ -50,6 +53,15 @@ pub fn post_receive() -> ExitCode {
         post_receive::run();
         Ok(())
     })
+}
+
+/// Runs the login shell.
+pub fn shell() -> ExitCode {
+    if std::env::args().nth(1).as_deref() == Some("--help") {
+        println!("{}", shell::HELP);
+        return ExitCode::SUCCESS;
+    }
+    run("shell", shell::run)
 }
 
 fn run(name: &str, hook: fn() -> Result<(), Fault>) -> ExitCode {

@@ -12,7 +12,7 @@ use refwarden_policy::Policy;
 use tracing_subscriber::EnvFilter;
 
 use crate::error::AppError;
-use crate::identity::{self, Issuers};
+use crate::identity::{self, Authorities, Issuers};
 use crate::ledger::{self, Ledger};
 use crate::packs::PackStore;
 use crate::state::AppState;
@@ -126,6 +126,8 @@ fn prepare(config_file: &Path) -> Result<AppState, String> {
     let tokens = Tokens::open(&config, &config_dir)?;
     let own = tokens.as_ref().map(Tokens::as_issuer).transpose()?;
     let issuers = Issuers::new(&config.issuers, own, &config_dir, http.clone())?;
+    let authorities =
+        Authorities::open(&config).map_err(|problem| format!("{shown}: {problem}"))?;
     let idp = match &config.quick_start {
         None => None,
         Some(quick_start) => Some(idp::Idp::open(&config, quick_start, &config_dir)?),
@@ -144,6 +146,7 @@ fn prepare(config_file: &Path) -> Result<AppState, String> {
         config_dir,
         pool,
         issuers,
+        authorities,
         policy: Arc::new(policy),
         packs,
         http,

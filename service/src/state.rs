@@ -9,7 +9,7 @@ use refwarden_config::Config;
 use refwarden_policy::Policy;
 
 use crate::error::AppError;
-use crate::identity::Issuers;
+use crate::identity::{Authorities, Issuers};
 use crate::packs::PackStore;
 
 /// A pool of database connections.
@@ -25,6 +25,8 @@ pub struct AppState {
     pub pool: DbPool,
     /// Identity providers.
     pub issuers: Issuers,
+    /// Authorities of SSH certificates.
+    pub authorities: Authorities,
     /// Policy in force.
     pub policy: Arc<Policy>,
     /// Packs as received.

@@ -9,6 +9,7 @@ mod hook;
 mod ledger;
 mod notify;
 mod server;
+mod ssh;
 
 pub use channels::{Channel, Channels};
 pub use hook::HookConfig;
@@ -18,6 +19,7 @@ pub use server::{
     Access, Config, Database, Host, Issuer, IssuerKind, PolicyFiles, Proxy, QuickStart, Service,
     SignIn,
 };
+pub use ssh::{SshAuthority, SshSubject};
 
 /// Why a configuration file is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ledger::Ledger;
 use super::notify::{self, Notify};
+use super::ssh::SshAuthority;
 
 /// The whole file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +26,9 @@ pub struct Config {
     /// Identity providers whose tokens are accepted.
     #[serde(default, rename = "issuer")]
     pub issuers: Vec<Issuer>,
+    /// Authorities whose SSH certificates are accepted.
+    #[serde(default, rename = "ssh_authority")]
+    pub ssh_authorities: Vec<SshAuthority>,
     /// How people sign in to the pages.
     pub sign_in: Option<SignIn>,
     /// Who may read the records, and who administers.
@@ -219,7 +223,7 @@ const fn default_connections() -> u32 {
     16
 }
 
-const fn default_lifetime() -> u64 {
+pub(super) const fn default_lifetime() -> u64 {
     3600
 }
 

@@ -1,7 +1,7 @@
 //! The HTTP contract between hooks, proxy, command line and service: types and paths, no
 //! behaviour.
 //!
-//! Two audiences: [`hook`] and [`reconcile`] are what a Git host sends with its host credential;
+//! Two audiences: [`hook`], [`reconcile`] and [`ssh`] are what a Git host sends with its host credential;
 //! [`api`] is what people's tools read and post with a token. A name ending in `In` is sent to the
 //! service, one ending in `Out` comes back.
 
@@ -11,5 +11,6 @@ pub mod log;
 pub mod notify;
 pub mod problem;
 pub mod reconcile;
+pub mod ssh;
 
 pub use problem::Problem;

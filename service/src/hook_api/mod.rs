@@ -3,6 +3,7 @@
 
 mod framed;
 mod host;
+mod ssh;
 
 use std::time::Duration;
 
@@ -17,6 +18,7 @@ use refwarden_wire::hook::{
 use refwarden_wire::reconcile::{LedgerIn, ReconcileIn};
 
 pub use host::HostCredential;
+pub use ssh::ssh_token;
 
 use crate::db::repositories;
 use crate::error::AppError;

@@ -1,11 +1,13 @@
 //! Who a token names. Verifies signed tokens of the configured issuers and reads the actor
-//! chain out of their claims. Issues no token and keeps no session.
+//! chain out of their claims, or out of an SSH certificate. Issues no token and keeps no session.
 
+mod certificates;
 mod claims;
 mod issuers;
 mod jwks;
 mod verify;
 
+pub use certificates::{Authorities, Certified};
 pub use issuers::Issuers;
 pub use jwks::{client, read_json};
 pub use verify::{VerifiedToken, token_sha256};

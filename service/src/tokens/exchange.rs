@@ -3,7 +3,7 @@
 use actix_web::HttpResponse;
 use actix_web::http::StatusCode;
 use actix_web::web::{Data, Form};
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use refwarden_model::{Actor, ActorChain, ActorKind};
 use refwarden_policy::Scopes;
 use serde::Deserialize;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::{CHAIN_CLAIM, SCOPE_CLAIM, Tokens, is_revoked, open, scope};
 use crate::error::AppError;
-use crate::identity::{TokenError, VerifiedToken};
+use crate::identity::{Certified, TokenError, VerifiedToken};
 use crate::state::AppState;
 
 /// The grant type (RFC 8693, section 2.1).
@@ -148,6 +148,29 @@ async fn give(
         "expires_in": lifetime,
         "scope": scope::write(&scopes),
     }))
+}
+
+/// A token for a session that came over SSH with a certificate: to fetch with, or to push with,
+/// and no longer good than the certificate.
+///
+/// # Errors
+/// [`AppError::NotFound`] where no tokens are made.
+pub fn for_session(
+    state: &AppState,
+    certified: &Certified,
+    reads: bool,
+    now: DateTime<Utc>,
+) -> Result<String, AppError> {
+    let tokens = open(state)?;
+    let left = (certified.expires_at - now).num_seconds();
+    let verbs: &[&str] = if reads {
+        &["fetch"]
+    } else {
+        &["create", "update", "force", "delete"]
+    };
+    let scopes = Scopes::from_claim(&json!({ "verbs": verbs })).map_err(AppError::internal)?;
+    let lifetime = tokens.lifetime.min(left).max(SHORTEST);
+    tokens.sign(&certified.chain, &scopes, now.timestamp(), lifetime)
 }
 
 /// Verifies a token that is handed in.

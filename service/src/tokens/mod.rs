@@ -9,7 +9,7 @@ mod exchange;
 mod revoke;
 mod scope;
 
-pub use exchange::exchange;
+pub use exchange::{exchange, for_session};
 pub use revoke::{
     __path_list, __path_revoke, is_push_revoked, is_revoked, list, revoke, revoke_by_holder,
 };

@@ -32,6 +32,7 @@ mod roles;
 mod scan;
 mod secrets;
 mod shared;
+mod shell;
 mod signed;
 mod tamper;
 mod transport;

@@ -1,6 +1,6 @@
 //! Every kind of push, over every way in.
 
-use refwarden_testkit::{Repository, Via};
+use refwarden_testkit::{Repository, Sshd, Via};
 
 use crate::shared::{approve, request_of, sshd, stack};
 
@@ -78,6 +78,12 @@ fn every_push_over_http() {
 #[test]
 fn every_push_over_ssh() {
     check(Via::Ssh(&sshd()), "transport-ssh");
+}
+
+#[test]
+fn every_push_through_the_login_shell() {
+    let sshd = Sshd::with_shell(&stack().started().repositories, &[]);
+    check(Via::Ssh(&sshd), "transport-shell");
 }
 
 #[test]

@@ -1,0 +1,129 @@
+//! `refwarden-shell`: what sshd runs for a session, as a login shell or as `ForceCommand`.
+//!
+//! It serves fetches and pushes of guarded repositories below one directory and nothing else, asks
+//! the service who the session is and what it may read, and becomes git. A session is known
+//! by `REFWARDEN_TOKEN` or by the SSH certificate that sshd let it in with. It decides nothing by
+//! itself, keeps nothing, and reads no file of the client's choosing.
+
+mod command;
+mod session;
+
+use std::os::unix::process::CommandExt as _;
+use std::process::Stdio;
+
+use refwarden_gitio::served::Root;
+use refwarden_gitio::{Git, Repository};
+use refwarden_model::{Code, PushId};
+use refwarden_wire::hook::{AUTHENTICATE, AuthenticateIn, AuthenticateOut, Operation, View};
+use refwarden_wire::ssh::{SSH_TOKEN, SshTokenIn, SshTokenOut};
+use secrecy::{ExposeSecret as _, SecretString};
+
+use crate::client::Client;
+use crate::fault::Fault;
+use crate::host::Host;
+use command::Asked;
+use session::Session;
+
+/// What `--help` says.
+pub const HELP: &str = "\
+Serves git fetches and pushes over SSH, and nothing else.
+
+Usage: refwarden-shell [--root DIRECTORY] [-c COMMAND]
+
+  --root DIRECTORY  where the repositories stand; the home directory unless given
+  -c COMMAND        what the client wants; SSH_ORIGINAL_COMMAND unless given
+
+In sshd_config, for the account that clients use:
+  ForceCommand /usr/lib/refwarden/refwarden-shell --root /srv/git
+  ExposeAuthInfo yes
+  AcceptEnv REFWARDEN_TOKEN GIT_PROTOCOL";
+
+/// Serves the session. Only returns when there is nothing to serve.
+pub fn run() -> Result<(), Fault> {
+    let session = Session::read()?;
+    let asked = Asked::parse(&session.command)?;
+    let root = Root::new(&session.root)
+        .map_err(|_| Fault::hook("the directory of the repositories cannot be read"))?;
+    // Why a repository is not served is not for the client to know.
+    let served = asked
+        .path(&session.root)
+        .and_then(|path| root.open(&path).ok());
+    let served = served.ok_or_else(|| {
+        Fault::new(Code::UnknownRepository, "there is no such repository here")
+            .hint("check the path of the URL")
+    })?;
+    let repository = Repository::open(&served.directory)
+        .map_err(|_| Fault::hook("the repository cannot be read"))?;
+    let host = Host::of(repository)?;
+    let client = Client::new(&host)?;
+    let token = token(&session, &host, &client, asked.operation)?;
+    // A push without a token goes on: it may bring one as push option, and is recorded when it
+    // does not. The hooks ask again in any case.
+    if token.is_some() || asked.operation == Operation::Fetch {
+        let question = AuthenticateIn {
+            repository: host.id,
+            operation: asked.operation,
+            client_address: session.address.clone(),
+            client_agent: None,
+        };
+        let answer: AuthenticateOut = client.call_as(token.as_ref(), AUTHENTICATE, &question)?;
+        let View::Whole = answer.view;
+    }
+    let subcommand = match asked.operation {
+        Operation::Fetch => "upload-pack",
+        Operation::Push => "receive-pack",
+    };
+    let mut git = Git::serving(&served.directory, subcommand);
+    if asked.operation == Operation::Fetch {
+        git = git.arg("--strict");
+    }
+    let mut git = git.arg(".").into_command();
+    git.current_dir(&served.directory)
+        .env("REFWARDEN_TRANSPORT", "ssh")
+        .stdin(Stdio::inherit())
+        .stdout(Stdio::inherit())
+        .stderr(Stdio::inherit());
+    if let Some(protocol) = &session.protocol {
+        git.env("GIT_PROTOCOL", protocol);
+    }
+    if let Some(address) = &session.address {
+        git.env("REFWARDEN_CLIENT_ADDRESS", address);
+    }
+    if asked.operation == Operation::Push {
+        git.env(
+            "REFWARDEN_PUSH_ID",
+            PushId(uuid::Uuid::now_v7()).to_string(),
+        );
+        if let Some(token) = &token {
+            git.env("REFWARDEN_TOKEN", token.expose_secret());
+        }
+    }
+    let error = git.exec();
+    Err(Fault::hook(format!(
+        "git cannot be started: {}",
+        error.kind()
+    )))
+}
+
+/// The session's token: what the client sent, or what its certificate is traded for.
+fn token(
+    session: &Session,
+    host: &Host,
+    client: &Client,
+    operation: Operation,
+) -> Result<Option<SecretString>, Fault> {
+    if let Some(token) = &session.token {
+        return Ok(Some(token.clone()));
+    }
+    let Some(certificate) = &session.certificate else {
+        return Ok(None);
+    };
+    let question = SshTokenIn {
+        repository: host.id,
+        operation,
+        certificate: certificate.clone(),
+        client_address: session.address.clone(),
+    };
+    let answer: SshTokenOut = client.call(SSH_TOKEN, &question)?;
+    Ok(Some(SecretString::from(answer.token)))
+}

@@ -1,0 +1,265 @@
+//! The login shell: who comes with an SSH certificate is known by it, who comes with neither
+//! certificate nor token gets nothing, and nobody gets anything but git.
+
+use refwarden_testkit::{Outcome, Repository, Sshd, Stack, Via, Work};
+use serde_json::json;
+
+use crate::shared::{approve, request_of, stack};
+
+/// What a certificate needs to be taken: a minute or so of validity.
+const SOON: [&str; 2] = ["-V", "-1m:+30m"];
+
+/// A Refwarden that takes certificates of people and of agents, and an sshd that trusts one
+/// authority more than it does.
+struct Certified {
+    stack: Stack,
+    sshd: Sshd,
+}
+
+impl Certified {
+    /// `more` stands in the section of the authority.
+    fn start(more: &str) -> Self {
+        let mut stack = Stack::start();
+        let principals = ["ada", "grace", "robot", "lee"];
+        let sshd = Sshd::with_shell(&stack.started().repositories, &principals);
+        let file = stack.directory().join("refwarden.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let section = format!(
+            "[[ssh_authority]]\npublic_key = \"{}\"\nissuer = \"{}/idp\"\n{more}\n",
+            sshd.authority("authority"),
+            stack.started().service_url
+        );
+        std::fs::write(&file, format!("{text}\n{section}")).unwrap();
+        stack.restart();
+        Self { stack, sshd }
+    }
+}
+
+fn git(work: &Work<'_>, ssh: &str, arguments: &[&str]) -> Outcome {
+    work.git
+        .with("GIT_SSH_COMMAND", ssh)
+        .run(work.path(), arguments)
+}
+
+#[test]
+fn a_certificate_is_enough_to_clone_and_to_push() {
+    let certified = Certified::start("");
+    let repository = Repository::guarded(&certified.stack, "team/app");
+    let url = certified.sshd.named_url("team/app");
+    let work = repository.work();
+    let arguments = [&SOON[..], &["-n", "ada"]].concat();
+    let ada = certified.sshd.certified("laptop", "authority", &arguments);
+    let new = work.commit(&[(b"a", b"a\n")], "A");
+    let push = |target: &str| git(&work, &ada, &["push", &url, target]);
+
+    push("HEAD:refs/heads/topic").passes();
+    assert_eq!(repository.value("refs/heads/topic"), Some(new.clone()));
+    let cloned = tempfile::tempdir().unwrap();
+    let git = work.git.with("GIT_SSH_COMMAND", &ada);
+    for version in ["0", "1", "2"] {
+        let config = format!("protocol.version={version}");
+        let into = cloned.path().join(version).display().to_string();
+        git.run(cloned.path(), &["-c", &config, "clone", "-q", &url, &into])
+            .passes();
+    }
+
+    // Whoever the certificate names is the pusher: the record has it, and self-approval is off.
+    let refused = push("HEAD:refs/heads/main").fails(&["RW201"]);
+    let request = request_of(&refused);
+    let (status, body) = certified
+        .stack
+        .api("ada")
+        .decide(&request, "approve", "Mine.");
+    assert_eq!(status, 403, "{body}");
+    approve(&certified.stack, &request);
+    push("HEAD:refs/heads/main").passes();
+    assert_eq!(repository.value("refs/heads/main"), Some(new));
+    let events = certified.stack.api("audrey").events("team/app");
+    let moved = events.iter().filter(|event| event.kind == "ref.committed");
+    let actors: Vec<&str> = moved.map(|event| event.actor.as_str()).collect();
+    assert_eq!(actors, ["ada", "ada"], "{events:#?}");
+}
+
+#[test]
+fn an_agent_s_certificate_names_the_person_behind_it() {
+    let certified = Certified::start(
+        "kind = \"agent\"\nsubject = \"key_id\"\non_behalf_of = \"on-behalf-of@example.com\"",
+    );
+    let repository = Repository::guarded(&certified.stack, "agents");
+    let url = certified.sshd.named_url("agents");
+    let work = repository.work();
+    work.commit(&[(b"a", b"a\n")], "A");
+    let principals = [&SOON[..], &["-n", "robot,lee"]].concat();
+    let behind = ["-O", "extension:on-behalf-of@example.com=ada"];
+    let whole = [&principals[..], &behind].concat();
+    let robot = certified.sshd.certified("robot-7", "authority", &whole);
+    let refused = git(&work, &robot, &["push", &url, "HEAD:refs/heads/main"]).fails(&["RW201"]);
+    let events = certified.stack.api("audrey").events("agents");
+    assert!(
+        events.iter().any(|event| event.actor == "robot-7 for ada"),
+        "{events:#?}"
+    );
+    let request = request_of(&refused);
+    let (status, body) = certified
+        .stack
+        .api("ada")
+        .decide(&request, "approve", "Mine.");
+    assert_eq!(status, 403, "{body}");
+
+    let alone = certified
+        .sshd
+        .certified("robot-8", "authority", &principals);
+    git(&work, &alone, &["ls-remote", &url]).fails(&["RW102", "does not say for whom it acts"]);
+}
+
+#[test]
+fn a_certificate_that_is_not_right_gets_nothing() {
+    let certified = Certified::start("");
+    let repository = Repository::guarded(&certified.stack, "wary");
+    let url = certified.sshd.named_url("wary");
+    let work = repository.work();
+    let list = |name: &str, by: &str, arguments: &[&str]| {
+        let ssh = certified.sshd.certified(name, by, arguments);
+        git(&work, &ssh, &["ls-remote", &url])
+    };
+    let ada = ["-n", "ada"];
+    let soon = |arguments: &[&'static str]| [&SOON[..], arguments].concat();
+    list("good", "authority", &soon(&ada)).passes();
+    list("other", "stranger", &soon(&ada)).fails(&["RW104", "no ssh_authority"]);
+    list("many", "authority", &soon(&["-n", "ada,grace"])).fails(&["RW102", "one principal"]);
+    list("long", "authority", &["-V", "-1m:+10h", "-n", "ada"]).fails(&["RW102", "too long"]);
+    list("ever", "authority", &ada).fails(&["RW102", "with an end"]);
+    // sshd itself lets these not in; a host that lied about it would get no token for them.
+    let gone = ["-V", "-2h:-1h", "-n", "ada"];
+    list("gone", "authority", &gone).fails(&["Permission denied"]);
+    let host = ["-h", "-V", "-1m:+30m", "-n", "ada"];
+    list("host", "authority", &host).fails(&["Permission denied"]);
+    let odd = soon(&["-n", "ada", "-O", "critical:jump@example.com=high"]);
+    list("odd", "authority", &odd).fails(&["Permission denied"]);
+
+    let id = repository.git(&["config", "refwarden.repository"]).text();
+    let credential = std::fs::read_to_string(certified.stack.directory().join("host.key"));
+    let credential = credential.unwrap();
+    let service = &certified.stack.started().service_url;
+    let ask = |certificate: &str, credential: &str| {
+        let answer = reqwest::blocking::Client::new()
+            .post(format!("{service}/hook/v1/ssh-token"))
+            .bearer_auth(credential)
+            .json(&json!({"repository": id, "operation": "push", "certificate": certificate}))
+            .send()
+            .unwrap();
+        (answer.status().as_u16(), answer.text().unwrap())
+    };
+    let good = certified.sshd.certificate("good");
+    assert_eq!(ask(&good, credential.trim()).0, 200);
+    assert_eq!(ask(&good, "rwh_wrong").0, 401);
+    let mut forged: Vec<&str> = good.split(' ').collect();
+    let mut bytes = forged[1].as_bytes().to_vec();
+    // Somewhere in the key that is certified.
+    bytes[120] = if bytes[120] == b'A' { b'B' } else { b'A' };
+    let bytes = String::from_utf8(bytes).unwrap();
+    forged[1] = &bytes;
+    for (certificate, code) in [
+        (certified.sshd.certificate("gone"), "RW103"),
+        (certified.sshd.certificate("host"), "RW102"),
+        (certified.sshd.certificate("odd"), "RW102"),
+        (certified.sshd.authority("authority"), "RW102"),
+        (forged.join(" "), "RW102"),
+        ("A".repeat(1 << 20), "RW102"),
+        (String::new(), "RW102"),
+    ] {
+        let (status, body) = ask(&certificate, credential.trim());
+        assert_eq!(status, 401, "{certificate:.60} {body}");
+        assert!(body.contains(code), "{certificate:.60} {body}");
+    }
+    let denied = certified.stack.api("audrey").events("wary");
+    assert!(denied.iter().any(|event| event.kind == "access.denied"));
+}
+
+#[test]
+fn without_certificate_a_token_is_needed_and_enough() {
+    let sshd = Sshd::with_shell(&stack().started().repositories, &[]);
+    let repository = Repository::guarded(stack(), "shell-token");
+    let work = repository.work();
+    work.commit(&[(b"a", b"a\n")], "A");
+    let url = sshd.named_url("shell-token.git");
+    let git = work.git.with("GIT_SSH_COMMAND", &sshd.command());
+    git.run(work.path(), &["ls-remote", &url]).fails(&["RW101"]);
+    git.run(work.path(), &["push", &url, "HEAD:refs/heads/a"])
+        .fails(&["RW101"]);
+    let known = git.with("REFWARDEN_TOKEN", &stack().token("ada"));
+    known.run(work.path(), &["ls-remote", &url]).passes();
+    known
+        .run(work.path(), &["push", &url, "HEAD:refs/heads/a"])
+        .passes();
+    // As a push option, where nothing else can carry it.
+    repository
+        .git(&["config", "receive.advertisePushOptions", "true"])
+        .passes();
+    let option = format!("token={}", stack().token("ada"));
+    git.run(
+        work.path(),
+        &["push", "-o", &option, &url, "HEAD:refs/heads/b"],
+    )
+    .passes();
+}
+
+#[test]
+fn nothing_but_git_is_served_and_nothing_outside_the_root() {
+    let sshd = Sshd::with_shell(&stack().started().repositories, &[]);
+    let repository = Repository::guarded(stack(), "shell-only");
+    let outside = repository.stack.directory().display().to_string();
+    let token = stack().token("ada");
+    let ssh = |command: &str| {
+        let git = repository.stack.git().with("REFWARDEN_TOKEN", &token);
+        let mut words = vec![
+            "-c",
+            "alias.x=!f() { $GIT_SSH_COMMAND -p $PORT 127.0.0.1 \"$@\"; }; f",
+        ];
+        words.extend(["x", command]);
+        git.with("GIT_SSH_COMMAND", &sshd.command())
+            .with("PORT", &sshd.port().to_string())
+            .run(&repository.path, &words)
+    };
+    let canary = repository.path.join("canary");
+    let touch = format!("touch {}", canary.display());
+    for command in [
+        "",
+        "sh",
+        &touch,
+        &format!("git-upload-pack 'shell-only.git'; {touch}"),
+        &format!("git-upload-pack '$({touch}).git'"),
+        &format!("git-upload-pack 'shell-only.git' '--exec={touch}'"),
+        "git-upload-archive 'shell-only.git'",
+        "git-upload-pack '../repositories/shell-only.git'",
+        &format!("git-upload-pack '{outside}'"),
+        "git-upload-pack '/etc'",
+        "git-upload-pack '.'",
+        "git-receive-pack '-x'",
+    ] {
+        let outcome = ssh(command);
+        assert!(!outcome.ok(), "{command}: {outcome}");
+        assert!(outcome.said().contains("error: RW"), "{command}: {outcome}");
+    }
+    assert!(!canary.exists());
+    std::os::unix::fs::symlink(&outside, repository.path.with_file_name("way-out.git")).unwrap();
+    ssh("git-upload-pack 'way-out'").fails(&["there is no such repository here"]);
+    Repository::unguarded(stack(), "shell-unguarded", "sha1");
+    ssh("git-upload-pack 'shell-unguarded'").fails(&["there is no such repository here"]);
+}
+
+#[test]
+fn without_the_service_the_shell_refuses_in_plain_words() {
+    let stack = Stack::start();
+    let sshd = Sshd::with_shell(&stack.started().repositories, &[]);
+    let repository = Repository::guarded(&stack, "alone");
+    let work = repository.work();
+    let token = stack.token("ada");
+    stack.kill("service");
+    let git = work.git.with("GIT_SSH_COMMAND", &sshd.command());
+    let git = git.with("REFWARDEN_TOKEN", &token);
+    git.run(work.path(), &["ls-remote", &sshd.named_url("alone")])
+        .fails(&["RW501"]);
+    work.push_with(&token, Via::Ssh(&sshd), &["HEAD:refs/heads/x"])
+        .fails(&["RW501"]);
+}
