@@ -12,12 +12,12 @@ use refwarden_model::facts::{
     PushFacts, RefFacts, SignatureFacts, SignatureKind, SignatureState, TagFacts, UpdateKind,
 };
 use refwarden_model::{ByteText, Oid, RefName};
-use refwarden_scan::{Checksum, Confidence, Masker};
+use refwarden_scan::{Checksum, Confidence, Masker, Step};
 
 use crate::fault::Fault;
 use crate::incoming::{Incoming, Occurrence};
 use crate::patch_id;
-use crate::scanning::{Content, Found, LFS_POINTER_MAX, Report};
+use crate::scanning::{Content, Found, LFS_POINTER_MAX, NotRead, Report};
 use crate::signing::{self, Signatures};
 use crate::updates::Update;
 
@@ -120,7 +120,7 @@ pub fn hide_names(updates: &mut [RefFacts], report: &Report) {
         else {
             continue;
         };
-        let secret = found.finding.secret.expose();
+        let secret = found.finding.standing().expose();
         let mut instead = format!("masked-{}", found.finding.fingerprint);
         instead.truncate("masked-".len() + 8);
         let named = |update: &&mut RefFacts| {
@@ -203,6 +203,15 @@ pub fn push(learned: Learned<'_>, reader: &mut dyn ReadObjects) -> Result<PushFa
     // What blocks comes first, should the list be cut.
     findings.sort_by_key(|finding| finding.pre_existing);
     findings.truncate(FINDINGS_MAX);
+    let unread: Vec<FindingFacts> = learned
+        .report
+        .unread
+        .iter()
+        .map(|it| learned.not_read(it))
+        .collect();
+    let findings_total = learned.report.total + unread.len() as u64;
+    // Before all that is no news, and never cut themselves.
+    findings.splice(0..0, unread);
     let mask = |text: &Vec<u8>| ByteText::new(learned.masker.mask(text).into_owned());
     Ok(PushFacts {
         object_format: learned.repository.object_format,
@@ -213,7 +222,7 @@ pub fn push(learned: Learned<'_>, reader: &mut dyn ReadObjects) -> Result<PushFa
         certificate: Some(learned.certificate),
         properties: Some(learned.repository.properties.clone()),
         findings,
-        findings_total: learned.report.total,
+        findings_total,
         objects_scanned: learned.report.objects,
         push_options: learned.options.iter().map(mask).collect(),
         ruleset_id: learned.ruleset_id.clone(),
@@ -368,17 +377,56 @@ impl Learned<'_> {
         Ok(())
     }
 
+    /// The first commit that brings an object in at a path.
+    fn comes_in(&self, object: Option<Oid>, path: Option<&Vec<u8>>) -> Option<Oid> {
+        let mut list = self.occurrences.get(&object?)?.iter();
+        let found = list.find(|occurrence| Some(&occurrence.change.path) == path);
+        found.map(|occurrence| occurrence.commit)
+    }
+
+    /// What could not be searched, in the form of a finding: policy judges both alike. What was
+    /// made to exhaust the scanner refuses by itself; the rest is told.
+    fn not_read(&self, unread: &NotRead) -> FindingFacts {
+        let is_attack = unread.reason.is_attack();
+        let more = match unread.parts {
+            1 => String::new(),
+            parts => format!(" ({parts} parts)"),
+        };
+        let told = |step: &Step| self.mask(step.to_string().as_bytes()).to_string();
+        FindingFacts {
+            rule_id: format!("unread-{}", unread.reason.name()),
+            fingerprint: unread.fingerprint.to_string(),
+            place: Place::Blob,
+            object: unread.object,
+            path: unread.path.as_deref().map(|path| self.mask(path)),
+            commit: self.comes_in(unread.object, unread.path.as_ref()),
+            line: 1,
+            column: 1,
+            redacted: format!("{}{more}", unread.reason),
+            pre_existing: false,
+            checksum: None,
+            confidence: Some(if is_attack {
+                FindingConfidence::High
+            } else {
+                FindingConfidence::Low
+            }),
+            mode: if is_attack {
+                Mode::Enforce
+            } else {
+                Mode::Evaluate
+            },
+            via: unread.via.iter().map(told).collect(),
+        }
+    }
+
     fn finding(&self, found: &Found, pre_existing: bool) -> FindingFacts {
         let finding = &found.finding;
-        let comes_in = found.object.and_then(|oid| {
-            let mut list = self.occurrences.get(&oid)?.iter();
-            list.find(|occurrence| Some(&occurrence.change.path) == found.path.as_ref())
-        });
+        let comes_in = self.comes_in(found.object, found.path.as_ref());
         let commit = match (found.place, comes_in) {
             (Place::Commit, _) => found.object,
-            (_, Some(occurrence)) => Some(occurrence.commit),
-            _ => None,
+            _ => comes_in,
         };
+        let told = |step: &Step| self.mask(step.to_string().as_bytes()).to_string();
         FindingFacts {
             rule_id: finding.rule_id.to_string(),
             fingerprint: finding.fingerprint.to_string(),
@@ -407,6 +455,7 @@ impl Learned<'_> {
             } else {
                 Mode::Enforce
             },
+            via: finding.via.iter().map(told).collect(),
         }
     }
 }

@@ -9,7 +9,7 @@ use refwarden_gitio::objects::ReadObjects;
 use refwarden_gitio::{Git, ObjectEnv, Repository};
 use refwarden_model::Oid;
 use refwarden_model::facts::{Place, RefFacts};
-use refwarden_scan::{Finding, Fingerprint, Scanner};
+use refwarden_scan::{Finding, Fingerprint, Limits, Scanner};
 
 use crate::fault::Fault;
 use crate::incoming::Incoming;
@@ -45,7 +45,12 @@ pub fn former(
             continue;
         }
         let (_, whole) = reader.load(oid, FORMER_MAX, &mut |_, _| {})?;
-        let findings = whole.map(|bytes| scanner.scan(&bytes, Some(&change.path)));
+        let limits = Limits::default();
+        let findings = whole.map(|bytes| {
+            scanner
+                .inspect(&bytes, Some(&change.path), &limits)
+                .findings
+        });
         former.insert(oid, findings.unwrap_or_default());
     }
     Ok(former)
@@ -76,7 +81,7 @@ pub fn pre_existing(
         };
         let fingerprint = &found.finding.fingerprint;
         let from_parent = inherited.get(&object);
-        let secret = found.finding.secret.expose();
+        let secret = found.finding.standing().expose();
         reached.contains(&object)
             || from_parent.is_some_and(|known| known.contains(fingerprint))
             || found.place == Place::Path && names.iter().any(|listing| contains(listing, secret))

@@ -31,6 +31,7 @@ mod scanning;
 mod shell;
 mod signing;
 mod spool;
+mod unpacking;
 mod updates;
 
 use std::process::ExitCode;

@@ -204,10 +204,7 @@ fn learn(
         signatures.of_push(environment.certificate.as_ref(), &updates, reader.as_mut())?;
     facts::hide_names(&mut updates, &report);
     let found = report.found.iter().map(|found| &found.finding);
-    let masker: Masker = found
-        .chain(former.values().flatten())
-        .map(|finding| &finding.secret)
-        .collect();
+    let masker: Masker = found.chain(former.values().flatten()).collect();
     let learned = Learned {
         repository,
         incoming,

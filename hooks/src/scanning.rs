@@ -3,22 +3,39 @@
 
 use std::collections::HashMap;
 
-use refwarden_gitio::objects::{Kind, ReadObjects, tree_names};
+use refwarden_gitio::objects::{Header, Kind, ReadObjects, tree_names};
 use refwarden_model::Oid;
 use refwarden_model::facts::Place;
-use refwarden_scan::{Finding, Scanner, Stream};
+use refwarden_scan::{
+    Finding, Fingerprint, Format, Inspection, Limits, Reason, Scanner, Step, Stream,
+};
 
 use crate::fault::Fault;
 use crate::incoming::Occurrence;
+use crate::unpacking::Unpacking;
 
 /// Objects above this are scanned piece by piece, in bytes.
 const WHOLE_MAX: u64 = 4 << 20;
 
-/// Trees above this are refused, in bytes; git's own files of this size would be 500 000 names.
-const TREE_MAX: u64 = 32 << 20;
+/// A zip archive above this is not looked into, in bytes: its list of members stands at its end,
+/// so it has to be held.
+const ZIP_MAX: u64 = 12 << 20;
+
+/// Bytes of an object's end in which the end of a zip archive is looked for: the record and its
+/// longest comment (PKWARE's APPNOTE.TXT 6.3, section 4.3.16).
+const ZIP_END: usize = 22 + 0xFFFF;
+
+/// Bytes of an object's beginning that tell whether it is a container.
+const PREFIX: usize = 512;
+
+/// Trees above this are refused, in bytes: more than 100 000 names in one directory.
+const TREE_MAX: u64 = 8 << 20;
 
 /// Findings that are kept; the rest is counted.
 const FINDINGS_MAX: usize = 10_000;
+
+/// Parts that could not be looked into and are told one by one. Beyond, one for each reason is.
+const UNREAD_MAX: usize = 200;
 
 /// Paths of one file's content that are tried.
 const PATHS_MAX: usize = 8;
@@ -64,6 +81,22 @@ const LFS_POINTER: &[u8] = b"version https://git-lfs.github.com/spec/v1\n";
 /// See [`LFS_POINTER`].
 pub const LFS_POINTER_MAX: u64 = 1023;
 
+/// A part of an object that could not be searched for secrets.
+pub struct NotRead {
+    /// Why.
+    pub reason: Reason,
+    /// Of the object, the part and the reason.
+    pub fingerprint: Fingerprint,
+    /// The layers around the first such part, outermost first.
+    pub via: Vec<Step>,
+    /// The object.
+    pub object: Option<Oid>,
+    /// Its path.
+    pub path: Option<Vec<u8>>,
+    /// How many parts there are.
+    pub parts: u64,
+}
+
 /// Everything that was found.
 #[derive(Default)]
 pub struct Report {
@@ -73,6 +106,9 @@ pub struct Report {
     pub total: u64,
     /// Objects that were scanned.
     pub objects: u64,
+    /// What could not be looked into.
+    pub unread: Vec<NotRead>,
+    unread_total: usize,
     /// What policy asks about those of them that are files.
     pub contents: HashMap<Oid, Content>,
 }
@@ -86,11 +122,12 @@ impl Report {
     fn add(
         &mut self,
         findings: Vec<Finding>,
+        total: u64,
         place: Place,
         object: Option<Oid>,
         path: Option<&[u8]>,
     ) {
-        self.total += findings.len() as u64;
+        self.total += total;
         let room = FINDINGS_MAX - self.found.len().min(FINDINGS_MAX);
         let kept = findings.into_iter().take(room).map(|finding| Found {
             finding,
@@ -101,14 +138,51 @@ impl Report {
         self.found.extend(kept);
     }
 
+    /// Notes what could not be looked into: for an object, each reason once.
+    fn not_read(
+        &mut self,
+        scanner: &Scanner<'_>,
+        inspected: &Inspection,
+        object: Option<Oid>,
+        path: Option<&[u8]>,
+    ) {
+        for unread in &inspected.unread {
+            let reason = unread.reason;
+            let is_same = |known: &&mut NotRead| {
+                known.reason == reason
+                    && (known.object == object || self.unread_total >= UNREAD_MAX)
+            };
+            if let Some(known) = self.unread.iter_mut().rev().find(is_same) {
+                known.parts += 1;
+                continue;
+            }
+            self.unread_total += 1;
+            let place = object.map(|oid| oid.to_string()).unwrap_or_default();
+            let layers: String = unread.via.iter().map(ToString::to_string).collect();
+            let text = format!("unread\0{}\0{place}\0{layers}", reason.name());
+            self.unread.push(NotRead {
+                reason,
+                fingerprint: scanner.fingerprint(text.as_bytes()),
+                via: unread.via.clone(),
+                object,
+                path: path.map(<[u8]>::to_vec),
+                parts: 1,
+            });
+        }
+    }
+
     /// Scans a ref name.
     pub fn ref_name(&mut self, scanner: &Scanner<'_>, name: &[u8]) {
-        self.add(scanner.scan(name, None), Place::RefName, None, Some(name));
+        let findings = scanner.scan(name, None);
+        let total = findings.len() as u64;
+        self.add(findings, total, Place::RefName, None, Some(name));
     }
 
     /// Scans a push option.
     pub fn push_option(&mut self, scanner: &Scanner<'_>, option: &[u8]) {
-        self.add(scanner.scan(option, None), Place::PushOption, None, None);
+        let findings = scanner.scan(option, None);
+        let total = findings.len() as u64;
+        self.add(findings, total, Place::PushOption, None, None);
     }
 
     /// Scans an object, under every path at which it comes in.
@@ -130,46 +204,42 @@ impl Report {
         if paths.is_empty() {
             paths.push(None);
         }
-        let mut streams: Vec<Stream<'_>> = Vec::new();
-        let mut content = None;
-        let (header, whole) = reader.load(oid, WHOLE_MAX, &mut |header, piece| {
-            content.get_or_insert_with(|| Content::of(header.size, piece));
-            if streams.is_empty() {
-                streams = paths.iter().map(|path| scanner.stream(*path)).collect();
-            }
-            for stream in &mut streams {
-                stream.push(piece);
-            }
-        })?;
+        let Loaded {
+            header,
+            whole,
+            content,
+            inspections,
+        } = load(scanner, reader, oid, &paths)?;
         if header.kind == Kind::Tree {
             return self.tree(scanner, reader, oid, whole);
         }
-        if header.kind == Kind::Blob {
-            let beginning = whole.as_deref().unwrap_or_default();
-            let content = content.unwrap_or_else(|| Content::of(header.size, beginning));
+        if let Some(content) = content.filter(|_| header.kind == Kind::Blob) {
             self.contents.insert(oid, content);
         }
         let mut seen = Vec::new();
-        for (index, path) in paths.iter().enumerate() {
-            let mut findings = match (&whole, streams.is_empty()) {
-                (Some(bytes), _) => scanner.scan(bytes, *path),
-                (None, false) => streams.remove(0).finish(),
-                (None, true) => Vec::new(),
-            };
+        for (index, (path, inspected)) in paths.iter().zip(inspections).enumerate() {
+            self.not_read(scanner, &inspected, Some(oid), *path);
+            let (mut findings, mut total) = (inspected.findings, inspected.total);
+            let listed = findings.len() as u64;
             findings.retain(|finding| {
-                let key = (finding.rule_id.clone(), finding.span.clone());
+                let key = (
+                    finding.rule_id.clone(),
+                    finding.via.clone(),
+                    finding.span.clone(),
+                );
                 let is_new = !seen.contains(&key);
                 if is_new && index + 1 < paths.len() {
                     seen.push(key);
                 }
                 is_new
             });
+            total -= listed - findings.len() as u64;
             let place = match header.kind {
                 Kind::Commit => Place::Commit,
                 Kind::Tag => Place::Tag,
                 Kind::Blob | Kind::Tree => Place::Blob,
             };
-            self.add(findings, place, Some(oid), *path);
+            self.add(findings, total, place, Some(oid), *path);
         }
         Ok(())
     }
@@ -191,8 +261,14 @@ impl Report {
         };
         let names = tree_names(&bytes, oid.format());
         let names = names.ok_or_else(|| Fault::unscanned(format!("tree {oid} is broken")))?;
-        let text = names.join(&b'\n');
-        for mut finding in scanner.scan(&text, None) {
+        let mut stream = scanner.stream(None);
+        for name in &names {
+            stream.push(name);
+            stream.push(b"\n");
+        }
+        let inspected = stream.inspect();
+        self.not_read(scanner, &inspected, Some(oid), None);
+        for mut finding in inspected.findings {
             let at = usize::try_from(finding.span.start).unwrap_or(usize::MAX);
             let mut start = 0;
             let name = names.iter().find(|name| {
@@ -204,8 +280,133 @@ impl Report {
             });
             finding.line = 1;
             finding.column = (at - start.min(at)) as u64 + 1;
-            self.add(vec![finding], Place::Path, Some(oid), name.copied());
+            self.add(vec![finding], 1, Place::Path, Some(oid), name.copied());
         }
         Ok(())
+    }
+}
+
+/// An object that was read and searched.
+struct Loaded {
+    header: Header,
+    /// A small tree's bytes.
+    whole: Option<Vec<u8>>,
+    content: Option<Content>,
+    /// By path. Containers were looked into under the first one: what is in them has its own
+    /// paths.
+    inspections: Vec<Inspection>,
+}
+
+fn load(
+    scanner: &Scanner<'_>,
+    reader: &mut dyn ReadObjects,
+    oid: Oid,
+    paths: &[Option<&[u8]>],
+) -> Result<Loaded, Fault> {
+    let first = paths.first().copied().flatten();
+    std::thread::scope(|scope| {
+        let mut large: Option<Large<'_, '_>> = None;
+        let (header, whole) = reader.load(oid, WHOLE_MAX, &mut |header, piece| {
+            let large = large.get_or_insert_with(|| {
+                let format = Format::of(piece.get(..PREFIX).unwrap_or(piece));
+                let format = format.filter(|_| header.kind == Kind::Blob);
+                let unpacking = format
+                    .filter(|format| *format != Format::Zip)
+                    .map(|format| Unpacking::start(scope, scanner, format, header.size, first));
+                Large {
+                    content: Content::of(header.size, piece),
+                    streams: paths.iter().map(|path| scanner.stream(*path)).collect(),
+                    unpacking,
+                    is_zip: format == Some(Format::Zip),
+                    held: Vec::new(),
+                }
+            });
+            large.push(header, piece);
+        })?;
+        if let Some(large) = large {
+            return Ok(Loaded {
+                header,
+                whole: None,
+                content: Some(large.content),
+                inspections: large.finish(scanner, header)?,
+            });
+        }
+        let bytes = whole.as_deref().unwrap_or_default();
+        let inspections = match header.kind {
+            Kind::Tree => Vec::new(),
+            _ => inspections(scanner, bytes, paths),
+        };
+        Ok(Loaded {
+            header,
+            content: Some(Content::of(header.size, bytes)),
+            whole,
+            inspections,
+        })
+    })
+}
+
+fn inspections(scanner: &Scanner<'_>, bytes: &[u8], paths: &[Option<&[u8]>]) -> Vec<Inspection> {
+    let limits = Limits::default();
+    let inspect = |(index, path): (usize, Option<&[u8]>)| {
+        if index == 0 {
+            return scanner.inspect(bytes, path, &limits);
+        }
+        let mut stream = scanner.stream(path);
+        stream.push(bytes);
+        stream.inspect()
+    };
+    paths.iter().copied().enumerate().map(inspect).collect()
+}
+
+/// An object that comes in pieces.
+struct Large<'s, 'scope> {
+    content: Content,
+    /// By path.
+    streams: Vec<Stream<'s>>,
+    /// A container that is read from front to end.
+    unpacking: Option<Unpacking<'scope>>,
+    is_zip: bool,
+    /// All of a zip archive, or what may be the end of one.
+    held: Vec<u8>,
+}
+
+impl Large<'_, '_> {
+    fn push(&mut self, header: Header, piece: &[u8]) {
+        for stream in &mut self.streams {
+            stream.push(piece);
+        }
+        if let Some(unpacking) = &self.unpacking {
+            return unpacking.push(piece);
+        }
+        if header.kind != Kind::Blob {
+            return;
+        }
+        let is_whole = self.is_zip && header.size <= ZIP_MAX;
+        if is_whole && self.held.is_empty() {
+            let size = usize::try_from(header.size).unwrap_or(0);
+            self.held.reserve_exact(size);
+        }
+        self.held.extend_from_slice(piece);
+        if !is_whole && self.held.len() > 4 * ZIP_END {
+            self.held.drain(..self.held.len() - ZIP_END);
+        }
+    }
+
+    fn finish(self, scanner: &Scanner<'_>, header: Header) -> Result<Vec<Inspection>, Fault> {
+        let mut inspections: Vec<Inspection> =
+            self.streams.into_iter().map(Stream::inspect).collect();
+        let contents = if let Some(unpacking) = self.unpacking {
+            Some(unpacking.finish()?)
+        } else if self.is_zip && header.size <= ZIP_MAX {
+            Some(scanner.inspect_zip(&self.held, &Limits::default()))
+        } else if self.is_zip || Format::ends_like_zip(&self.held) {
+            Some(Inspection::unread(Reason::TooMuchMemory))
+        } else {
+            None
+        };
+        if let (Some(contents), Some(first)) = (contents, inspections.first_mut()) {
+            *first = std::mem::take(first).with_contents(contents);
+        }
+        Ok(inspections)
     }
 }

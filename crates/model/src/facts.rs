@@ -389,4 +389,29 @@ pub struct FindingFacts {
     /// The scanner rule's mode.
     #[serde(default, skip_serializing_if = "Mode::is_enforce")]
     pub mode: Mode,
+    /// The layers around the secret, outermost first, masked: `!` and a path for a member of an
+    /// archive, else the name of a compression or an encoding. Line and column are inside the
+    /// innermost member.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub via: Vec<String>,
+}
+
+impl FindingFacts {
+    /// The members of archives that lead to the secret, to be put behind the path:
+    /// `!inner.zip!a.txt`; empty for a secret in the file itself.
+    pub fn members(&self) -> String {
+        let members = self.via.iter().filter(|step| step.starts_with('!'));
+        members.map(String::as_str).collect()
+    }
+
+    /// What had to be undone to read the secret: ` (gzip, base64)`; empty for plain text.
+    pub fn undone(&self) -> String {
+        let names = self.via.iter().filter(|step| !step.starts_with('!'));
+        let names: Vec<&str> = names.map(String::as_str).collect();
+        if names.is_empty() {
+            String::new()
+        } else {
+            format!(" ({})", names.join(", "))
+        }
+    }
 }

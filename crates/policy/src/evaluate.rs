@@ -234,11 +234,7 @@ fn denial(rule: &Rule, update: &RefFacts, breaches: &Breaches) -> Denial {
         text.push_str(": ");
         text.push_str(&broken);
     }
-    let code = if breaches.only_secrets() {
-        Code::SecretFound
-    } else {
-        Code::DeniedByRule
-    };
+    let code = breaches.code();
     Denial { code, text }
 }
 

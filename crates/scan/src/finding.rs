@@ -1,11 +1,36 @@
 //! What a scan reports.
 
+use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
 use crate::checksum::Checksum;
+use crate::decode::Encoding;
 use crate::rule::{Confidence, Severity};
 use crate::secret::{Fingerprint, Secret};
+
+/// One layer between the input and the text that a secret stands in.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Step {
+    /// A member of an archive: its path there, as the archive has it.
+    Member(Arc<[u8]>),
+    /// A compressed stream: `gzip`, `xz` or `zstd`.
+    Compressed(&'static str),
+    /// An encoding of text.
+    Encoding(Encoding),
+}
+
+impl fmt::Display for Step {
+    /// `!inner/a.txt` for a member, with unprintable bytes escaped; else the name.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Member(path) => write!(f, "!{}", path.escape_ascii()),
+            Self::Compressed(name) => f.write_str(name),
+            Self::Encoding(encoding) => encoding.fmt(f),
+        }
+    }
+}
 
 /// A secret that a rule found in the scanned bytes.
 ///
@@ -17,7 +42,9 @@ pub struct Finding {
     pub rule_id: Arc<str>,
     /// One line that says what was found, from the rule.
     pub description: Arc<str>,
-    /// Byte offsets of the secret (not of the whole match), from the start of the input.
+    /// Byte offsets of the secret (not of the whole match), from the start of the input; of the
+    /// encoded form, where it stands encoded. Inside a container, from the start of the unpacked
+    /// member. Line and column likewise.
     pub span: Range<u64>,
     /// 1-based line of the secret's first byte; a line ends with `\n`.
     pub line: u64,
@@ -43,6 +70,24 @@ pub struct Finding {
     /// The lines of the match say `gitleaks:allow`. Only set for rules of a `gitleaks.toml`,
     /// where [`crate::Scanner::keep_allowed`] asks for such findings.
     pub allow_comment: bool,
-    /// The bytes themselves.
+    /// The layers between the input and the secret's text, outermost first; empty for a secret
+    /// that stands in the input as it is.
+    pub via: Vec<Step>,
+    /// The bytes themselves, decoded.
     pub secret: Secret,
+    /// The bytes of the span, where they are not those of the secret.
+    pub(crate) encoded: Option<Secret>,
+}
+
+impl Finding {
+    /// The secret as it stands in the scanned text: the bytes of the span.
+    pub fn standing(&self) -> &Secret {
+        self.encoded.as_ref().unwrap_or(&self.secret)
+    }
+
+    /// Whether the secret stands in a member of a container, not in the input itself.
+    pub fn is_contained(&self) -> bool {
+        let mut steps = self.via.iter();
+        steps.any(|step| !matches!(step, Step::Encoding(_)))
+    }
 }

@@ -25,13 +25,21 @@
 //! 4. What is left becomes a [`Finding`] with line, redacted preview and keyed fingerprint.
 //!
 //! [`Scanner::scan`] and [`Scanner::stream`] share all of it, so chunking cannot change findings.
+//! Encoded text (`decode`) goes through the same steps once more. [`Scanner::inspect`] also looks
+//! into containers (`container`) and says what it could not look into; [`Scanner::scan_delta`]
+//! looks only at what changed.
 
 mod builtin;
 mod checksum;
+mod container;
+mod decode;
+mod delta;
 mod error;
 pub mod example;
 mod finding;
+mod gathered;
 pub mod gitleaks;
+mod inspect;
 mod judge;
 mod lines;
 mod load;
@@ -50,8 +58,13 @@ mod structure;
 mod sweep;
 
 pub use checksum::Checksum;
+pub use container::{Format, Limits};
+pub use decode::{DECODE_DEPTH, Encoding};
+pub use delta::Replaced;
 pub use error::RuleError;
-pub use finding::Finding;
+pub use finding::{Finding, Step};
+pub use gathered::{FINDINGS_MAX, SECRETS_MAX};
+pub use inspect::{Inspection, Reason, Unread};
 pub use mask::Masker;
 pub use matcher::{MATCH_DEFAULT_MAX, MATCH_MAX};
 pub use rule::{Confidence, Rule, Severity};

@@ -28,7 +28,8 @@ const BASE64_MIN: usize = 10;
 /// alphabets and at each of the three alignments, without line breaks of its own. Overlapping
 /// occurrences are replaced as one.
 ///
-/// Not covered: hexadecimal and other encodings, and lines shorter than 8 bytes alone. The
+/// A secret that was found encoded is known in that form too. Not covered otherwise: hexadecimal
+/// and other encodings, and lines shorter than 8 bytes alone. The
 /// automaton holds the secrets until dropped, and is not wiped.
 pub struct Masker {
     automaton: Option<AhoCorasick>,
@@ -45,7 +46,7 @@ impl std::fmt::Debug for Masker {
 impl Masker {
     /// Knows the secrets of these findings.
     pub fn new(findings: &[Finding]) -> Self {
-        findings.iter().map(|finding| &finding.secret).collect()
+        findings.iter().collect()
     }
 
     /// Replaces each occurrence of a known secret; borrows when there is none.
@@ -77,6 +78,14 @@ impl Masker {
         }
         out.extend_from_slice(bytes.get(done..).unwrap_or_default());
         Cow::Owned(out)
+    }
+}
+
+impl<'f> FromIterator<&'f Finding> for Masker {
+    /// Knows each secret both decoded and as it stands.
+    fn from_iter<I: IntoIterator<Item = &'f Finding>>(findings: I) -> Self {
+        let both = |finding: &'f Finding| [&finding.secret, finding.standing()];
+        findings.into_iter().flat_map(both).collect()
     }
 }
 

@@ -4,15 +4,15 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::finding::Finding;
+use crate::finding::{Finding, Step};
 use crate::gitleaks::Foreign;
-use crate::lines::Marker;
+use crate::inspect::Inspection;
 use crate::redact::redacted;
 use crate::rule::{Confidence, Rule};
 use crate::ruleset::Ruleset;
-use crate::secret::{FingerprintKey, Secret};
-use crate::stream::{PIECE, Stream, report};
-use crate::sweep::{Found, Sweep, View};
+use crate::secret::{Fingerprint, FingerprintKey, Secret};
+use crate::stream::{PIECE, State, Stream};
+use crate::sweep::{Found, Plain, Sweep};
 
 /// Scans bytes with a ruleset. Cheap to make; may be shared between threads.
 #[derive(Debug)]
@@ -70,6 +70,11 @@ impl<'r> Scanner<'r> {
         self
     }
 
+    /// The fingerprint of any bytes under the scanner's key.
+    pub fn fingerprint(&self, bytes: &[u8]) -> Fingerprint {
+        self.key.fingerprint(bytes)
+    }
+
     /// The rules in use.
     pub fn ruleset(&self) -> &'r Ruleset {
         self.ruleset
@@ -80,34 +85,29 @@ impl<'r> Scanner<'r> {
     /// `path` is the file's path inside its repository, with `/` between names; rules with a
     /// path condition run only when it is given and fits.
     pub fn scan(&self, bytes: &[u8], path: Option<&[u8]>) -> Vec<Finding> {
-        let mut foreign = self.foreign(path);
-        foreign.take_whole(bytes);
+        self.scan_text(bytes, path).findings
+    }
+
+    /// As [`Scanner::scan`], with what was left out.
+    pub(crate) fn scan_text(&self, bytes: &[u8], path: Option<&[u8]>) -> Inspection {
+        let mut state = State::new(self, path);
+        state.take_whole_foreign(bytes);
         if self.ruleset.compiled().is_empty() {
-            return self.conclude(Vec::new(), foreign);
+            return state.finish(self);
         }
-        let mut sweep = self.sweep(path);
-        let mut base = Marker::start();
-        let mut findings = Vec::new();
         // The same pieces as a stream, without its copy. What is kept before a piece is what a
         // stream would keep.
         let mut end = 0usize;
         loop {
             end = end.saturating_add(PIECE).min(bytes.len());
             let last = end == bytes.len();
-            let begin = usize::try_from(base.offset()).unwrap_or(usize::MAX);
-            let view = View {
-                bytes: bytes.get(begin..end).unwrap_or_default(),
-                base: base.offset(),
-                last,
-            };
-            let mut found = Vec::new();
-            sweep.sweep(view, |one| found.push(one));
-            report(self, view, base, found, &mut findings);
+            let begin = usize::try_from(state.offset()).unwrap_or(usize::MAX);
+            state.take(self, bytes.get(begin..end).unwrap_or_default(), last);
             if last {
-                return self.conclude(findings, foreign);
+                return state.finish(self);
             }
-            let keep_from = end.saturating_sub(sweep.retain());
-            base.advance(bytes.get(begin..keep_from).unwrap_or_default());
+            let keep_from = end.saturating_sub(state.retain());
+            state.forget(bytes.get(begin..keep_from).unwrap_or_default());
         }
     }
 
@@ -142,6 +142,10 @@ impl<'r> Scanner<'r> {
             },
             |rule| (rule.id.clone(), rule.description.clone(), rule.severity),
         );
+        let standing = secret;
+        let plain = found.plain.as_ref();
+        let secret = plain.map_or(standing, |plain| &plain.secret);
+        let steps = |plain: &Plain| plain.via.iter().copied().map(Step::Encoding).collect();
         Finding {
             rule_id,
             description,
@@ -157,17 +161,20 @@ impl<'r> Scanner<'r> {
             confidence: found.verdict.confidence,
             generic: rule.is_some_and(Rule::is_generic),
             allow_comment: false,
+            via: plain.map(steps).unwrap_or_default(),
             secret: Secret::new(secret),
+            encoded: plain.map(|_| Secret::new(standing)),
         }
     }
 
-    /// Drops what a rule that is surer, or names this one as superseded, has found as well, and
-    /// sorts.
+    /// Drops what was found twice, and what a rule that is surer, or names this one as
+    /// superseded, has found as well, and sorts.
     pub(crate) fn conclude(
         &self,
-        mut findings: Vec<(usize, Finding)>,
+        findings: Vec<(usize, Finding)>,
         foreign: Foreign<'_>,
     ) -> Vec<Finding> {
+        let mut findings = once(findings);
         let rules = self.ruleset.compiled();
         let mut overruled: BTreeMap<&str, Vec<Range<u64>>> = BTreeMap::new();
         let mut surer: BTreeMap<Confidence, Vec<Range<u64>>> = BTreeMap::new();
@@ -206,6 +213,34 @@ impl<'r> Scanner<'r> {
         findings.dedup_by(|b, a| (&a.span, &a.rule_id) == (&b.span, &b.rule_id));
         findings
     }
+}
+
+/// Of findings of one rule that overlap, keeps the one behind the fewest encodings. Regions of
+/// encoded text overlap, and text inside them may need no decoding at all.
+fn once(mut findings: Vec<(usize, Finding)>) -> Vec<(usize, Finding)> {
+    if findings.iter().all(|(_, finding)| finding.via.is_empty()) {
+        return findings;
+    }
+    findings.sort_by(|(_, a), (_, b)| {
+        let key = |finding: &Finding| {
+            let span = &finding.span;
+            let length = span.end - span.start;
+            (finding.via.len(), std::cmp::Reverse(length), span.start)
+        };
+        (key(a), &a.via, a.fingerprint).cmp(&(key(b), &b.via, b.fingerprint))
+    });
+    // By rule: spans that are apart, as start and end.
+    let mut taken: BTreeMap<usize, BTreeMap<u64, u64>> = BTreeMap::new();
+    findings.retain(|(rule, finding)| {
+        let spans = taken.entry(*rule).or_default();
+        let before = spans.range(..finding.span.end).next_back();
+        let is_new = before.is_none_or(|(_, end)| *end <= finding.span.start);
+        if is_new {
+            spans.insert(finding.span.start, finding.span.end);
+        }
+        is_new
+    });
+    findings
 }
 
 /// Whether `span` overlaps one of the sorted spans.

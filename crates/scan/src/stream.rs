@@ -1,7 +1,10 @@
 //! A scan of bytes that arrive in pieces, in bounded memory.
 
+use crate::decode::Decoder;
 use crate::finding::Finding;
+use crate::gathered::Gathered;
 use crate::gitleaks::Foreign;
+use crate::inspect::{Inspection, Reason, Unread};
 use crate::lines::Marker;
 use crate::scanner::Scanner;
 use crate::sweep::{Found, Sweep, View};
@@ -11,27 +14,21 @@ pub(crate) const PIECE: usize = 256 * 1024;
 
 /// A scan in progress. Findings are the same for any division into pieces.
 ///
-/// Holds less than 1 MiB, whatever the size of the input, plus the findings themselves.
+/// Holds less than 1 MiB, whatever the size of the input, plus the findings themselves, which
+/// are [`FINDINGS_MAX`](crate::FINDINGS_MAX) at most.
 #[derive(Debug)]
 pub struct Stream<'s> {
     scanner: &'s Scanner<'s>,
-    sweep: Sweep<'s>,
-    foreign: Foreign<'s>,
+    state: State<'s>,
     buffer: Vec<u8>,
-    /// The place of the buffer's first byte.
-    base: Marker,
-    findings: Vec<(usize, Finding)>,
 }
 
 impl<'s> Stream<'s> {
     pub(crate) fn new(scanner: &'s Scanner<'s>, path: Option<&[u8]>) -> Self {
         Self {
             scanner,
-            sweep: scanner.sweep(path),
-            foreign: scanner.foreign(path),
+            state: State::new(scanner, path),
             buffer: Vec::new(),
-            base: Marker::start(),
-            findings: Vec::new(),
         }
     }
 
@@ -39,42 +36,114 @@ impl<'s> Stream<'s> {
     pub fn push(&mut self, bytes: &[u8]) {
         for piece in bytes.chunks(PIECE) {
             self.buffer.extend_from_slice(piece);
-            if self.buffer.len() >= PIECE + self.retain() {
-                self.sweep(false);
-                self.forget();
+            let retain = self.state.retain();
+            if self.buffer.len() >= PIECE + retain {
+                self.state.take(self.scanner, &self.buffer, false);
+                let gone = self.buffer.len().saturating_sub(retain);
+                self.state
+                    .forget(self.buffer.get(..gone).unwrap_or_default());
+                self.buffer.drain(..gone);
             }
         }
     }
 
-    /// Ends the input and yields all findings, sorted by span, then rule id.
-    pub fn finish(mut self) -> Vec<Finding> {
-        self.sweep(true);
-        self.scanner.conclude(self.findings, self.foreign)
+    /// Ends the input and yields the findings, sorted by span, then rule id, without saying
+    /// what was left out; see [`Stream::inspect`].
+    pub fn finish(self) -> Vec<Finding> {
+        self.inspect().findings
     }
 
-    fn sweep(&mut self, last: bool) {
+    /// Ends the input and yields the findings, and what could not be looked into.
+    ///
+    /// A stream does not look into containers.
+    pub fn inspect(mut self) -> Inspection {
+        self.state.take(self.scanner, &self.buffer, true);
+        self.state.finish(self.scanner)
+    }
+}
+
+/// What is known between two pieces of an input.
+#[derive(Debug)]
+pub(crate) struct State<'r> {
+    sweep: Sweep<'r>,
+    foreign: Foreign<'r>,
+    /// Whether the rules of `gitleaks.toml` files have seen all of the input already.
+    foreign_is_done: bool,
+    decoder: Decoder,
+    /// The place of the first byte of the next view.
+    base: Marker,
+    gathered: Gathered,
+}
+
+impl<'r> State<'r> {
+    pub(crate) fn new(scanner: &Scanner<'r>, path: Option<&[u8]>) -> Self {
+        Self {
+            sweep: scanner.sweep(path),
+            foreign: scanner.foreign(path),
+            foreign_is_done: false,
+            decoder: Decoder::new(),
+            base: Marker::start(),
+            gathered: Gathered::default(),
+        }
+    }
+
+    /// Offset of the first byte of the next view.
+    pub(crate) fn offset(&self) -> u64 {
+        self.base.offset()
+    }
+
+    /// Bytes before the end of what was taken that the next view must still hold.
+    pub(crate) fn retain(&self) -> usize {
+        let own = self.sweep.retain();
+        if self.foreign_is_done {
+            own
+        } else {
+            own.max(self.foreign.retain())
+        }
+    }
+
+    /// Lets the rules of `gitleaks.toml` files see all of the input ahead of the views, which
+    /// costs less.
+    pub(crate) fn take_whole_foreign(&mut self, bytes: &[u8]) {
+        self.foreign.take_whole(bytes);
+        self.foreign_is_done = true;
+    }
+
+    /// Takes bytes that begin at [`State::offset`].
+    pub(crate) fn take(&mut self, scanner: &Scanner<'_>, bytes: &[u8], last: bool) {
         let view = View {
-            bytes: &self.buffer,
+            bytes,
             base: self.base.offset(),
             last,
         };
-        self.foreign.sweep(view);
+        if !self.foreign_is_done {
+            self.foreign.sweep(view);
+        }
         let mut found = Vec::new();
         self.sweep.sweep(view, |one| found.push(one));
-        report(self.scanner, view, self.base, found, &mut self.findings);
+        self.decoder
+            .run(&self.sweep, view, &mut |one| found.push(one));
+        report(scanner, view, self.base, found, &mut self.gathered);
     }
 
-    fn retain(&self) -> usize {
-        self.sweep.retain().max(self.foreign.retain())
+    /// Moves over bytes that no later match can cover.
+    pub(crate) fn forget(&mut self, gone: &[u8]) {
+        self.base.advance(gone);
     }
 
-    /// Drops what no later match can cover.
-    fn forget(&mut self) {
-        let keep_from = self.buffer.len().saturating_sub(self.retain());
-        if let Some(gone) = self.buffer.get(..keep_from) {
-            self.base.advance(gone);
+    pub(crate) fn finish(self, scanner: &Scanner<'_>) -> Inspection {
+        let (kept, total, is_cut) = self.gathered.finish();
+        let findings = scanner.conclude(kept, self.foreign);
+        let total = if is_cut { total } else { findings.len() as u64 };
+        let mut unread = Vec::new();
+        if self.decoder.is_spent() {
+            unread.push(Unread::here(Reason::TooMuchEncoded));
         }
-        self.buffer.drain(..keep_from);
+        Inspection {
+            findings,
+            total,
+            unread,
+        }
     }
 }
 
@@ -84,13 +153,13 @@ pub(crate) fn report(
     view: View<'_>,
     base: Marker,
     mut found: Vec<Found>,
-    findings: &mut Vec<(usize, Finding)>,
+    gathered: &mut Gathered,
 ) {
     found.sort_by_key(|one| one.span.start);
     let mut place = base;
     for one in found {
         place.advance(view.slice(&(place.offset()..one.span.start)));
-        let secret = view.slice(&one.span);
-        findings.push((one.rule, scanner.finding(&one, secret, place.position())));
+        let standing = view.slice(&one.span);
+        gathered.push(one.rule, scanner.finding(&one, standing, place.position()));
     }
 }

@@ -8,6 +8,9 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Range;
 
+use zeroize::Zeroizing;
+
+use crate::decode::Encoding;
 use crate::judge::{Verdict, judge};
 use crate::matcher::{MATCH_MAX, Matcher};
 use crate::prefilter::Prefilter;
@@ -49,6 +52,16 @@ pub(crate) struct Found {
     pub(crate) rule: usize,
     pub(crate) span: Range<u64>,
     pub(crate) verdict: Verdict,
+    /// Set where the secret stands encoded.
+    pub(crate) plain: Option<Plain>,
+}
+
+/// A secret whose encoded form is what the input holds.
+#[derive(Debug)]
+pub(crate) struct Plain {
+    pub(crate) secret: Zeroizing<Vec<u8>>,
+    /// Outermost first.
+    pub(crate) via: Vec<Encoding>,
 }
 
 /// What is left to do for one rule.
@@ -89,6 +102,17 @@ impl<'r> Sweep<'r> {
         }
     }
 
+    /// The same rules, with nothing seen yet.
+    pub(crate) fn fork(&self) -> Self {
+        Self {
+            rules: self.rules,
+            prefilter: self.prefilter,
+            applies: self.applies.clone(),
+            work: BTreeMap::new(),
+            scanned: 0,
+        }
+    }
+
     /// Takes a view that continues the last one and reports what is certain by now.
     pub(crate) fn sweep(&mut self, view: View<'_>, mut found: impl FnMut(Found)) {
         self.note_keywords(view);
@@ -107,6 +131,7 @@ impl<'r> Sweep<'r> {
                         rule: index,
                         span,
                         verdict,
+                        plain: None,
                     });
                 });
             }

@@ -325,6 +325,9 @@ fn add_hints(reasons: &mut [Reason]) {
             Code::SecretFound => {
                 "take it out of that commit (amend or rebase), then push again; revoke it"
             }
+            Code::ScanFailed => {
+                "take it out of that commit, or have an administrator let it in by a rule"
+            }
             Code::StaleOldOid => "fetch, look at what changed, then push again",
             Code::Rejected => "read why at the link, change the commits, push again",
             _ => continue,

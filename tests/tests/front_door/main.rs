@@ -36,5 +36,6 @@ mod shell;
 mod signed;
 mod tamper;
 mod transport;
+mod unread;
 mod view;
 mod waiting;

@@ -177,6 +177,54 @@ fn what_stood_in_the_repository_before_does_not_block() {
 }
 
 #[test]
+fn behind_encodings() {
+    let repository = Repository::guarded(stack(), "secret-encoded");
+    let work = repository.work();
+    let secret = secret(11);
+    let wide: Vec<u8> = secret.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for (way, bytes) in [
+        (
+            "base64",
+            STANDARD.encode(format!("T={secret}\n")).into_bytes(),
+        ),
+        ("hex", hex::encode(&secret).into_bytes()),
+        ("utf-16le", wide),
+        (
+            "base64, hex",
+            STANDARD.encode(hex::encode(&secret)).into_bytes(),
+        ),
+    ] {
+        work.commit(&[(b"notes", &bytes)], "Encoded");
+        let refused = found(work.push(Via::Local, &["HEAD:refs/heads/topic"]), &secret);
+        refused.says(&["notes:1", &format!("({way})")]);
+        work.git(&["reset", "-q", "--hard", "HEAD^"]);
+    }
+    assert_eq!(repository.value("refs/heads/topic"), None);
+}
+
+#[test]
+fn in_compressed_files() {
+    let repository = Repository::guarded(stack(), "secret-packed");
+    let work = repository.work();
+    let secret = secret(12);
+    let text = format!("\nT={secret}\n{}", "# filler\n".repeat(500));
+    let packed = gzip(text.as_bytes());
+    work.commit(&[(b"old.env.gz", &packed)], "Packed");
+    let refused = found(work.push(Via::Http, &["HEAD:refs/heads/topic"]), &secret);
+    refused.says(&["old.env.gz:2", "(gzip)"]);
+    work.git(&["reset", "-q", "--hard", "HEAD^"]);
+    work.commit(&[(b"fine.gz", &gzip(b"nothing"))], "Fine");
+    work.push(Via::Local, &["HEAD:refs/heads/topic"]).passes();
+}
+
+fn gzip(bytes: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::read::GzEncoder::new(bytes, flate2::Compression::best());
+    let mut packed = Vec::new();
+    std::io::Read::read_to_end(&mut encoder, &mut packed).unwrap();
+    packed
+}
+
+#[test]
 fn no_record_and_no_log_holds_a_secret() {
     let repository = Repository::guarded(stack(), "secret-records");
     let work = repository.work();

@@ -4,6 +4,7 @@ mod commit;
 mod content;
 mod signature;
 
+use refwarden_model::Code;
 use refwarden_model::facts::{PushFacts, RefFacts, UpdateKind};
 
 use super::history::{View, count};
@@ -19,6 +20,8 @@ pub struct Breaches {
     told: Vec<String>,
     total: usize,
     secrets: usize,
+    /// Those of the secrets that are parts which could not be searched.
+    unread: usize,
 }
 
 impl Breaches {
@@ -35,9 +38,15 @@ impl Breaches {
         self.total == 0
     }
 
-    /// Whether all that is broken is about secrets.
-    pub fn only_secrets(&self) -> bool {
-        self.secrets > 0 && self.secrets == self.total
+    /// What kind of breach it is, for the code that a push is refused with.
+    pub const fn code(&self) -> Code {
+        if self.secrets == 0 || self.secrets < self.total {
+            Code::DeniedByRule
+        } else if self.unread == self.total {
+            Code::ScanFailed
+        } else {
+            Code::SecretFound
+        }
     }
 
     /// The first few as sentences, and how many more there are.
@@ -185,6 +194,7 @@ fn of_secrets<'v, 'a: 'v>(
         // ref's.
         let elsewhere = || finding.commit.is_some_and(|oid| view().is_elsewhere(oid));
         if about && !elsewhere() {
+            breaches.unread += usize::from(secrets::is_unread(finding));
             breaches.add(|| secrets::describe(finding));
         }
     }

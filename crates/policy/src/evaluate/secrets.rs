@@ -18,7 +18,11 @@ pub fn denials(policy: &Policy, facts: &PushFacts) -> Vec<Denial> {
         .iter()
         .filter(|finding| !finding.pre_existing && finding.mode == Mode::Enforce)
         .map(|finding| Denial {
-            code: Code::SecretFound,
+            code: if is_unread(finding) {
+                Code::ScanFailed
+            } else {
+                Code::SecretFound
+            },
             text: describe(finding),
         })
         .collect();
@@ -30,13 +34,20 @@ pub fn denials(policy: &Policy, facts: &PushFacts) -> Vec<Denial> {
     denials
 }
 
+/// Whether it is about something that could not be searched.
+pub(super) fn is_unread(finding: &FindingFacts) -> bool {
+    finding.rule_id.starts_with("unread-")
+}
+
 /// A finding as one line, without the secret.
 pub fn describe(finding: &FindingFacts) -> String {
+    let (members, undone) = (finding.members(), finding.undone());
+    let line = finding.line;
     let place = match (&finding.path, &finding.object) {
-        (Some(path), _) => format!("{path}:{}", finding.line),
+        (Some(path), _) => format!("{path}{members}:{line}{undone}"),
         (None, Some(object)) => {
             let place = finding.place.name();
-            format!("{place} {} line {}", object.short(), finding.line)
+            format!("{place} {}{members} line {line}{undone}", object.short())
         }
         (None, None) => format!("a {}", finding.place.name()),
     };
@@ -44,6 +55,17 @@ pub fn describe(finding: &FindingFacts) -> String {
         .commit
         .map(|oid| format!(" (commit {})", oid.short()));
     let commit = commit.unwrap_or_default();
+    if is_unread(finding) {
+        let place = match (&finding.path, &finding.object) {
+            (Some(path), _) => path.to_string(),
+            (None, Some(object)) => format!("{} {}", finding.place.name(), object.short()),
+            (None, None) => format!("a {}", finding.place.name()),
+        };
+        return format!(
+            "{place}{members}{undone}{commit} cannot be searched for secrets: {} ({})",
+            finding.redacted, finding.rule_id
+        );
+    }
     format!(
         "secret {} in {place}{commit} {}",
         finding.rule_id, finding.redacted

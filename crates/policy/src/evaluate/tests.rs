@@ -114,6 +114,7 @@ fn finding(pre_existing: bool) -> FindingFacts {
         checksum: None,
         confidence: None,
         mode: Mode::Enforce,
+        via: vec![],
     }
 }
 

@@ -103,12 +103,14 @@ impl Run<'_> {
             },
             generic: rule.is_generic,
             allow_comment: raw.comment,
+            via: Vec::new(),
             // The path is no secret: masking it would help nobody.
             secret: if of_path {
                 Secret::new(b"")
             } else {
                 raw.secret.clone()
             },
+            encoded: None,
         })
     }
 }

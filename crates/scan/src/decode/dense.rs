@@ -1,0 +1,240 @@
+//! Runs of base64 and hexadecimal digits.
+//!
+//! Base64 may start anywhere in a run of its alphabet (`path/to/QUtJ…`), so each of the four
+//! alignments is tried. Before anything is decoded, the highest bit of every byte that would come
+//! out is looked at: text has none, and random bytes have no long stretch without.
+
+use std::ops::Range;
+
+use super::{Decoded, Encoding, OVERLAP, SEGMENT, Step, hex_digit, is_text};
+
+/// Shortest run, in characters: 18 bytes of base64. Secrets worth finding are not shorter.
+const RUN_MIN: usize = 24;
+
+/// Shortest run of hexadecimal digits, in characters.
+const HEX_MIN: usize = 32;
+
+/// Groups of three bytes, one after another, that must look like text.
+const CLEAN_GROUPS: u8 = 5;
+
+/// Bytes of hexadecimal, one after another, that must be text.
+const CLEAN_BYTES: usize = 12;
+
+/// Indentation of a wrapped line, at most, in bytes.
+const INDENT_MAX: usize = 64;
+
+const NONE: u8 = 0xFF;
+
+/// By byte: its value in base64, either alphabet; [`NONE`] for all else.
+const VALUES: [u8; 256] = values();
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "evaluated by the compiler, and less than 64"
+)]
+const fn values() -> [u8; 256] {
+    let mut table = [NONE; 256];
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut value = 0;
+    while value < 64 {
+        table[alphabet[value] as usize] = value as u8;
+        value += 1;
+    }
+    table[b'-' as usize] = 62;
+    table[b'_' as usize] = 63;
+    table
+}
+
+fn value(byte: u8) -> u8 {
+    VALUES.get(usize::from(byte)).copied().unwrap_or(NONE)
+}
+
+/// Whether a byte is a digit of base64, in either alphabet.
+pub(crate) fn is_dense(byte: u8) -> bool {
+    value(byte) != NONE
+}
+
+/// Finds the next run, with lines that continue it.
+pub(super) fn next(bytes: &[u8], from: usize, last: bool) -> Step {
+    let mut at = from;
+    // Looks at the end of where a run would be first: most bytes need no look.
+    while let Some(window) = bytes.get(at..at + RUN_MIN) {
+        match window.iter().rposition(|byte| !is_dense(*byte)) {
+            Some(back) => at += back + 1,
+            None => return run(bytes, at, last),
+        }
+    }
+    Step::Wait(if last { bytes.len() } else { at })
+}
+
+fn run(bytes: &[u8], start: usize, last: bool) -> Step {
+    let limit = start + SEGMENT;
+    let mut parts = Vec::new();
+    let mut at = start;
+    loop {
+        let reachable = bytes.get(at..limit.min(bytes.len())).unwrap_or_default();
+        let length = reachable.iter().position(|byte| !is_dense(*byte));
+        let end = at + length.unwrap_or(reachable.len());
+        parts.push(at..end);
+        if end == limit {
+            let next = limit - OVERLAP;
+            return Step::Region { parts, next };
+        }
+        if end == bytes.len() && !last {
+            return Step::Wait(start);
+        }
+        match continuation(bytes, end) {
+            Some(after) if after == bytes.len() && !last => return Step::Wait(start),
+            Some(after) if end - at >= RUN_MIN && after < limit => {
+                if !bytes.get(after).is_some_and(|byte| is_dense(*byte)) {
+                    return Step::Region { parts, next: end };
+                }
+                at = after;
+            }
+            _ => return Step::Region { parts, next: end },
+        }
+    }
+}
+
+/// Where the next line begins, if a line ends here: a real line end, or an escaped one.
+///
+/// The length of the bytes, if they end before that is certain.
+fn continuation(bytes: &[u8], end: usize) -> Option<usize> {
+    let rest = bytes.get(end..)?;
+    let breaks: [&[u8]; 4] = [b"\n", b"\r\n", b"\\n", b"\\r\\n"];
+    if breaks.iter().any(|one| one.starts_with(rest)) {
+        return Some(bytes.len());
+    }
+    let line_end = breaks.iter().find(|one| rest.starts_with(one))?;
+    let indent = rest
+        .iter()
+        .skip(line_end.len())
+        .take(INDENT_MAX)
+        .take_while(|byte| matches!(byte, b' ' | b'\t'))
+        .count();
+    Some(end + line_end.len() + indent)
+}
+
+/// Decodes a run in each way that gives text.
+pub(super) fn decode(bytes: &[u8], parts: &[Range<usize>], mut take: impl FnMut(Decoded)) {
+    let lines = || parts.iter().filter_map(|part| bytes.get(part.clone()));
+    let plausible = Plausible::of(lines().flatten().copied());
+    if !plausible.any() {
+        return;
+    }
+    let chars: Vec<(u8, usize)> = parts
+        .iter()
+        .flat_map(|part| {
+            let line = bytes.get(part.clone()).unwrap_or_default();
+            line.iter().copied().zip(part.clone())
+        })
+        .collect();
+    for (alignment, is_plausible) in plausible.base64.into_iter().enumerate() {
+        if is_plausible {
+            take(base64(chars.get(alignment..).unwrap_or_default()));
+        }
+    }
+    if plausible.hex {
+        for run in chars.split(|(byte, _)| hex_digit(*byte).is_none()) {
+            for alignment in 0..2 {
+                let run = run.get(alignment..).unwrap_or_default();
+                if run.len() + alignment >= HEX_MIN {
+                    hex(run, &mut take);
+                }
+            }
+        }
+    }
+}
+
+/// What a run may be.
+#[derive(Default)]
+struct Plausible {
+    /// By alignment.
+    base64: [bool; 4],
+    hex: bool,
+}
+
+impl Plausible {
+    fn any(&self) -> bool {
+        self.hex || self.base64.contains(&true)
+    }
+
+    fn of(chars: impl Iterator<Item = u8>) -> Self {
+        let mut plausible = Self::default();
+        let mut clean = [0u8; 4];
+        let (mut before, mut last) = (0u8, 0u8);
+        let mut digits = 0usize;
+        for (index, byte) in chars.enumerate() {
+            let value = value(byte);
+            // Highest bits of the bytes of a group: bit 5 of its first character, bit 3 of its
+            // second, bit 1 of its third.
+            let high = (before & 0b10_0000) | (last & 0b1000) | (value & 0b10);
+            (before, last) = (last, value);
+            // The group began two characters ago.
+            let alignment = index.wrapping_sub(2) & 3;
+            if let Some(count) = clean.get_mut(alignment) {
+                *count = if high == 0 && index >= 2 {
+                    count.saturating_add(1)
+                } else {
+                    0
+                };
+                if *count >= CLEAN_GROUPS
+                    && let Some(plausible) = plausible.base64.get_mut(alignment)
+                {
+                    *plausible = true;
+                }
+            }
+            digits = if byte.is_ascii_hexdigit() {
+                digits + 1
+            } else {
+                0
+            };
+            plausible.hex |= digits >= HEX_MIN;
+        }
+        plausible
+    }
+}
+
+fn base64(chars: &[(u8, usize)]) -> Decoded {
+    let mut decoded = Decoded::new(Encoding::Base64, chars.len() / 4 * 3 + 3);
+    for group in chars.chunks(4) {
+        let mut bits = 0u32;
+        let mut previous = 0;
+        for (index, &(byte, at)) in group.iter().enumerate() {
+            bits = bits << 6 | u32::from(value(byte) & 63);
+            // A byte is whole after the second, third and fourth character.
+            if index > 0 {
+                let byte = (bits >> (6 - 2 * index)).to_be_bytes();
+                decoded.push(byte.last().copied().unwrap_or(0), previous, at + 1);
+            }
+            previous = at;
+        }
+    }
+    decoded
+}
+
+/// Takes a run of digits if some of what it decodes to is text.
+fn hex(digits: &[(u8, usize)], take: &mut impl FnMut(Decoded)) {
+    let mut decoded = Decoded::new(Encoding::Hex, digits.len() / 2);
+    let (mut clean, mut cleanest) = (0usize, 0usize);
+    for pair in digits.chunks_exact(2) {
+        let &[(high, from), (low, to)] = pair else {
+            continue;
+        };
+        let (Some(high), Some(low)) = (hex_digit(high), hex_digit(low)) else {
+            continue;
+        };
+        let byte = high << 4 | low;
+        clean = if is_text(byte) || byte == 0 {
+            clean + 1
+        } else {
+            0
+        };
+        cleanest = cleanest.max(clean);
+        decoded.push(byte, from, to + 1);
+    }
+    if cleanest >= CLEAN_BYTES {
+        take(decoded);
+    }
+}
