@@ -53,6 +53,8 @@ codes! {
     DeniedRefName = "RW204", "ref name not allowed";
     /// The push asked what would become of it, and nothing else.
     DryRun = "RW205", "dry run";
+    /// Policy lets the reader see nothing of the repository.
+    NotReadable = "RW206", "not readable by policy";
     /// A secret stands in the push.
     SecretFound = "RW301", "secret found";
     /// Something in the push could not be scanned.
@@ -69,6 +71,8 @@ codes! {
     Unsupported = "RW405", "not supported";
     /// A push option is not of the form that it has to have.
     BadOption = "RW406", "push option not understood";
+    /// The pusher reads a masked view, through which nothing can be pushed.
+    MaskedPush = "RW407", "no push through a masked view";
     /// The service does not answer.
     ServiceUnreachable = "RW501", "approval service unreachable";
     /// The service does not answer in time.
@@ -79,6 +83,8 @@ codes! {
     HookFault = "RW504", "hook failed";
     /// The service does not accept the hook's own credential.
     HostRefused = "RW505", "host credential refused";
+    /// The masked view that the reader gets is not there yet.
+    ViewNotReady = "RW506", "the masked view is not ready";
 }
 
 impl std::fmt::Display for Code {

@@ -16,6 +16,7 @@ mod rule;
 mod token_scope;
 mod units;
 mod verdict;
+mod view;
 mod warnings;
 mod when;
 
@@ -29,4 +30,5 @@ pub use rule::{
 };
 pub use token_scope::{ScopeError, Scopes, TokenScope, Verb};
 pub use verdict::{Bind, Bypass, Denial, RefOutcome, RefVerdict, Requirement, Spoken, Verdict};
+pub use view::{Masking, Reading, RefFilter, See, ViewRule, Views};
 pub use warnings::Warning;

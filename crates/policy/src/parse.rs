@@ -3,6 +3,7 @@
 
 mod file;
 mod rule;
+mod view;
 
 use std::collections::HashSet;
 
@@ -11,6 +12,7 @@ use sha2::{Digest, Sha256};
 use crate::index::PrefixIndex;
 use crate::lookalike::Lookalikes;
 use crate::rule::{Effect, Rule};
+use crate::view::{See, Views};
 use crate::warnings::{self, Warning};
 use file::FileIn;
 use refwarden_model::facts::Mode;
@@ -24,6 +26,8 @@ pub struct Policy {
     pub secrets: Effect,
     /// What happens where no rule allows: `Allow` or `Deny`.
     pub default: Effect,
+    /// Who reads what.
+    pub views: Views,
     hash: String,
     /// For each prefix in `index`, the rule it belongs to.
     pub(crate) ref_rules: Vec<usize>,
@@ -89,6 +93,7 @@ impl Policy {
         let mut rules: Vec<Rule> = Vec::new();
         let mut secrets: Option<Effect> = None;
         let mut default = Effect::Allow;
+        let mut views = Views::default();
         for &(file, text) in files {
             let source = Source { file, text, read };
             let parsed: FileIn = toml::from_str(text).map_err(|error| {
@@ -114,12 +119,27 @@ impl Policy {
                 }
                 rules.push(rule);
             }
+            if let Some(named) = parsed.views {
+                views.default = views.default.max(named.default);
+                views.anonymous = views.anonymous.max(named.anonymous);
+            }
+            for view in parsed.view {
+                let offset = view.span().start;
+                let view = view::resolve(&source, view.into_inner())?;
+                if views.rules.iter().any(|known| known.id == view.id) {
+                    let problem = format!("view id '{}' is used twice", view.id);
+                    return Err(source.error(offset, problem));
+                }
+                views.rules.push(view);
+            }
         }
         rules.sort_by(|a, b| a.id.cmp(&b.id));
-        Ok(Self::new(rules, secrets.unwrap_or(Effect::Deny), default))
+        views.rules.sort_by(|a, b| a.id.cmp(&b.id));
+        let secrets = secrets.unwrap_or(Effect::Deny);
+        Ok(Self::new(rules, secrets, default, views))
     }
 
-    fn new(rules: Vec<Rule>, secrets: Effect, default: Effect) -> Self {
+    fn new(rules: Vec<Rule>, secrets: Effect, default: Effect, views: Views) -> Self {
         let globs = || {
             let numbered = rules.iter().enumerate();
             numbered.flat_map(|(place, rule)| rule.scope.refs.iter().map(move |glob| (place, glob)))
@@ -131,7 +151,7 @@ impl Policy {
         };
         let literal = globs().filter(|(_, glob)| glob.is_literal());
         Self {
-            hash: hash(&rules, secrets, default),
+            hash: hash(&rules, secrets, default, &views),
             ref_rules: globs().map(|(place, _)| place).collect(),
             index: PrefixIndex::new(globs().map(|(_, glob)| glob.literal_prefix())),
             lookalikes: Lookalikes::new(globs().filter(|(place, _)| protects(*place))),
@@ -141,6 +161,7 @@ impl Policy {
             rules,
             secrets,
             default,
+            views,
         }
     }
 
@@ -170,7 +191,7 @@ fn either(
     }
 }
 
-fn hash(rules: &[Rule], secrets: Effect, default: Effect) -> String {
+fn hash(rules: &[Rule], secrets: Effect, default: Effect, views: &Views) -> String {
     let mut hasher = Sha256::new();
     let mut field = |bytes: &[u8]| {
         hasher.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
@@ -183,6 +204,16 @@ fn hash(rules: &[Rule], secrets: Effect, default: Effect) -> String {
         // Rules are plain data with text keys, so this cannot fail; if it did, the text of the
         // error would still tell policies apart by their other rules.
         field(&serde_json::to_vec(rule).unwrap_or_else(|error| error.to_string().into_bytes()));
+    }
+    if !views.is_empty() {
+        field(b"views");
+        let see = |see: Option<See>| see.map_or("", See::name).as_bytes();
+        field(see(views.default));
+        field(see(views.anonymous));
+        for view in &views.rules {
+            let text = serde_json::to_vec(view);
+            field(&text.unwrap_or_else(|error| error.to_string().into_bytes()));
+        }
     }
     hex::encode(hasher.finalize())
 }

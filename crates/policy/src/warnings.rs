@@ -7,8 +7,10 @@ use refwarden_model::facts::Mode;
 use crate::glob::Glob;
 use crate::parse::Policy;
 use crate::rule::{Effect, Rule, Who};
+use crate::view::ViewRule;
 
-/// A warning. `file` and `line` are of the rule; empty and 0 where it is about the whole policy.
+/// A warning. `file` and `line` are of the rule or view; empty and 0 where it is about the whole
+/// policy.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Warning {
     /// The file.
@@ -30,6 +32,7 @@ impl std::fmt::Display for Warning {
                 "{}:{}: rule '{rule}': {}",
                 self.file, self.line, self.text
             ),
+            None if self.line > 0 => write!(f, "{}:{}: {}", self.file, self.line, self.text),
             None => write!(f, "{}", self.text),
         }
     }
@@ -58,7 +61,52 @@ pub fn of(policy: &Policy) -> Vec<Warning> {
             text,
         }));
     }
+    for view in &policy.views.rules {
+        let mut texts = Vec::new();
+        of_view(view, &mut texts);
+        warnings.extend(texts.into_iter().map(|text| Warning {
+            file: view.file.clone(),
+            line: view.line,
+            rule: None,
+            text: format!("view '{}': {text}", view.id),
+        }));
+    }
     warnings
+}
+
+/// Views that nobody can have, or that show nothing.
+fn of_view(view: &ViewRule, texts: &mut Vec<String>) {
+    for glob in view.refs.iter().chain(&view.hide) {
+        if !can_match_a_ref(glob) {
+            texts.push(format!(
+                "'{}' matches no name that a ref can have",
+                glob.source()
+            ));
+        }
+    }
+    let covered = |globs: &[Glob], out: &[Glob]| {
+        globs
+            .iter()
+            .all(|glob| out.iter().any(|wide| wide.covers(glob)))
+    };
+    let everything = |globs: &[Glob]| {
+        let mut sources = globs.iter().map(Glob::source);
+        sources.any(|it| ["**", "refs/**"].contains(&it))
+    };
+    if everything(&view.hide) || (!view.refs.is_empty() && covered(&view.refs, &view.hide)) {
+        texts.push("it shows no ref: all of them are hidden again".to_owned());
+    }
+    let excluded = &view.exclude_repositories;
+    let repositories = &view.repositories;
+    if excluded.iter().any(|glob| glob.source() == "**")
+        || (!repositories.is_empty() && covered(repositories, excluded))
+    {
+        texts.push("nobody has it: all of its repositories are excluded again".to_owned());
+    }
+    let actors = &view.who.actors;
+    if !actors.is_empty() && actors.iter().all(|it| view.who.exclude_actors.contains(it)) {
+        texts.push("nobody has it: all of its actors are excluded again".to_owned());
+    }
 }
 
 fn of_whole(policy: &Policy) -> Vec<&'static str> {

@@ -18,6 +18,7 @@ pub fn run(args: &PolicyCheck) -> Outcome {
         output::json(&json!({
             "hash": policy.hash(),
             "rules": policy.rules.len(),
+            "views": policy.views.rules.len(),
             "warnings": warnings,
         }))?;
         return Ok(code);
@@ -30,8 +31,13 @@ pub fn run(args: &PolicyCheck) -> Outcome {
         1 => "1 warning".to_owned(),
         more => format!("{more} warnings"),
     };
+    let views = match policy.views.rules.len() {
+        0 => String::new(),
+        1 => ", 1 view".to_owned(),
+        more => format!(", {more} views"),
+    };
     output::line(&format!(
-        "{} rules, {said}; hash {}",
+        "{} rules{views}, {said}; hash {}",
         policy.rules.len(),
         policy.hash()
     ))?;

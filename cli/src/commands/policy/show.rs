@@ -3,7 +3,8 @@
 use std::process::ExitCode;
 
 use refwarden_policy::{
-    Denial, Policy, Push, RefOutcome, RefVerdict, Requirement, Spoken, evaluate, silent,
+    Denial, Policy, Push, Reading, RefOutcome, RefVerdict, Requirement, See, Spoken, evaluate,
+    silent,
 };
 use serde_json::json;
 
@@ -43,8 +44,12 @@ pub fn verdict(policy: &Policy, push: &Push<'_>, how: How) -> Outcome {
             "updates": verdict.updates,
             "denials": verdict.denials,
             "silent": how.all.then_some(silence),
+            "reads": reads(policy, push),
         }))?;
         return Ok(code);
+    }
+    if !policy.views.is_empty() {
+        output::line(&format!("reads: {}", printable(&reads(policy, push))))?;
     }
     for denial in &verdict.denials {
         output::line(&denied("the push is denied", denial))?;
@@ -56,6 +61,27 @@ pub fn verdict(policy: &Policy, push: &Push<'_>, how: How) -> Outcome {
         }
     }
     Ok(code)
+}
+
+/// What the pusher sees of the repository, and by which views.
+fn reads(policy: &Policy, push: &Push<'_>) -> String {
+    let chain = Some(push.chain);
+    let reading = match policy.reading(push.repository, chain) {
+        Reading::Whole => See::Whole,
+        Reading::Masked(_) => See::Masked,
+        Reading::Refused => See::Refused,
+    };
+    let views = policy.views_for(push.repository, chain);
+    let by: Vec<&str> = views
+        .iter()
+        .filter(|view| view.see == reading)
+        .map(|view| view.id.as_str())
+        .collect();
+    match (by.is_empty(), policy.views.is_empty()) {
+        (false, _) => format!("{} (view {})", reading.name(), by.join(", ")),
+        (true, false) => format!("{} (no view is about them)", reading.name()),
+        (true, true) => reading.name().to_owned(),
+    }
 }
 
 fn show_update(update: &RefVerdict) -> Outcome<()> {

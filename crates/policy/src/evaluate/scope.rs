@@ -6,7 +6,7 @@ use refwarden_model::{ActorChain, RefName};
 use super::{Push, printable};
 use crate::approval::{is_listed, listed_by};
 use crate::glob::Glob;
-use crate::rule::{Effect, Rule};
+use crate::rule::{Effect, Rule, Who};
 
 /// The word of policy files for a tag that is made to name something else.
 const TAG_MOVE: &str = "tag-move";
@@ -37,7 +37,8 @@ pub fn is_about_repository(rule: &Rule, repository: &str) -> bool {
         && !any(&scope.exclude_repositories, name)
 }
 
-fn any(globs: &[Glob], name: &[u8]) -> bool {
+/// Whether one of the globs matches.
+pub fn any(globs: &[Glob], name: &[u8]) -> bool {
     globs.iter().any(|glob| glob.is_match(name))
 }
 
@@ -53,7 +54,11 @@ fn has_properties(rule: &Rule, push: &Push<'_>) -> bool {
 
 /// Whether a rule is about pushes of a chain.
 pub fn is_by(rule: &Rule, chain: &ActorChain) -> bool {
-    let who = &rule.who;
+    is_who(&rule.who, chain)
+}
+
+/// Whether a chain is among those that are meant.
+pub fn is_who(who: &Who, chain: &ActorChain) -> bool {
     let pusher = &chain.pusher;
     let holds = |(name, values): (&String, &Vec<Glob>)| {
         let held = pusher.claims.get(name);

@@ -8,6 +8,7 @@ use toml::Spanned;
 
 use crate::rule::{Effect, Forbid, Require};
 use crate::verdict::Bind;
+use crate::view::See;
 
 pub type Text = Spanned<String>;
 pub type Texts = Vec<Spanned<String>>;
@@ -20,6 +21,45 @@ pub struct FileIn {
     pub rule: Vec<Spanned<RuleIn>>,
     pub secrets: Option<SecretsIn>,
     pub default: Option<DefaultIn>,
+    #[serde(default)]
+    pub view: Vec<Spanned<ViewIn>>,
+    pub views: Option<ViewsIn>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ViewsIn {
+    pub default: Option<See>,
+    pub anonymous: Option<See>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ViewIn {
+    pub id: Text,
+    #[serde(default, rename = "description")]
+    pub _description: String,
+    #[serde(default)]
+    pub repositories: Texts,
+    #[serde(default)]
+    pub exclude_repositories: Texts,
+    #[serde(default)]
+    pub issuers: Vec<String>,
+    #[serde(default)]
+    pub actors: Texts,
+    #[serde(default)]
+    pub exclude_actors: Texts,
+    #[serde(default)]
+    pub behalf_of: Texts,
+    #[serde(default)]
+    pub claims: BTreeMap<String, Texts>,
+    #[serde(default)]
+    pub exclude_claims: BTreeMap<String, Texts>,
+    pub see: See,
+    pub generic: Option<bool>,
+    pub refs: Option<Texts>,
+    #[serde(default)]
+    pub hide: Texts,
 }
 
 #[derive(Deserialize)]

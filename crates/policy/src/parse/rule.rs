@@ -41,12 +41,7 @@ type Result<T> = std::result::Result<T, PolicyError>;
 
 pub fn resolve(source: &Source<'_>, mut rule: RuleIn) -> Result<Rule> {
     let at = rule.id.span().start;
-    let id = rule.id.get_ref().clone();
-    let id_char = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
-    if id.is_empty() || id.len() > 100 || !id.chars().all(id_char) {
-        let expected = "rule id: expected 1 to 100 letters a-z, digits, '-', '_', '.'";
-        return Err(source.error(at, expected));
-    }
+    let id = id(source, "rule", &rule.id)?;
     let wrong = |problem: &str| Err(source.error(at, format!("rule '{id}': {problem}")));
     if rule.refs.is_empty() {
         return wrong("expected at least one ref glob");
@@ -54,12 +49,12 @@ pub fn resolve(source: &Source<'_>, mut rule: RuleIn) -> Result<Rule> {
     let on = kinds(source, &rule.on)?;
     let asks = asks(source, at, &id, &mut rule)?;
     let when = rule.when.take().map(|when| self::when(source, when));
-    let bypass = entries(source, std::mem::take(&mut rule.bypass), &ACTORS)?;
+    let bypass = actors(source, std::mem::take(&mut rule.bypass))?;
     let who = Who {
         issuers: std::mem::take(&mut rule.issuers),
-        actors: entries(source, std::mem::take(&mut rule.actors), &ACTORS)?,
-        exclude_actors: entries(source, std::mem::take(&mut rule.exclude_actors), &ACTORS)?,
-        behalf_of: entries(source, std::mem::take(&mut rule.behalf_of), &ACTORS)?,
+        actors: actors(source, std::mem::take(&mut rule.actors))?,
+        exclude_actors: actors(source, std::mem::take(&mut rule.exclude_actors))?,
+        behalf_of: actors(source, std::mem::take(&mut rule.behalf_of))?,
         claims: values(source, std::mem::take(&mut rule.claims))?,
         exclude_claims: values(source, std::mem::take(&mut rule.exclude_claims))?,
     };
@@ -98,6 +93,17 @@ pub fn resolve(source: &Source<'_>, mut rule: RuleIn) -> Result<Rule> {
         bypass,
         asks,
     })
+}
+
+/// Checks the id of a rule or view.
+pub fn id(source: &Source<'_>, what: &str, id: &Text) -> Result<String> {
+    let text = id.get_ref();
+    let id_char = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || "-_.".contains(c);
+    if text.is_empty() || text.len() > 100 || !text.chars().all(id_char) {
+        let expected = format!("{what} id: expected 1 to 100 letters a-z, digits, '-', '_', '.'");
+        return Err(source.error(id.span().start, expected));
+    }
+    Ok(text.clone())
 }
 
 fn kinds(source: &Source<'_>, words: &Texts) -> Result<BTreeSet<&'static str>> {
@@ -325,7 +331,7 @@ fn secrets(source: &Source<'_>, limit: SecretLimitIn) -> Result<SecretLimit> {
     })
 }
 
-fn full_names(source: &Source<'_>, texts: Texts) -> Result<Vec<Glob>> {
+pub fn full_names(source: &Source<'_>, texts: Texts) -> Result<Vec<Glob>> {
     for glob in &texts {
         let text = glob.get_ref();
         if !(text.starts_with("refs/") || text.starts_with("**")) {
@@ -353,7 +359,7 @@ fn compile(
     texts.into_iter().map(compile).collect()
 }
 
-fn globs(source: &Source<'_>, texts: Texts) -> Result<Vec<Glob>> {
+pub fn globs(source: &Source<'_>, texts: Texts) -> Result<Vec<Glob>> {
     compile(source, texts, Glob::new)
 }
 
@@ -366,7 +372,7 @@ fn addresses(source: &Source<'_>, texts: Texts) -> Result<Vec<Glob>> {
     compile(source, texts, |text| Glob::new(&text.to_ascii_lowercase()))
 }
 
-fn values(
+pub fn values(
     source: &Source<'_>,
     table: BTreeMap<String, Texts>,
 ) -> Result<BTreeMap<String, Vec<Glob>>> {
@@ -394,6 +400,11 @@ fn patterns(source: &Source<'_>, texts: Texts) -> Result<Vec<Pattern>> {
         }
     };
     texts.into_iter().map(compile).collect()
+}
+
+/// Entries that name actors of any kind.
+pub fn actors(source: &Source<'_>, texts: Texts) -> Result<Vec<String>> {
+    entries(source, texts, &ACTORS)
 }
 
 fn entries(source: &Source<'_>, texts: Texts, prefixes: &[&str]) -> Result<Vec<String>> {
