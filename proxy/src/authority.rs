@@ -5,7 +5,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use refwarden_wire::Problem;
 use refwarden_wire::hook::{
-    AUTHENTICATE, AuthenticateIn, AuthenticateOut, Operation, TOKEN_HEADER, View,
+    AUTHENTICATE, AuthenticateIn, AuthenticateOut, Operation, TOKEN_HEADER,
 };
 use reqwest::StatusCode;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -58,16 +58,11 @@ impl Authority {
         credential: Option<&Credential>,
         question: &AuthenticateIn,
     ) -> Result<AuthenticateOut, Refusal> {
-        let Some(credential) = credential else {
-            let admitted = self.admits_anonymous(question.operation);
-            let anonymous = AuthenticateOut {
-                actor: None,
-                view: View::Whole,
-            };
-            return admitted.then_some(anonymous).ok_or(Refusal::NoToken);
-        };
+        if credential.is_none() && !self.admits_anonymous(question.operation) {
+            return Err(Refusal::NoToken);
+        }
         let reads = question.operation == Operation::Fetch;
-        let (token, repository) = (credential.token(), question.repository);
+        let (token, repository) = (credential.map(Credential::token), question.repository);
         match self.ask(credential, question).await {
             Ok(answer) => {
                 if reads {
@@ -89,14 +84,17 @@ impl Authority {
 
     async fn ask(
         &self,
-        credential: &Credential,
+        credential: Option<&Credential>,
         question: &AuthenticateIn,
     ) -> Result<AuthenticateOut, Refusal> {
-        let answer = self
+        let mut request = self
             .client
             .post(&self.url)
-            .bearer_auth(self.host_credential.expose_secret())
-            .header(TOKEN_HEADER, credential.token().expose_secret())
+            .bearer_auth(self.host_credential.expose_secret());
+        if let Some(credential) = credential {
+            request = request.header(TOKEN_HEADER, credential.token().expose_secret());
+        }
+        let answer = request
             .json(question)
             .send()
             .await
@@ -125,7 +123,11 @@ fn down(error: &reqwest::Error) -> Refusal {
 
 /// Words an answer that is not a success. Only an answer that names a code of the identity
 /// topic is about the token; a bare 401 is about the host credential.
-fn refusal(status: StatusCode, problem: Option<Problem>, credential: &Credential) -> Refusal {
+fn refusal(
+    status: StatusCode,
+    problem: Option<Problem>,
+    credential: Option<&Credential>,
+) -> Refusal {
     use refwarden_model::Code;
     let code = problem.as_ref().and_then(|it| it.code);
     let event = problem
@@ -136,10 +138,11 @@ fn refusal(status: StatusCode, problem: Option<Problem>, credential: &Credential
     tracing::info!(%status, ?code, event, "the approval service refuses");
     match (status, code) {
         (_, Some(Code::HostRefused)) => Refusal::ServiceFault,
+        (_, Some(Code::NoToken)) if credential.is_none() => Refusal::NoToken,
         (_, Some(code)) if code.is_of_identity() => Refusal::Token {
             code: Some(code),
             title,
-            basic: matches!(credential, Credential::Basic(_)),
+            basic: matches!(credential, Some(Credential::Basic(_))),
         },
         (StatusCode::FORBIDDEN, _) => Refusal::Forbidden { code, title },
         (StatusCode::NOT_FOUND, _) | (_, Some(Code::UnknownRepository)) => Refusal::NotFound,
@@ -162,7 +165,7 @@ mod tests {
         let bearer = Credential::parse("Bearer x").unwrap();
         let status = StatusCode::from_u16(status).unwrap();
         assert_eq!(
-            &refusal(status, problem, &bearer),
+            &refusal(status, problem, Some(&bearer)),
             expected,
             "{status} {code:?}"
         );

@@ -5,11 +5,10 @@ use std::process::Command;
 
 use refwarden_gitio::Git;
 use refwarden_model::PushId;
-use refwarden_wire::hook::{Operation, View};
+use refwarden_wire::hook::Operation;
 use secrecy::{ExposeSecret as _, SecretString};
 
 use crate::route::Step;
-use refwarden_gitio::served::Served;
 
 /// What the hooks of a push learn through the environment.
 pub struct Pusher<'a> {
@@ -23,12 +22,34 @@ pub struct Pusher<'a> {
     pub agent: Option<&'a str>,
 }
 
-/// The directory that shows `view` of a repository. A masked view will be a directory of its
-/// own, which holds nothing else.
-pub fn directory<'a>(view: &View, repository: &'a Served) -> &'a Path {
-    match view {
-        View::Whole => &repository.directory,
+/// What stands between a shadow and its readers besides what it holds. Whatever it holds may be
+/// asked for by name, so that partial clones work in every version of the protocol. Everything
+/// that tells of something else is off, whatever git's defaults become.
+const SHADOW: [(&str, &str); 13] = [
+    ("safe.directory", "*"),
+    ("uploadpack.allowAnySHA1InWant", "true"),
+    ("uploadpack.allowFilter", "true"),
+    ("uploadpackfilter.allow", "false"),
+    ("uploadpackfilter.blob:none.allow", "true"),
+    ("uploadpackfilter.blob:limit.allow", "true"),
+    ("uploadpackfilter.tree.allow", "true"),
+    ("uploadpackfilter.object:type.allow", "true"),
+    ("uploadpackfilter.combine.allow", "true"),
+    ("uploadpack.allowRefInWant", "false"),
+    ("uploadpack.advertiseBundleURIs", "false"),
+    ("transfer.advertiseObjectInfo", "false"),
+    ("transfer.advertiseSID", "false"),
+];
+
+/// Builds the command that serves a shadow: stock `git upload-pack`, and nothing else ever.
+pub fn shadow(directory: &Path, step: Step, protocol: Option<&str>) -> Command {
+    let mut command = command(directory, Operation::Fetch, step, protocol, None);
+    command.env("GIT_CONFIG_COUNT", SHADOW.len().to_string());
+    for (number, (key, value)) in SHADOW.iter().enumerate() {
+        command.env(format!("GIT_CONFIG_KEY_{number}"), key);
+        command.env(format!("GIT_CONFIG_VALUE_{number}"), value);
     }
+    command
 }
 
 /// Builds the command. `protocol` is the value of the header `Git-Protocol`, checked by

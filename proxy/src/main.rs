@@ -3,7 +3,7 @@
 //!
 //! It asks the approval service about every request before it starts git, serves the *view* of
 //! the repository that the service chose for the actor, and streams both ways. It judges
-//! nothing itself and writes nothing.
+//! nothing itself and writes nothing; shadows of masked views are made by `refwarden view`.
 
 mod authority;
 mod body;
@@ -16,9 +16,11 @@ mod process;
 mod refusal;
 mod route;
 mod serve;
+mod view;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::{App, HttpResponse, HttpServer, web};
@@ -29,6 +31,7 @@ use secrecy::SecretString;
 use crate::authority::Authority;
 use crate::serve::Proxy;
 use refwarden_gitio::served::Root;
+use crate::view::Views;
 
 /// Smart HTTP in front of the bare repositories that Refwarden guards.
 #[derive(Parser)]
@@ -104,10 +107,12 @@ fn prepare(file: &Path) -> Result<(Proxy, String), Box<dyn Error>> {
         .map_err(|error| format!("{} cannot be used: {error}", repositories.display()))?;
     let authority = Authority::new(&section.service_url, credential, section.anonymous_reads)?;
     let service = discovery::Service::new(&section.service_url)?;
+    let views = section.views.as_ref().map(|it| Views::new(it, &beside));
     let proxy = Proxy {
         root,
         authority,
         service,
+        views: views.transpose()?.map(Arc::new),
     };
     Ok((proxy, section.listen))
 }

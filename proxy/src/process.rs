@@ -19,6 +19,8 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_util::io::ReaderStream;
 
+use crate::view::Shadow;
+
 /// Bytes read at once. A pipe holds 64 KiB, and git's packets are at most as long.
 const CHUNK: usize = 64 << 10;
 
@@ -40,6 +42,8 @@ pub struct Running {
     /// None once the body has arrived or the abort was seen.
     abort: Option<oneshot::Receiver<()>>,
     finishing: Finishing,
+    /// What git reads from, where that has to be kept.
+    kept: Option<Shadow>,
 }
 
 /// Whether git may finish its work when the client has gone.
@@ -70,8 +74,8 @@ pub struct Input {
 /// Time after which a git that was told to stop has stopped.
 pub const STOPPED: Duration = Duration::from_secs(6);
 
-/// Starts git.
-pub fn start(mut command: Command) -> std::io::Result<(Running, Input)> {
+/// Starts git. What is `kept` is let go when git has ended.
+pub fn start(mut command: Command, kept: Option<Shadow>) -> std::io::Result<(Running, Input)> {
     command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
@@ -91,6 +95,7 @@ pub fn start(mut command: Command) -> std::io::Result<(Running, Input)> {
         output: Some(ReaderStream::with_capacity(stdout, CHUNK)),
         abort: Some(aborted),
         finishing: finishing.clone(),
+        kept,
     };
     let input = Input {
         stdin,
@@ -138,7 +143,11 @@ impl Drop for Running {
         // Without a runtime, `kill_on_drop` does it.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let output = self.output.take();
-            runtime.spawn(stop(child, output, self.finishing.is_allowed()));
+            let (kept, may_finish) = (self.kept.take(), self.finishing.is_allowed());
+            runtime.spawn(async move {
+                stop(child, output, may_finish).await;
+                drop(kept);
+            });
         }
     }
 }
@@ -201,7 +210,7 @@ mod tests {
     fn run(script: &str) -> (Running, Input) {
         let mut command = Command::new("sh");
         command.args(["-c", script]);
-        start(command).unwrap()
+        start(command, None).unwrap()
     }
 
     fn on_runtime(future: impl Future<Output = ()>) {

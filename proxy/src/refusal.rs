@@ -45,6 +45,10 @@ pub enum Refusal {
     ServiceDown,
     /// The service answered with an error, or did not accept the host credential.
     ServiceFault,
+    /// A push by somebody who reads a masked view.
+    MaskedPush,
+    /// The masked view that the reader gets is not there.
+    ViewNotReady,
     /// Something failed here.
     Fault,
 }
@@ -64,13 +68,16 @@ impl Refusal {
     fn status(&self) -> StatusCode {
         match self {
             Self::NoToken | Self::Token { basic: true, .. } => StatusCode::UNAUTHORIZED,
-            Self::Token { basic: false, .. } | Self::Forbidden { .. } | Self::Unsupported => {
-                StatusCode::FORBIDDEN
-            }
+            Self::Token { basic: false, .. }
+            | Self::Forbidden { .. }
+            | Self::Unsupported
+            | Self::MaskedPush => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::ServiceDown | Self::ServiceFault => StatusCode::SERVICE_UNAVAILABLE,
+            Self::ServiceDown | Self::ServiceFault | Self::ViewNotReady => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Fault => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -104,6 +111,16 @@ impl Refusal {
                 Some(Code::ServiceFault),
                 "the approval service is at fault, so nothing was started",
                 "no ref has moved; try again in a minute, or tell an administrator",
+            ),
+            Self::MaskedPush => line(
+                Some(Code::MaskedPush),
+                "you read a masked view of this repository, and nothing is pushed through one",
+                "hand the change to somebody who reads the repository itself",
+            ),
+            Self::ViewNotReady => line(
+                Some(Code::ViewNotReady),
+                "the masked view that you read is being built or cannot be built",
+                "try again in a minute; if it persists, tell an administrator",
             ),
             Self::Fault => line(
                 None,

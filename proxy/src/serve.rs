@@ -1,5 +1,6 @@
 //! Answers requests: route, credential, repository, the service's leave, then git.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use actix_web::http::header::{self, HeaderMap};
@@ -7,7 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use refwarden_model::PushId;
-use refwarden_wire::hook::{AuthenticateIn, Operation};
+use refwarden_wire::hook::{AuthenticateIn, Operation, View};
 
 use crate::authority::Authority;
 use crate::body;
@@ -19,6 +20,7 @@ use crate::process::{self, Input, Running};
 use crate::refusal::{self, Refusal};
 use crate::route::{self, NoRoute, Route, Step};
 use refwarden_gitio::served::{Root, Served};
+use crate::view::Views;
 
 /// Bytes that a fetch may say, inflated: about a million `have` lines.
 const FETCH_BODY: u64 = 64 << 20;
@@ -31,6 +33,8 @@ pub struct Proxy {
     pub authority: Authority,
     /// What the service says of itself.
     pub service: Service,
+    /// Masked views, where the configuration says where to keep them.
+    pub views: Option<Arc<Views>>,
 }
 
 /// Answers one request.
@@ -83,6 +87,7 @@ async fn answer(
         operation: route.operation,
         client_address: address.clone(),
         client_agent: agent.map(ToOwned::to_owned),
+        admits_anonymous: proxy.authority.admits_anonymous(route.operation),
     };
     let answer = proxy
         .authority
@@ -106,17 +111,34 @@ async fn answer(
         push = pusher.as_ref().map(|it| it.push_id.to_string()),
         "admitted"
     );
-    let directory = git::directory(&answer.view, &repository);
+    let shadow = match (&answer.view, route.operation) {
+        (View::Whole, _) => None,
+        (View::Masked(_), Operation::Push) => return Err(Refusal::MaskedPush),
+        (View::Masked(view), Operation::Fetch) => {
+            let views = proxy.views.as_ref().ok_or_else(|| {
+                tracing::error!(
+                    "policy gives a masked view, and there is no section [proxy.views]"
+                );
+                Refusal::ViewNotReady
+            })?;
+            let shadow = views.open(view, &repository, route.step).await?;
+            tracing::info!(repository = %repository.id, view = shadow.view, "masked");
+            Some(shadow)
+        }
+    };
     let protocol = text(headers, &header::HeaderName::from_static("git-protocol"))
         .and_then(|value| git::protocol(value, route.operation));
-    let command = git::command(
-        directory,
-        route.operation,
-        route.step,
-        protocol,
-        pusher.as_ref(),
-    );
-    let (running, input) = process::start(command).map_err(|error| fault(&error))?;
+    let command = match &shadow {
+        Some(shadow) => git::shadow(&shadow.directory, route.step, protocol),
+        None => git::command(
+            &repository.directory,
+            route.operation,
+            route.step,
+            protocol,
+            pusher.as_ref(),
+        ),
+    };
+    let (running, input) = process::start(command, shadow).map_err(|error| fault(&error))?;
     let preamble = match route.step {
         Step::Advertise => git::preamble(route.operation, protocol),
         Step::Exchange => b"",

@@ -19,6 +19,9 @@ pub enum AppError {
     /// A known caller that may not do this.
     #[error("forbidden: {0}")]
     Forbidden(String),
+    /// Policy says no.
+    #[error("refused: {0} {1}")]
+    Refused(Code, String),
     /// There is no such thing, or the caller may not know of it.
     #[error("not found")]
     NotFound,
@@ -47,6 +50,11 @@ impl AppError {
         Self::Forbidden(text.into())
     }
 
+    /// 403 with a code and a reason for the caller.
+    pub fn refused(code: Code, text: impl Into<String>) -> Self {
+        Self::Refused(code, text.into())
+    }
+
     /// 400 with a reason for the caller.
     pub fn bad_request(text: impl Into<String>) -> Self {
         Self::BadRequest(text.into())
@@ -72,6 +80,7 @@ impl AppError {
         match self {
             Self::BadRequest(text)
             | Self::Unauthorized(_, text)
+            | Self::Refused(_, text)
             | Self::Forbidden(text)
             | Self::Conflict(text) => text,
             Self::NotFound => "There is nothing here, or nothing that you may see.",
@@ -85,6 +94,7 @@ impl AppError {
     const fn code(&self) -> Option<Code> {
         match self {
             Self::Unauthorized(code, _) => *code,
+            Self::Refused(code, _) => Some(*code),
             Self::Database(_) | Self::Pool(_) | Self::Internal(_) => Some(Code::ServiceFault),
             _ => None,
         }
@@ -102,7 +112,7 @@ impl ResponseError for AppError {
         match self {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::Unauthorized(..) => StatusCode::UNAUTHORIZED,
-            Self::Forbidden(_) => StatusCode::FORBIDDEN,
+            Self::Forbidden(_) | Self::Refused(..) => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Database(_) | Self::Pool(_) => StatusCode::SERVICE_UNAVAILABLE,

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use refwarden_wire::hook::{MaskedView, RefFilter};
 
 /// `refwarden view`.
 #[derive(Args)]
@@ -19,6 +20,8 @@ pub enum ViewCommand {
     Build(ViewOf),
     /// Lists the views of a cache.
     List(ViewList),
+    /// Builds a view unless it is as the repository is now.
+    Refresh(ViewOf),
     /// Says what a view holds.
     Show(ViewOf),
     /// Takes a view away.
@@ -28,8 +31,9 @@ pub enum ViewCommand {
 /// Which view of which repository.
 #[derive(Args)]
 #[command(after_help = "\
-Views are not served yet: this makes, shows and removes what will be. The key of placeholders is
-made in the cache on the first build; keep it elsewhere with --key, since another key gives
+The proxy makes the views that policy gives to readers by itself, in the cache that refwarden.toml
+names under [proxy.views]: name that cache, key and rules here to see them. The key of placeholders
+is made in the cache on the first build; keep it elsewhere with --key, since another key gives
 another history.
 
 Examples:
@@ -62,9 +66,39 @@ pub struct ViewArgs {
     /// File with the key of placeholders, 64 hexadecimal digits; CACHE/key if not given.
     #[arg(long, value_name = "FILE")]
     pub key: Option<PathBuf>,
+    /// Mask what generic rules find, too.
+    #[arg(long)]
+    pub generic: bool,
+    /// Refs that the view has, as a glob over full names; all if not given. May be given again.
+    #[arg(long, value_name = "GLOB")]
+    pub refs: Vec<String>,
+    /// Refs that the view does not have. May be given again.
+    #[arg(long, value_name = "GLOB")]
+    pub hide: Vec<String>,
+    /// The view as the service words it, in JSON; what the proxy says.
+    #[arg(long, value_name = "JSON", hide = true, value_parser = masked_view,
+        conflicts_with_all = ["generic", "refs", "hide"])]
+    pub view: Option<MaskedView>,
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
+}
+
+fn masked_view(text: &str) -> Result<MaskedView, String> {
+    serde_json::from_str(text).map_err(|error| error.to_string())
+}
+
+impl ViewArgs {
+    /// What the view is made of.
+    pub fn masked(&self) -> MaskedView {
+        self.view.clone().unwrap_or_else(|| MaskedView {
+            generic: self.generic,
+            filters: vec![RefFilter {
+                refs: self.refs.clone(),
+                hide: self.hide.clone(),
+            }],
+        })
+    }
 }
 
 /// `refwarden view list`.

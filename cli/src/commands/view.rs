@@ -1,6 +1,7 @@
 //! `refwarden view` and `refwarden map`: makes, lists, shows and removes masked views.
 //!
-//! What it deliberately does not do: it serves nothing, and asks no service.
+//! What it deliberately does not do: it serves nothing, and asks no service. The proxy runs
+//! `view refresh` for the views that it serves.
 
 use std::io::{ErrorKind, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
@@ -10,6 +11,8 @@ use std::process::ExitCode;
 use aws_lc_rs::rand;
 use refwarden_gitio::Repository;
 use refwarden_scan::{FingerprintKey, Ruleset};
+use refwarden_view::RefFilters;
+use refwarden_view::build::BuildError;
 use refwarden_view::cache::{self, About, Place};
 use serde::Serialize;
 
@@ -21,7 +24,8 @@ use crate::progress;
 /// Runs a command below `view`.
 pub fn run(args: &View) -> Outcome {
     match &args.command {
-        ViewCommand::Build(args) => build(args),
+        ViewCommand::Build(args) => build(args, Place::build),
+        ViewCommand::Refresh(args) => build(args, Place::refresh),
         ViewCommand::List(args) => list(args),
         ViewCommand::Show(args) => show(args),
         ViewCommand::Drop(args) => drop_view(args),
@@ -50,13 +54,17 @@ impl Wanted {
         let shown = repository.display();
         let repository =
             Repository::open(repository).context(|| format!("{shown} cannot be used"))?;
-        let ruleset = ruleset(&what.rules)?;
+        let masked = what.masked();
+        let ruleset = ruleset(&what.rules, masked.generic)?;
+        let filters = masked.filters.iter().map(|it| (&it.refs[..], &it.hide[..]));
+        let filters = RefFilters::new(filters)
+            .context(|| "the refs of the view cannot be understood".to_owned())?;
         let path = what.key.clone().unwrap_or_else(|| what.cache.join("key"));
         let make = make_key && what.key.is_none();
         let Some(key) = key(&path, make, what.key.is_none())? else {
             return Ok(None);
         };
-        let place = Place::new(&what.cache, &repository, &ruleset, &key);
+        let place = Place::filtered(&what.cache, &repository, &ruleset, &key, filters);
         Ok(Some(Self {
             repository,
             ruleset,
@@ -81,7 +89,7 @@ fn none(repository: &Path) -> Failure {
     .next(format!("refwarden view build {shown}"))
 }
 
-fn ruleset(files: &[PathBuf]) -> Outcome<Ruleset> {
+fn ruleset(files: &[PathBuf], generic: bool) -> Outcome<Ruleset> {
     let mut texts = Vec::new();
     for file in files {
         let name = file.display().to_string();
@@ -92,7 +100,12 @@ fn ruleset(files: &[PathBuf]) -> Outcome<Ruleset> {
         .iter()
         .map(|(name, text)| (name.as_str(), text.as_str()))
         .collect();
-    Ruleset::builtin_with(&texts).context(|| "these rules cannot be used".to_owned())
+    let ruleset = if generic {
+        Ruleset::builtin_and_generic(&texts)
+    } else {
+        Ruleset::builtin_with(&texts)
+    };
+    ruleset.context(|| "these rules cannot be used".to_owned())
 }
 
 /// The key in a file. None where the file may be absent and is.
@@ -139,13 +152,19 @@ fn make_key(path: &Path) -> std::io::Result<()> {
     }
 }
 
-fn build(args: &ViewOf) -> Outcome {
+/// Building anew, or where something has changed.
+type Make = fn(&Place, &Repository, &Ruleset, &FingerprintKey) -> Result<About, BuildError>;
+
+fn build(args: &ViewOf, make: Make) -> Outcome {
     let wanted = Wanted::resolve(&args.repository, &args.what, true)?;
     let wanted = wanted.ok_or_else(|| none(&args.repository))?;
     let bar = progress::count("reading, masking, packing", 0);
-    let built = wanted
-        .place
-        .build(&wanted.repository, &wanted.ruleset, &wanted.key);
+    let built = make(
+        &wanted.place,
+        &wanted.repository,
+        &wanted.ruleset,
+        &wanted.key,
+    );
     bar.finish_and_clear();
     let about = built.context(|| "the view was not built; an older one still stands".to_owned())?;
     let (directory, _) = wanted

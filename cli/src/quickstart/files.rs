@@ -82,6 +82,8 @@ impl Server<'_> {
         let ledger_key = path(&dir.join("ledger-signing.key"));
         let second_place = path(&dir.join("checkpoints"));
         let token_key = path(&dir.join("token-signing.key"));
+        let views = path(&dir.join("views"));
+        let view_key = path(&dir.join("view.key"));
         format!(
             r#"# Refwarden, for service, proxy and command line. Made by `refwarden up`, which
 # reads it again at each start: what you change here stays changed.
@@ -113,6 +115,12 @@ repositories = {repositories}
 service_url = "http://127.0.0.1:{port}"
 credential_file = {credential}
 anonymous_reads = false
+
+# Histories without secrets, for readers to whom policy gives a masked view. The cache may be
+# deleted at any time; with another key the histories are other ones.
+[proxy.views]
+cache = {views}
+key_file = {view_key}
 
 # Git hosts that may report pushes. The credential itself is in host.key.
 [[host]]

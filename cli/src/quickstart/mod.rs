@@ -39,9 +39,11 @@ pub fn generate(
     let service_url = format!("http://127.0.0.1:{port}");
 
     write_file(&dir.join("host.key"), 0o600, &format!("{credential}\n"))?;
-    let key = dir.join("fingerprint.key");
-    if !key.exists() {
-        write_file(&key, 0o600, &format!("{}\n", secret::hexadecimal(32)?))?;
+    for name in ["fingerprint.key", "view.key"] {
+        let key = dir.join(name);
+        if !key.exists() {
+            write_file(&key, 0o600, &format!("{}\n", secret::hexadecimal(32)?))?;
+        }
     }
     write_file(
         &dir.join("web-client.key"),

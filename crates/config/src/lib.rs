@@ -17,7 +17,7 @@ pub use ledger::Ledger;
 pub use notify::{Chat, Email, Hours, Name, Notify, Person, Security, Target, Told, Webhook};
 pub use server::{
     Access, Config, Database, Host, Issuer, IssuerKind, PolicyFiles, Proxy, QuickStart, Service,
-    SignIn,
+    SignIn, Views,
 };
 pub use ssh::{SshAuthority, SshSubject};
 

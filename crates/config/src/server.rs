@@ -106,6 +106,25 @@ pub struct Proxy {
     /// Whether whoever has no token may fetch.
     #[serde(default)]
     pub anonymous_reads: bool,
+    /// Where masked views are kept. Without it, readers of masked views are refused.
+    pub views: Option<Views>,
+}
+
+/// Masked views that the proxy serves. Relative paths start at this file's directory.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Views {
+    /// Directory of views, made when it is missing; it may be deleted at any time.
+    pub cache: PathBuf,
+    /// File with the key of placeholders, 64 hexadecimal digits. Another key makes other
+    /// histories.
+    pub key_file: PathBuf,
+    /// Files of rules that mask, besides those that are built in.
+    #[serde(default)]
+    pub rules: Vec<PathBuf>,
+    /// Seconds that a fetch waits for a view that is being built.
+    #[serde(default = "default_view_wait")]
+    pub wait_seconds: u64,
 }
 
 /// A Git host that may call the hook API.
@@ -209,6 +228,10 @@ pub struct Access {
 pub struct QuickStart {
     /// File with its users, clients and signing key.
     pub identities: PathBuf,
+}
+
+const fn default_view_wait() -> u64 {
+    60
 }
 
 const fn default_session() -> u32 {

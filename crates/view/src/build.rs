@@ -16,6 +16,8 @@ mod refs;
 mod rewrite;
 mod shadow;
 
+pub(crate) use refs::digest_now;
+
 use std::path::Path;
 
 use refwarden_gitio::objects::ObjectError;
@@ -23,6 +25,7 @@ use refwarden_gitio::refs::RefsError;
 use refwarden_gitio::{GitError, Repository};
 use refwarden_model::Oid;
 
+use crate::filter::RefFilters;
 use crate::mask::{Mask, TreeError};
 
 /// Blobs above this, in bytes, are scanned piece by piece and masked whole.
@@ -84,9 +87,12 @@ pub struct Built {
     pub counts: Counts,
     /// Every commit and tag, with its name in the view, sorted.
     pub map: Vec<(Oid, Oid)>,
+    /// Tells what all refs of the original were.
+    pub refs: String,
 }
 
-/// Builds the shadow of `original` in the directory `into`, which must not exist yet.
+/// Builds the shadow of `original`, with all refs, in the directory `into`, which must not exist
+/// yet.
 ///
 /// The result depends on the original's objects and refs, the rules and the key, and on nothing
 /// else.
@@ -95,9 +101,24 @@ pub struct Built {
 ///
 /// [`BuildError`]; what stands in `into` then is to be thrown away.
 pub fn build(original: &Repository, mask: &Mask<'_>, into: &Path) -> Result<Built, BuildError> {
-    let refs = refs::allowed(original, mask)?;
-    let graph = graph::read(original, mask, &refs.tips())?;
-    let plan = rewrite::rewrite(original, mask, &graph)?;
+    build_filtered(original, mask, &RefFilters::default(), into)
+}
+
+/// Builds a shadow that has only the refs that pass the filters, and what those reach.
+///
+/// # Errors
+///
+/// As for [`build`].
+pub fn build_filtered(
+    original: &Repository,
+    mask: &Mask<'_>,
+    filters: &RefFilters,
+    into: &Path,
+) -> Result<Built, BuildError> {
+    let refs = refs::allowed(original, mask, filters)?;
+    let tips = refs.tips();
+    let graph = graph::read(original, mask, &tips, &refs.hidden)?;
+    let plan = rewrite::rewrite(original, mask, &graph, &tips)?;
     let counts = Counts {
         objects: graph.objects.len(),
         rewritten: plan.spool.known().len(),
@@ -107,5 +128,9 @@ pub fn build(original: &Repository, mask: &Mask<'_>, into: &Path) -> Result<Buil
     };
     let map = plan.map.clone();
     shadow::make(original, &refs, plan, into)?;
-    Ok(Built { counts, map })
+    Ok(Built {
+        counts,
+        map,
+        refs: refs.digest,
+    })
 }

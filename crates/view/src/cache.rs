@@ -1,14 +1,15 @@
 //! Keeps shadows on disk: `CACHE/<repository>/<view>/current`, a symbolic link to one of
 //! `generations/`.
 //!
-//! A cache is disposable: deleting it costs the time of another build. A build works in a
-//! directory of its own under a lock, and the link is replaced by one rename, so a reader sees
-//! the old shadow or the new one and never half of one. What a killed build leaves behind goes
-//! with the next.
+//! A cache is disposable: deleting it, at any time, costs the time of another build. A build works
+//! in a directory of its own under a lock, and the link is replaced by one rename, so a reader
+//! sees the old shadow or the new one and never half of one. Who reads a generation holds a lock
+//! on it ([`Open`]), and only generations that nobody reads go. What a killed build leaves behind
+//! goes with the next.
 
 use std::fs::{DirBuilder, File};
 use std::io::{BufWriter, ErrorKind, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, symlink};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use refwarden_gitio::Repository;
@@ -16,7 +17,8 @@ use refwarden_model::{ObjectFormat, Oid};
 use refwarden_scan::{FingerprintKey, Ruleset};
 use serde::{Deserialize, Serialize};
 
-use crate::build::{BuildError, Built, Counts, build};
+use crate::build::{BuildError, Built, Counts, build_filtered, digest_now};
+use crate::filter::RefFilters;
 use crate::mask::Mask;
 
 /// Version of what a view does with the same rules. Part of every view's id; raised with each
@@ -26,6 +28,12 @@ pub const VIEW_VERSION: u32 = 1;
 const SHADOW: &str = "shadow.git";
 const MAP: &str = "commits.map";
 const ABOUT: &str = "view.json";
+/// Locked by all who read a generation.
+const READERS: &str = "readers";
+/// What the directory of a build begins with.
+const MAKING: &str = "making-";
+/// How often a generation may be taken away while it is being opened.
+const OPEN_TRIES: usize = 100;
 
 /// What is kept beside a shadow.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,6 +46,8 @@ pub struct About {
     pub ruleset: String,
     /// Which build it is, counted from 1.
     pub generation: u64,
+    /// Tells what all refs of the original were.
+    pub refs: String,
     /// Numbers.
     pub counts: Counts,
 }
@@ -47,6 +57,17 @@ pub struct About {
 pub struct Place {
     directory: PathBuf,
     view: String,
+    filters: RefFilters,
+}
+
+/// A generation that stays while this lives.
+#[derive(Debug)]
+pub struct Open {
+    /// Its directory.
+    pub directory: PathBuf,
+    /// What is known of it.
+    pub about: About,
+    _lock: File,
 }
 
 /// What a repository is called where its key and its place are derived: its id where it has one,
@@ -82,11 +103,35 @@ impl Place {
         ruleset: &Ruleset,
         key: &FingerprintKey,
     ) -> Self {
+        Self::filtered(cache, repository, ruleset, key, RefFilters::default())
+    }
+
+    /// The same, for a view that has only refs that pass the filters.
+    pub fn filtered(
+        cache: &Path,
+        repository: &Repository,
+        ruleset: &Ruleset,
+        key: &FingerprintKey,
+        filters: RefFilters,
+    ) -> Self {
         let name = key.fingerprint(b"refwarden view: the name of this key");
-        let view = format!("{VIEW_VERSION}\0{}\0{name}", ruleset.id());
+        let mut view = format!("{VIEW_VERSION}\0{}\0{name}", ruleset.id());
+        if !filters.is_empty() {
+            view.push('\0');
+            view.push_str(filters.text());
+        }
         let view = digits(view.as_bytes());
         let directory = cache.join(digits(&identity(repository))).join(&view);
-        Self { directory, view }
+        Self {
+            directory,
+            view,
+            filters,
+        }
+    }
+
+    /// The view's id.
+    pub fn view(&self) -> &str {
+        &self.view
     }
 
     /// The directory of the view.
@@ -105,43 +150,79 @@ impl Place {
         ruleset: &Ruleset,
         key: &FingerprintKey,
     ) -> Result<About, BuildError> {
+        let lock = self.lock()?;
+        self.make(&lock, repository, ruleset, key)
+    }
+
+    /// Builds a new generation unless the current one was built from the refs that the repository
+    /// has now.
+    ///
+    /// # Errors
+    ///
+    /// As for [`build`](Self::build).
+    pub fn refresh(
+        &self,
+        repository: &Repository,
+        ruleset: &Ruleset,
+        key: &FingerprintKey,
+    ) -> Result<About, BuildError> {
+        let lock = self.lock()?;
+        match self.current() {
+            Some((_, about)) if about.refs == digest_now(repository)? => Ok(about),
+            _ => self.make(&lock, repository, ruleset, key),
+        }
+    }
+
+    fn make(
+        &self,
+        lock: &Lock,
+        repository: &Repository,
+        ruleset: &Ruleset,
+        key: &FingerprintKey,
+    ) -> Result<About, BuildError> {
         let mask = Mask::new(ruleset, &repository_key(key, repository));
         let mask = mask.map_err(|error| BuildError::NotAsPlanned(error.to_string()))?;
-        let generations = self.directory.join("generations");
-        let mut directories = DirBuilder::new();
-        directories
-            .recursive(true)
-            .mode(0o700)
-            .create(&generations)?;
-        let _lock = self.lock()?;
+        let generations = self.generations();
         let before = self.current().map(|(_, about)| about.generation);
-        let generation = before.unwrap_or(0) + 1;
-        // Nobody else builds here: whatever is not current was left by a build that was killed.
-        self.sweep(&generations, before)?;
-        let making = generations.join(generation.to_string());
-        DirBuilder::new().mode(0o700).create(&making)?;
-        let Built { counts, map } = build(repository, &mask, &making.join(SHADOW))?;
+        // Nobody else builds here: what is neither current nor read was left by a build that was
+        // killed, or by a switch.
+        self.sweep(before)?;
+        let making = tempfile::Builder::new()
+            .prefix(MAKING)
+            .tempdir_in(&generations)?;
+        let making_path = making.path();
+        let Built { counts, map, refs } =
+            build_filtered(repository, &mask, &self.filters, &making_path.join(SHADOW))?;
+        let generation = self.next(before)?;
         let about = About {
             repository: repository.gitdir.clone(),
             view: self.view.clone(),
             ruleset: ruleset.id().to_string(),
             generation,
+            refs,
             counts,
         };
-        write_map(&making.join(MAP), &map)?;
+        write_map(&making_path.join(MAP), &map)?;
         let text = serde_json::to_vec_pretty(&about).map_err(std::io::Error::other)?;
-        write(&making.join(ABOUT), &text)?;
-        File::open(&making)?.sync_all()?;
+        write(&making_path.join(READERS), b"")?;
+        write(&making_path.join(ABOUT), &text)?;
+        File::open(making_path)?.sync_all()?;
+        lock.stands()?;
+        // The directory has a name of its own until here, so a build whose cache was deleted
+        // cannot put anything into that of the build which came after it.
+        std::fs::rename(making_path, generations.join(generation.to_string()))?;
+        // It is gone from where it was, so there is nothing left to clean up.
+        let _ = making.keep();
         let link = self.directory.join("next");
         remove(&link)?;
         symlink(Path::new("generations").join(generation.to_string()), &link)?;
         std::fs::rename(&link, self.directory.join("current"))?;
         File::open(&self.directory)?.sync_all()?;
-        self.sweep(&generations, Some(generation))?;
+        self.sweep(Some(generation))?;
         Ok(about)
     }
 
-    /// Takes the view away.
+    /// Takes the view away. Who reads it may be cut off.
     ///
     /// # Errors
     ///
@@ -159,26 +240,110 @@ impl Place {
     /// The current generation's directory and what is known of it.
     pub fn current(&self) -> Option<(PathBuf, About)> {
         let directory = std::fs::canonicalize(self.directory.join("current")).ok()?;
-        let about = std::fs::read(directory.join(ABOUT)).ok()?;
-        Some((directory, serde_json::from_slice(&about).ok()?))
+        let about = about(&directory)?;
+        Some((directory, about))
     }
 
-    fn lock(&self) -> std::io::Result<File> {
-        let file = File::create(self.directory.join("lock"))?;
+    /// The current generation, which then stays until the answer is dropped.
+    pub fn open(&self) -> Option<Open> {
+        // A generation that was taken away between the two steps has a successor.
+        (0..OPEN_TRIES).find_map(|_| {
+            let directory = std::fs::canonicalize(self.directory.join("current")).ok()?;
+            let lock = File::open(directory.join(READERS)).ok()?;
+            lock.lock_shared().ok()?;
+            let about = about(&directory)?;
+            Some(Open {
+                directory,
+                about,
+                _lock: lock,
+            })
+        })
+    }
+
+    /// Whether a generation was built from the refs that the repository has now.
+    ///
+    /// # Errors
+    ///
+    /// [`BuildError`] where the refs cannot be read.
+    pub fn is_fresh(about: &About, repository: &Repository) -> Result<bool, BuildError> {
+        Ok(about.refs == digest_now(repository)?)
+    }
+
+    fn generations(&self) -> PathBuf {
+        self.directory.join("generations")
+    }
+
+    /// Takes the lock of all that changes the view. It stands beside the directory: whoever
+    /// deletes the view must not take the lock along.
+    fn lock(&self) -> std::io::Result<Lock> {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(self.generations())?;
+        let path = self.directory.with_extension("lock");
+        let file = File::create(&path)?;
         file.lock()?;
-        Ok(file)
+        // Whoever held it before may have deleted what stood here.
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(self.generations())?;
+        let lock = Lock { path, file };
+        lock.stands()?;
+        Ok(lock)
     }
 
-    fn sweep(&self, generations: &Path, keep: Option<u64>) -> std::io::Result<()> {
+    /// The number of the next generation: above all that stand.
+    fn next(&self, before: Option<u64>) -> std::io::Result<u64> {
+        let mut last = before.unwrap_or(0);
+        for entry in std::fs::read_dir(self.generations())? {
+            let number = entry?.file_name().to_str().and_then(|it| it.parse().ok());
+            last = last.max(number.unwrap_or(0));
+        }
+        Ok(last + 1)
+    }
+
+    /// Takes away all generations but one and those that are read.
+    fn sweep(&self, keep: Option<u64>) -> std::io::Result<()> {
         let keep = keep.map(|number| number.to_string());
-        for entry in std::fs::read_dir(generations)? {
+        for entry in std::fs::read_dir(self.generations())? {
             let entry = entry?;
-            if entry.file_name().to_str() != keep.as_deref() {
-                std::fs::remove_dir_all(entry.path())?;
+            if entry.file_name().to_str() == keep.as_deref() {
+                continue;
             }
+            let directory = entry.path();
+            let readers = File::open(directory.join(READERS)).ok();
+            if readers.as_ref().is_some_and(|it| it.try_lock().is_err()) {
+                continue;
+            }
+            // First what makes it one, so that nobody opens it from now on.
+            remove(&directory.join(ABOUT))?;
+            std::fs::remove_dir_all(&directory)?;
         }
         remove(&self.directory.join("next"))
     }
+}
+
+/// The lock of all that changes a view.
+struct Lock {
+    path: PathBuf,
+    file: File,
+}
+
+impl Lock {
+    /// Whether it still is the lock: not where the whole cache was deleted meanwhile.
+    fn stands(&self) -> std::io::Result<()> {
+        let (there, held) = (std::fs::metadata(&self.path)?, self.file.metadata()?);
+        if (there.dev(), there.ino()) == (held.dev(), held.ino()) {
+            return Ok(());
+        }
+        Err(std::io::Error::other("the cache was deleted meanwhile"))
+    }
+}
+
+fn about(directory: &Path) -> Option<About> {
+    let about = std::fs::read(directory.join(ABOUT)).ok()?;
+    serde_json::from_slice(&about).ok()
 }
 
 /// The shadow in a generation's directory.
@@ -210,8 +375,12 @@ pub fn list(cache: &Path) -> std::io::Result<Vec<(PathBuf, About)>> {
     let mut found = Vec::new();
     for repository in folders(cache)? {
         for directory in folders(&repository)? {
-            let view = String::new();
-            found.extend(Place { directory, view }.current());
+            let place = Place {
+                directory,
+                view: String::new(),
+                filters: RefFilters::default(),
+            };
+            found.extend(place.current());
         }
     }
     found.sort_by(|(_, a), (_, b)| (&a.repository, &a.view).cmp(&(&b.repository, &b.view)));

@@ -14,10 +14,12 @@
 
 pub mod build;
 pub mod cache;
+mod filter;
 mod hash;
 pub mod mask;
 mod pack;
 pub mod placeholder;
 
+pub use filter::RefFilters;
 pub use hash::object_id;
 pub use mask::Mask;

@@ -351,6 +351,9 @@ pub struct AuthenticateIn {
     pub client_address: Option<String>,
     /// The client's agent string.
     pub client_agent: Option<String>,
+    /// Whether the proxy lets those without a token fetch.
+    #[serde(default)]
+    pub admits_anonymous: bool,
 }
 
 /// What a client wants of a repository.
@@ -370,12 +373,38 @@ pub struct AuthenticateOut {
     pub actor: Option<ActorChain>,
     /// Which view of the repository the actor reads.
     pub view: View,
+    /// The hash of the policy that says so.
+    pub policy: String,
+    /// Whether that policy distinguishes readers at all.
+    pub distinguishes: bool,
 }
 
-/// What an actor sees of a repository. Masked views are a further variant to come.
+/// What an actor sees of a repository. Who sees nothing gets a refusal instead.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase", tag = "kind")]
 pub enum View {
     /// The repository itself.
     Whole,
+    /// Another history, in which no secret stands. Nothing is pushed through it.
+    Masked(MaskedView),
+}
+
+/// What a masked view is made of. Which rules mask is known where it is made: those that are
+/// built in, and those that are configured there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct MaskedView {
+    /// Whether what generic rules find is masked, too.
+    pub generic: bool,
+    /// A ref has to pass all of them; sorted.
+    pub filters: Vec<RefFilter>,
+}
+
+/// Which refs a view has: those that match one of `refs`, or all where that is empty, but for
+/// those that match one of `hide`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RefFilter {
+    /// Globs over full names, sorted.
+    pub refs: Vec<String>,
+    /// Globs over full names, sorted.
+    pub hide: Vec<String>,
 }

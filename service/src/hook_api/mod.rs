@@ -11,9 +11,11 @@ use actix_web::web::{Data, Json, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use chrono::Utc;
 use refwarden_model::Code;
+use refwarden_policy::{Masking, Reading};
 use refwarden_wire::hook::{
-    AdoptIn, AuthenticateIn, AuthenticateOut, CancelIn, CompleteIn, Operation, Outcome, PrepareIn,
-    PushIn, RefusedIn, SettleIn, TOKEN_HEADER, View, WAIT_SECONDS_MAX, WaitIn,
+    AdoptIn, AuthenticateIn, AuthenticateOut, CancelIn, CompleteIn, MaskedView, Operation, Outcome,
+    PrepareIn, PushIn, RefFilter, RefusedIn, SettleIn, TOKEN_HEADER, View, WAIT_SECONDS_MAX,
+    WaitIn,
 };
 use refwarden_wire::reconcile::{LedgerIn, ReconcileIn};
 
@@ -212,7 +214,11 @@ pub async fn authenticate(
     let token = pusher_token(&request);
     let verified = match (verify(&state, token.as_deref()).await?, asked.operation) {
         (Ok(token), _) => Some(token),
-        (Err(TokenError::Missing), Operation::Fetch) if anonymous_reads(&state) => None,
+        (Err(TokenError::Missing), Operation::Fetch)
+            if asked.admits_anonymous || anonymous_reads(&state) =>
+        {
+            None
+        }
         (Err(error), _) => {
             record_refusal(&state, host, &asked, error.clone()).await?;
             return Err(refusal(&error));
@@ -248,17 +254,42 @@ pub async fn authenticate(
     }
     let actor = verified.map(|token| token.actor_chain);
     let described = actor.as_ref().map(refwarden_model::ActorChain::describe);
+    let reading = state.policy.reading(&known.name, actor.as_ref());
     tracing::info!(
         %repository,
         operation = ?asked.operation,
         actor = described.as_deref().unwrap_or("anonymous"),
         address = asked.client_address.as_deref().unwrap_or("unknown"),
+        ?reading,
         "access"
     );
+    let view = match (reading, &actor) {
+        (Reading::Whole, _) => View::Whole,
+        (Reading::Masked(masking), _) => View::Masked(masked(masking)),
+        (Reading::Refused, Some(_)) => {
+            let text = "policy lets you see nothing of this repository";
+            return Err(AppError::refused(Code::NotReadable, text));
+        }
+        // With a token there may be more to see.
+        (Reading::Refused, None) => return Err(refusal(&TokenError::Missing)),
+    };
     Ok(HttpResponse::Ok().json(AuthenticateOut {
         actor,
-        view: View::Whole,
+        view,
+        policy: state.policy.hash().to_owned(),
+        distinguishes: !state.policy.views.is_empty(),
     }))
+}
+
+fn masked(masking: Masking) -> MaskedView {
+    let filter = |filter: refwarden_policy::RefFilter| RefFilter {
+        refs: filter.refs,
+        hide: filter.hide,
+    };
+    MaskedView {
+        generic: masking.generic,
+        filters: masking.filters.into_iter().map(filter).collect(),
+    }
 }
 
 /// A token that was refused at the door is an event of the repository. A request without one is

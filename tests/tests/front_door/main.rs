@@ -19,6 +19,7 @@ mod forger;
 mod hostile_names;
 mod hostile_tokens;
 mod identity;
+mod masked;
 mod matched;
 mod matter;
 mod notify;

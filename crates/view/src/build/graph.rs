@@ -27,6 +27,8 @@ pub(super) struct Graph {
     /// Sorted by name.
     pub(super) objects: Vec<Object>,
     index: HashMap<Oid, u32>,
+    /// What only refs that the view does not have reach, sorted.
+    hidden: Vec<Oid>,
 }
 
 impl Graph {
@@ -40,22 +42,37 @@ impl Graph {
 
     /// The objects whose name begins with these digits.
     pub(super) fn beginning(&self, digits: &str) -> impl Iterator<Item = &Object> {
-        let whole = self.format.raw_len() * 2;
-        let lowest = Oid::parse(format!("{digits:0<whole$}").as_bytes()).ok();
+        let lowest = self.lowest(digits);
         let from = lowest.map(|lowest| self.objects.partition_point(|it| it.oid < lowest));
         let rest = from.and_then(|from| self.objects.get(from..));
         let rest = rest.unwrap_or_default().iter();
         rest.take_while(move |it| it.oid.to_string().starts_with(digits))
     }
+
+    /// Whether an object that the view does not have has a name that begins with these digits.
+    pub(super) fn is_hidden(&self, digits: &str) -> bool {
+        let lowest = self.lowest(digits);
+        let from = lowest.map(|lowest| self.hidden.partition_point(|oid| *oid < lowest));
+        let first = from.and_then(|from| self.hidden.get(from));
+        first.is_some_and(|oid| oid.to_string().starts_with(digits))
+    }
+
+    fn lowest(&self, digits: &str) -> Option<Oid> {
+        let whole = self.format.raw_len() * 2;
+        Oid::parse(format!("{digits:0<whole$}").as_bytes()).ok()
+    }
 }
 
-/// Reads everything that the tips reach.
+/// Reads everything that the tips reach. Of what `hidden` reaches besides, only the names.
 pub(super) fn read(
     original: &Repository,
     mask: &Mask<'_>,
     tips: &[Oid],
+    hidden: &[Oid],
 ) -> Result<Graph, BuildError> {
-    let oids = list(original, tips)?;
+    let oids = list(original, tips, &[])?;
+    let mut hidden = list(original, hidden, tips)?;
+    hidden.retain(|oid| oids.binary_search(oid).is_err());
     let index: HashMap<Oid, u32> = oids.iter().copied().zip(0u32..).collect();
     let mut slots: Vec<Option<Object>> = oids.iter().map(|_| None).collect();
     let order = objects::in_pack_order(original, &oids);
@@ -97,17 +114,22 @@ pub(super) fn read(
         format: original.object_format,
         objects: objects?,
         index,
+        hidden,
     };
     graph.touch();
     Ok(graph)
 }
 
-/// Everything that the tips reach, sorted.
-fn list(original: &Repository, tips: &[Oid]) -> Result<Vec<Oid>, BuildError> {
+/// Everything that the tips reach, sorted, but for what git knows that `not` reaches. Of that,
+/// some may be listed all the same.
+fn list(original: &Repository, tips: &[Oid], not: &[Oid]) -> Result<Vec<Oid>, BuildError> {
     let mut input = String::new();
-    for tip in tips {
-        input.push_str(&tip.to_string());
-        input.push('\n');
+    for (sign, oids) in [("", tips), ("^", not)] {
+        for oid in oids {
+            input.push_str(sign);
+            input.push_str(&oid.to_string());
+            input.push('\n');
+        }
     }
     let env = ObjectEnv::repository_only();
     let git = Git::new(&original.gitdir, &env, "rev-list");

@@ -1,10 +1,12 @@
 //! Which refs a view has.
 
-use refwarden_gitio::refs::RefValue;
+use refwarden_gitio::refs::{AllRefs, RefValue};
 use refwarden_gitio::{Refs, Repository};
-use refwarden_model::{Oid, RefName};
+use refwarden_model::{ObjectFormat, Oid, RefName};
 
 use super::BuildError;
+use crate::filter::RefFilters;
+use crate::hash::Sum;
 use crate::mask::Mask;
 
 /// Namespaces that no view has: replacements would undo the rewrite, and the trees of notes are
@@ -18,6 +20,10 @@ pub(super) struct Allowed {
     pub(super) symbolic: Vec<(RefName, RefName)>,
     /// How many were left out for a secret in their name.
     pub(super) secret: usize,
+    /// What refs name that a filter leaves out.
+    pub(super) hidden: Vec<Oid>,
+    /// Tells what all refs of the original were.
+    pub(super) digest: String,
 }
 
 impl Allowed {
@@ -34,8 +40,13 @@ impl Allowed {
 }
 
 /// Reads the refs of the original and leaves out what a view does not have.
-pub(super) fn allowed(original: &Repository, mask: &Mask<'_>) -> Result<Allowed, BuildError> {
+pub(super) fn allowed(
+    original: &Repository,
+    mask: &Mask<'_>,
+    filters: &RefFilters,
+) -> Result<Allowed, BuildError> {
     let mut all = Refs::new(original).all()?;
+    let digest = digest(&all);
     let absent = |name: &RefName| {
         ABSENT
             .iter()
@@ -44,19 +55,69 @@ pub(super) fn allowed(original: &Repository, mask: &Mask<'_>) -> Result<Allowed,
     all.refs.retain(|(name, _)| !absent(name));
     all.symrefs
         .retain(|(name, target)| !absent(name) && !absent(target));
+    let mut hidden = Vec::new();
+    all.refs.retain(|(name, oid)| {
+        let shown = filters.shows(name);
+        if !shown {
+            hidden.push(*oid);
+        }
+        shown
+    });
+    all.symrefs
+        .retain(|(name, target)| filters.shows(name) && filters.shows(target));
     let before = all.refs.len() + all.symrefs.len();
     let tells = |name: &RefName| mask.is_affected(name.as_bytes());
     all.refs.retain(|(name, _)| !tells(name));
     all.symrefs
         .retain(|(name, target)| !tells(name) && !tells(target));
     let head = match all.head {
-        RefValue::Symbolic(target) if tells(&target) || absent(&target) => RefValue::Missing,
+        RefValue::Symbolic(target)
+            if tells(&target) || absent(&target) || !filters.shows(&target) =>
+        {
+            RefValue::Missing
+        }
+        // It has no name by which a filter could show it.
+        RefValue::Direct(oid) if !filters.is_empty() => {
+            hidden.push(oid);
+            RefValue::Missing
+        }
         head => head,
     };
+    hidden.sort_unstable();
+    hidden.dedup();
     Ok(Allowed {
         head,
         secret: before - all.refs.len() - all.symrefs.len(),
         direct: all.refs,
         symbolic: all.symrefs,
+        hidden,
+        digest,
     })
+}
+
+/// Tells what the refs of a repository are now.
+pub(crate) fn digest_now(original: &Repository) -> Result<String, BuildError> {
+    Ok(digest(&Refs::new(original).all()?))
+}
+
+/// Two repositories with the same refs have the same digest, and no others.
+fn digest(all: &AllRefs) -> String {
+    let mut sum = Sum::new(ObjectFormat::Sha256);
+    let mut line = |name: &[u8], kind: &[u8], value: &[u8]| {
+        for part in [name, b" ", kind, b" ", value, b"\n"] {
+            sum.update(part);
+        }
+    };
+    match &all.head {
+        RefValue::Symbolic(target) => line(b"HEAD", b"names", target.as_bytes()),
+        RefValue::Direct(oid) => line(b"HEAD", b"is", oid.raw()),
+        RefValue::Missing => line(b"HEAD", b"is", b"missing"),
+    }
+    for (name, oid) in &all.refs {
+        line(name.as_bytes(), b"is", oid.raw());
+    }
+    for (name, target) in &all.symrefs {
+        line(name.as_bytes(), b"names", target.as_bytes());
+    }
+    sum.finish().to_string()
 }

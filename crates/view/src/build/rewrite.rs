@@ -1,7 +1,7 @@
 //! Rewrites what a secret touches: trees from the roots of commits down, then commits and tags.
 
 use std::cell::RefCell;
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use refwarden_gitio::objects::{self, Kind, ReadObjects};
 use refwarden_gitio::{ObjectEnv, Repository};
@@ -39,6 +39,7 @@ pub(super) fn rewrite(
     original: &Repository,
     mask: &Mask<'_>,
     graph: &Graph,
+    tips: &[Oid],
 ) -> Result<Plan, BuildError> {
     let env = ObjectEnv::repository_only();
     let mut trees = Trees {
@@ -62,8 +63,8 @@ pub(super) fn rewrite(
     for oid in tagged {
         trees.root(oid, &mut roots)?;
     }
-    for oid in super::refs::allowed(original, mask)?.tips() {
-        trees.root(oid, &mut roots)?;
+    for oid in tips {
+        trees.root(*oid, &mut roots)?;
     }
     let Trees {
         mut spool,
@@ -243,24 +244,48 @@ fn commits(
 }
 
 /// Within a group of commits that name each other, parents come first all the same: only
-/// mentions can close a circle, and those are hidden.
-fn group_order(graph: &Graph, mut group: Vec<usize>) -> Vec<usize> {
-    group.sort_unstable();
+/// mentions can close a circle, and those are hidden. Of several that could be next, the one with
+/// the lowest name is.
+fn group_order(graph: &Graph, group: Vec<usize>) -> Vec<usize> {
+    if group.len() == 1 {
+        return group;
+    }
+    let members: HashSet<usize> = group.iter().copied().collect();
+    let mut waits: HashMap<usize, usize> = HashMap::new();
+    let mut above: HashMap<usize, Vec<usize>> = HashMap::new();
+    for &index in &group {
+        let oids = graph
+            .objects
+            .get(index)
+            .map_or_else(Vec::new, |it| match it.kind {
+                Kind::Tag => target(&it.bytes).into_iter().collect(),
+                _ => links(&it.bytes).parents,
+            });
+        let mut below: Vec<usize> = oids
+            .into_iter()
+            .filter_map(|oid| graph.index(oid))
+            .filter(|it| members.contains(it))
+            .collect();
+        below.sort_unstable();
+        below.dedup();
+        waits.insert(index, below.len());
+        for it in below {
+            above.entry(it).or_default().push(index);
+        }
+    }
+    let ready = waits.iter().filter(|(_, count)| **count == 0);
+    let mut ready: BTreeSet<usize> = ready.map(|(index, _)| *index).collect();
     let mut done = Vec::with_capacity(group.len());
-    let linked = |index: usize| {
-        let object = graph.objects.get(index);
-        object.map_or_else(Vec::new, |object| match object.kind {
-            Kind::Tag => target(&object.bytes).into_iter().collect(),
-            _ => links(&object.bytes).parents,
-        })
-    };
-    while !group.is_empty() {
-        let waits = |index: usize, group: &[usize]| {
-            let mut below = linked(index).into_iter().filter_map(|oid| graph.index(oid));
-            below.any(|it| group.contains(&it))
-        };
-        let ready = group.iter().position(|index| !waits(*index, &group));
-        done.push(group.remove(ready.unwrap_or(0)));
+    while let Some(index) = ready.pop_first() {
+        done.push(index);
+        for it in above.remove(&index).unwrap_or_default() {
+            if let Some(count) = waits.get_mut(&it) {
+                *count = count.saturating_sub(1);
+                if *count == 0 {
+                    ready.insert(it);
+                }
+            }
+        }
     }
     done
 }
@@ -298,6 +323,7 @@ impl Names for Known<'_, '_> {
                 Kind::Tree | Kind::Blob => hidden |= self.changed.contains(&object.oid),
             }
         }
+        hidden |= self.graph.is_hidden(digits);
         hidden.then(|| self.mask.stand_in(digits))
     }
 }
