@@ -15,9 +15,11 @@ mod order;
 mod refs;
 mod rewrite;
 mod shadow;
+mod state;
 
 pub(crate) use refs::digest_now;
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use refwarden_gitio::objects::ObjectError;
@@ -25,6 +27,9 @@ use refwarden_gitio::refs::RefsError;
 use refwarden_gitio::{GitError, Repository};
 use refwarden_model::Oid;
 
+use self::graph::Graph;
+use self::rewrite::Plan;
+pub(crate) use self::state::State;
 use crate::filter::RefFilters;
 use crate::mask::{Mask, TreeError};
 
@@ -89,6 +94,8 @@ pub struct Built {
     pub map: Vec<(Oid, Oid)>,
     /// Tells what all refs of the original were.
     pub refs: String,
+    /// What the next build can begin with.
+    pub(crate) state: State,
 }
 
 /// Builds the shadow of `original`, with all refs, in the directory `into`, which must not exist
@@ -117,20 +124,65 @@ pub fn build_filtered(
 ) -> Result<Built, BuildError> {
     let refs = refs::allowed(original, mask, filters)?;
     let tips = refs.tips();
-    let graph = graph::read(original, mask, &tips, &refs.hidden)?;
+    let graph = graph::read(original, mask, &tips, &refs.hidden, State::default())?;
     let plan = rewrite::rewrite(original, mask, &graph, &tips)?;
+    let built = built(graph, &refs, tips, &plan, &Counts::default());
+    shadow::make(original, &refs, plan, into)?;
+    Ok(built)
+}
+
+/// Extends a shadow by what is new since it was built: the result is what [`build`] would make.
+/// None where it cannot be extended, since some of what it holds is no longer reached, or since
+/// what is new changes what was masked before; nothing is made then.
+///
+/// # Errors
+///
+/// As for [`build`].
+pub(crate) fn extend(
+    original: &Repository,
+    mask: &Mask<'_>,
+    (before, known, counts): (&Path, State, &Counts),
+    into: &Path,
+) -> Result<Option<Built>, BuildError> {
+    let refs = refs::allowed(original, mask, &RefFilters::default())?;
+    let tips = refs.tips();
+    let gone = || graph::list(original, &known.tips, &tips);
+    if known.is_empty() || !refs.hidden.is_empty() || !gone()?.is_empty() {
+        return Ok(None);
+    }
+    let graph = graph::read(original, mask, &tips, &[], known)?;
+    let plan = rewrite::rewrite(original, mask, &graph, &tips)?;
+    let changed_before: HashSet<Oid> = graph.known.changed().collect();
+    let names = plan.map.iter().filter(|(from, to)| from != to);
+    let names = names.map(|(from, _)| *from);
+    let names = names.filter(|oid| graph.known.renamed(*oid).is_none());
+    let changed = plan.changed.difference(&changed_before).copied();
+    if graph.known.mentions_any(names.chain(changed)) {
+        return Ok(None);
+    }
+    let built = built(graph, &refs, tips, &plan, counts);
+    shadow::extend(original, &refs, plan, before, into)?;
+    Ok(Some(built))
+}
+
+fn built(
+    graph: Graph,
+    refs: &refs::Allowed,
+    tips: Vec<Oid>,
+    plan: &Plan,
+    before: &Counts,
+) -> Built {
     let counts = Counts {
-        objects: graph.objects.len(),
-        rewritten: plan.spool.known().len(),
+        objects: before.objects + graph.objects.iter().filter(|it| !it.old).count(),
+        rewritten: before.rewritten + plan.spool.known().len(),
         renamed: plan.map.iter().filter(|(from, to)| from != to).count(),
         refs: refs.direct.len() + refs.symbolic.len(),
         refs_with_secrets: refs.secret,
     };
-    let map = plan.map.clone();
-    shadow::make(original, &refs, plan, into)?;
-    Ok(Built {
+    Built {
         counts,
-        map,
-        refs: refs.digest,
-    })
+        map: plan.map.clone(),
+        refs: refs.digest.clone(),
+        state: graph.into_state(tips, plan),
+    }
 }

@@ -17,7 +17,7 @@ use refwarden_model::{ObjectFormat, Oid};
 use refwarden_scan::{FingerprintKey, Ruleset};
 use serde::{Deserialize, Serialize};
 
-use crate::build::{BuildError, Built, Counts, build_filtered, digest_now};
+use crate::build::{BuildError, Built, Counts, State, build_filtered, digest_now, extend};
 use crate::filter::RefFilters;
 use crate::mask::Mask;
 
@@ -27,6 +27,7 @@ pub const VIEW_VERSION: u32 = 1;
 
 const SHADOW: &str = "shadow.git";
 const MAP: &str = "commits.map";
+const STATE: &str = "state";
 const ABOUT: &str = "view.json";
 /// Locked by all who read a generation.
 const READERS: &str = "readers";
@@ -48,7 +49,9 @@ pub struct About {
     pub generation: u64,
     /// Tells what all refs of the original were.
     pub refs: String,
-    /// Numbers.
+    /// Whether it extends the generation before; else it was built from nothing.
+    pub extended: bool,
+    /// Numbers; of one that extends, what it rewrote again is counted again.
     pub counts: Counts,
 }
 
@@ -139,7 +142,7 @@ impl Place {
         &self.directory
     }
 
-    /// Builds a new generation and switches to it. Whoever comes second waits.
+    /// Builds a new generation from nothing and switches to it. Whoever comes second waits.
     ///
     /// # Errors
     ///
@@ -151,11 +154,11 @@ impl Place {
         key: &FingerprintKey,
     ) -> Result<About, BuildError> {
         let lock = self.lock()?;
-        self.make(&lock, repository, ruleset, key)
+        self.make(&lock, repository, ruleset, key, true)
     }
 
     /// Builds a new generation unless the current one was built from the refs that the repository
-    /// has now.
+    /// has now. Where refs have only come and moved forward, only what is new is read and masked.
     ///
     /// # Errors
     ///
@@ -169,7 +172,7 @@ impl Place {
         let lock = self.lock()?;
         match self.current() {
             Some((_, about)) if about.refs == digest_now(repository)? => Ok(about),
-            _ => self.make(&lock, repository, ruleset, key),
+            _ => self.make(&lock, repository, ruleset, key, false),
         }
     }
 
@@ -179,6 +182,7 @@ impl Place {
         repository: &Repository,
         ruleset: &Ruleset,
         key: &FingerprintKey,
+        cold: bool,
     ) -> Result<About, BuildError> {
         let mask = Mask::new(ruleset, &repository_key(key, repository));
         let mask = mask.map_err(|error| BuildError::NotAsPlanned(error.to_string()))?;
@@ -191,8 +195,19 @@ impl Place {
             .prefix(MAKING)
             .tempdir_in(&generations)?;
         let making_path = making.path();
-        let Built { counts, map, refs } =
-            build_filtered(repository, &mask, &self.filters, &making_path.join(SHADOW))?;
+        let into = making_path.join(SHADOW);
+        let from_before = self.extended(repository, &mask, &into, cold)?;
+        let extended = from_before.is_some();
+        let built = match from_before {
+            Some(built) => built,
+            None => build_filtered(repository, &mask, &self.filters, &into)?,
+        };
+        let Built {
+            counts,
+            map,
+            refs,
+            state,
+        } = built;
         let generation = self.next(before)?;
         let about = About {
             repository: repository.gitdir.clone(),
@@ -200,9 +215,11 @@ impl Place {
             ruleset: ruleset.id().to_string(),
             generation,
             refs,
+            extended,
             counts,
         };
         write_map(&making_path.join(MAP), &map)?;
+        write(&making_path.join(STATE), state.to_text().as_bytes())?;
         let text = serde_json::to_vec_pretty(&about).map_err(std::io::Error::other)?;
         write(&making_path.join(READERS), b"")?;
         write(&making_path.join(ABOUT), &text)?;
@@ -220,6 +237,36 @@ impl Place {
         File::open(&self.directory)?.sync_all()?;
         self.sweep(Some(generation))?;
         Ok(about)
+    }
+
+    /// Extends the current generation by what is new, where that can be done.
+    fn extended(
+        &self,
+        repository: &Repository,
+        mask: &Mask<'_>,
+        into: &Path,
+        cold: bool,
+    ) -> Result<Option<Built>, BuildError> {
+        // What only hidden refs reach is looked at anew each time.
+        if cold || !self.filters.is_empty() {
+            return Ok(None);
+        }
+        let Some((directory, about)) = self.current() else {
+            return Ok(None);
+        };
+        let Some(state) = read_state(&directory) else {
+            return Ok(None);
+        };
+        let before = (&*shadow(&directory), state, &about.counts);
+        if let Ok(built) = extend(repository, mask, before, into) {
+            return Ok(built);
+        }
+        // Whatever was in the way, such as an object that is gone from the original, a cold build
+        // tells.
+        if into.exists() {
+            std::fs::remove_dir_all(into)?;
+        }
+        Ok(None)
     }
 
     /// Takes the view away. Who reads it may be cut off.
@@ -413,6 +460,18 @@ fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
     let mut file = File::create(path)?;
     file.write_all(bytes)?;
     file.sync_all()
+}
+
+/// What a generation knows for the next.
+fn read_state(generation: &Path) -> Option<State> {
+    let text = std::fs::read_to_string(generation.join(MAP)).ok()?;
+    let pair = |line: &str| {
+        let (from, to) = line.split_once(' ')?;
+        Some((from.parse().ok()?, to.parse().ok()?))
+    };
+    let map: Option<Vec<(Oid, Oid)>> = text.lines().map(pair).collect();
+    let state = std::fs::read_to_string(generation.join(STATE)).ok()?;
+    State::parse(&state, map?)
 }
 
 /// One line for each commit and tag: original, view's name. Never inside the shadow.

@@ -418,3 +418,219 @@ proptest! {
         }
     }
 }
+
+/// The refs of the current shadow, and the names of everything that it holds.
+fn held(place: &cache::Place) -> (String, String) {
+    let (directory, _) = place.current().unwrap();
+    let shadow = cache::shadow(&directory);
+    let git = |arguments: &[&str]| {
+        let env = ObjectEnv::repository_only();
+        let git = Git::new(&shadow, &env, arguments[0]).args(&arguments[1..]);
+        String::from_utf8(git.output(b"").unwrap()).unwrap()
+    };
+    git(&["fsck", "--strict", "--full"]);
+    let objects = git(&[
+        "cat-file",
+        "--batch-all-objects",
+        "--batch-check=%(objectname)",
+    ]);
+    (git(&["for-each-ref"]), objects)
+}
+
+/// Whether refreshing, push by push, comes to what one build comes to. Answers which pushes could
+/// not be followed by extending.
+fn follows(desk: &Desk, pushes: &[(&str, String)]) -> Vec<String> {
+    let mut cold_ones = Vec::new();
+    let ruleset = Ruleset::builtin().unwrap();
+    let key = FingerprintKey::new([7; 32]);
+    let original = Repository::open(&desk.path("r.git")).unwrap();
+    let place = |name: &str| cache::Place::new(&desk.path(name), &original, &ruleset, &key);
+    let extended = place("extended");
+    for (number, (what, stream)) in pushes.iter().enumerate() {
+        desk.import(stream);
+        let about = extended.refresh(&original, &ruleset, &key).unwrap();
+        assert_eq!(extended.refresh(&original, &ruleset, &key).unwrap(), about);
+        let cold = place(&format!("cold{number}"));
+        cold.build(&original, &ruleset, &key).unwrap();
+        assert_eq!(held(&extended), held(&cold), "{what}");
+        let map = |place: &cache::Place| {
+            std::fs::read_to_string(place.current().unwrap().0.join("commits.map")).unwrap()
+        };
+        assert_eq!(map(&extended), map(&cold), "{what}");
+        if !about.extended {
+            cold_ones.push((*what).to_owned());
+        }
+    }
+    cold_ones
+}
+
+#[test]
+fn what_is_extended_is_what_is_built_at_once() {
+    for format in ["sha1", "sha256"] {
+        let desk = Desk::new(format);
+        history(&desk);
+        let main = "refs/heads/main";
+        let on = |branch: &str, from: &str, message: &str, files: &str| {
+            commit(99, branch, message, &format!("from {from}\n{files}"))
+        };
+        let masked = desk.value("r.git", "main~3");
+        let kept = desk.value("r.git", "main~7");
+        let pushes = [
+            ("nothing", String::new()),
+            (
+                "a clean file",
+                on(
+                    main,
+                    "refs/heads/main^0",
+                    "More\n",
+                    &file("100644", "n", "n\n"),
+                ),
+            ),
+            (
+                "another secret and an old one elsewhere",
+                on(
+                    main,
+                    "refs/heads/main^0",
+                    "Secrets\n",
+                    &(file("100644", "conf/app.env", &format!("T={}\n", secret(8)))
+                        + &file("100644", "again", &format!("A=1\nT={}\nB=2\n", secret(1)))),
+                ),
+            ),
+            (
+                "nothing but a message",
+                on(main, "refs/heads/main^0", "Empty\n", ""),
+            ),
+            (
+                "mentions of old commits",
+                on(
+                    "refs/heads/side",
+                    "refs/heads/side^0",
+                    &format!("Of {masked} and {} and {kept}\n", &masked[..8]),
+                    &file("100644", "s", "2\n"),
+                ),
+            ),
+            (
+                "a tag of an old commit",
+                tag("late", &masked, &format!("of {}\n", secret(9))),
+            ),
+            (
+                "a branch of an old commit",
+                format!("reset refs/heads/old\nfrom {masked}\n\n"),
+            ),
+            (
+                "a file under a rule for its path",
+                on(
+                    main,
+                    "refs/heads/main^0",
+                    "Path\n",
+                    &file("100644", "d/.npmrc", "x\n"),
+                ),
+            ),
+            (
+                "a merge",
+                commit(
+                    98,
+                    main,
+                    "Merge\n",
+                    "from refs/heads/main^0\nmerge refs/heads/side^0\n",
+                ),
+            ),
+            (
+                "a rewind",
+                format!("reset refs/heads/side\nfrom {kept}\n\n"),
+            ),
+            (
+                "and on",
+                on(
+                    "refs/heads/side",
+                    &kept,
+                    "On\n",
+                    &file("100644", "s", "3\n"),
+                ),
+            ),
+        ];
+        let cold = follows(&desk, &pushes);
+        assert_eq!(cold, ["nothing", "a rewind"]);
+    }
+}
+
+#[test]
+fn what_the_repository_keeps_back_is_kept_back() {
+    let desk = Desk::new("sha1");
+    history(&desk);
+    for value in ["refs/heads/side", "refs/tags/", "!refs/tags/v0"] {
+        desk.git(&["config", "--add", "transfer.hideRefs", value], b"");
+    }
+    desk.git(&["config", "uploadPack.hideRefs", "refs/heads/alias"], b"");
+    desk.git(&["update-ref", "refs/heads/side2", "refs/heads/side"], b"");
+    desk.build("r.git", "shown.git");
+    let shown = desk.at("shown.git", &["for-each-ref", "--format=%(refname)"], b"");
+    let shown: Vec<&str> = shown.lines().collect();
+    assert_eq!(
+        shown,
+        ["refs/heads/main", "refs/heads/side2", "refs/tags/v0"]
+    );
+}
+
+/// A large file is not read again, so what stands beside it costs a cold build.
+#[test]
+fn a_large_file_with_a_secret_is_followed() {
+    let desk = Desk::new("sha1");
+    let main = "refs/heads/main";
+    let large = format!("{}{}\n", "x\n".repeat(9 << 20), secret(7));
+    let more = |number: u32| {
+        let from = "from refs/heads/main^0\n";
+        let added = file("100644", &format!("d/{number}"), "x\n");
+        commit(number, main, "More\n", &(from.to_owned() + &added))
+    };
+    let pushes = [
+        (
+            "root",
+            commit(1, main, "Root\n", &file("100644", "d/a", "a\n")),
+        ),
+        (
+            "large",
+            commit(
+                2,
+                main,
+                "Large\n",
+                &("from refs/heads/main^0\n".to_owned() + &file("100644", "l", &large)),
+            ),
+        ),
+        ("beside", more(3)),
+    ];
+    assert_eq!(follows(&desk, &pushes), ["root", "beside"]);
+}
+
+/// A commit that is mentioned before it exists is masked in the old message, too.
+#[test]
+fn a_mention_of_what_comes_later_is_masked_all_the_same() {
+    let desk = Desk::new("sha1");
+    let told = format!("{}\n", secret(1));
+    let late = commit(1, "refs/heads/late", "Late\n", &file("100644", "f", &told));
+    desk.import(&late);
+    let name = desk.value("r.git", "late");
+    desk.git(&["update-ref", "-d", "refs/heads/late"], b"");
+    let first = commit(
+        2,
+        "refs/heads/main",
+        &format!("Before {}\n", &name[..10]),
+        &file("100644", "a", "a\n"),
+    );
+    let second = commit(3, "refs/heads/main", "More\n", "from refs/heads/main^0\n");
+    follows(
+        &desk,
+        &[("before", first), ("more", second), ("late", late)],
+    );
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(8))]
+
+    #[test]
+    fn generated_histories_are_extended_as_they_are_built(steps in prop::collection::vec(any::<Step>().prop_map(|(a, b, c, d, e)| (a, b, c, d, e % 5)), 2..10)) {
+        let desk = Desk::new("sha1");
+        let pushes: Vec<(&str, String)> = (1..=steps.len()).step_by(2).map(|many| ("steps", generated(&steps[..many]).0)).collect();
+        follows(&desk, &pushes);
+    }
+}

@@ -6,8 +6,10 @@ use refwarden_gitio::objects::{self, Event, Kind};
 use refwarden_gitio::{Git, ObjectEnv, Repository};
 use refwarden_model::{ObjectFormat, Oid};
 
+use super::rewrite::Plan;
+use super::state::{State, Touched};
 use super::{BuildError, WHOLE_MAX};
-use crate::mask::{Dependence, Large, Mask, entries};
+use crate::mask::{Dependence, Large, Mask, entries, mentions as mentions_in};
 
 /// What is known of an object.
 pub(super) struct Object {
@@ -19,9 +21,12 @@ pub(super) struct Object {
     children: Vec<u32>,
     /// For commits and tags: all of it. For large blobs that are touched: what stands for it.
     pub(super) bytes: Vec<u8>,
+    /// Whether it was there when the refs were last looked at: a touched tree or blob then.
+    pub(super) old: bool,
 }
 
-/// All objects that the allowed refs reach.
+/// All objects that the allowed refs reach; where something is known of before, what is new since
+/// then, and what is touched of the rest.
 pub(super) struct Graph {
     pub(super) format: ObjectFormat,
     /// Sorted by name.
@@ -29,6 +34,8 @@ pub(super) struct Graph {
     index: HashMap<Oid, u32>,
     /// What only refs that the view does not have reach, sorted.
     hidden: Vec<Oid>,
+    /// What is known of before.
+    pub(super) known: State,
 }
 
 impl Graph {
@@ -49,6 +56,39 @@ impl Graph {
         rest.take_while(move |it| it.oid.to_string().starts_with(digits))
     }
 
+    /// What the next build can begin with.
+    pub(super) fn into_state(self, tips: Vec<Oid>, plan: &Plan) -> State {
+        let mut mentions = self.known.mentions;
+        let mut touched = Vec::new();
+        for object in &self.objects {
+            match object.kind {
+                Kind::Commit | Kind::Tag => {
+                    for span in mentions_in(&object.bytes, self.format) {
+                        let digits = object.bytes.get(span).unwrap_or_default();
+                        mentions.push(String::from_utf8_lossy(digits).to_ascii_lowercase());
+                    }
+                }
+                Kind::Tree | Kind::Blob if object.touched != Dependence::Clean => {
+                    touched.push(Touched {
+                        oid: object.oid,
+                        kind: object.kind,
+                        dependence: object.touched,
+                        changed: plan.changed.contains(&object.oid),
+                    });
+                }
+                Kind::Tree | Kind::Blob => {}
+            }
+        }
+        mentions.sort_unstable();
+        mentions.dedup();
+        State {
+            tips,
+            map: plan.map.clone(),
+            touched,
+            mentions,
+        }
+    }
+
     /// Whether an object that the view does not have has a name that begins with these digits.
     pub(super) fn is_hidden(&self, digits: &str) -> bool {
         let lowest = self.lowest(digits);
@@ -57,45 +97,66 @@ impl Graph {
         first.is_some_and(|oid| oid.to_string().starts_with(digits))
     }
 
-    fn lowest(&self, digits: &str) -> Option<Oid> {
+    /// The lowest name that begins with these digits.
+    pub(super) fn lowest(&self, digits: &str) -> Option<Oid> {
         let whole = self.format.raw_len() * 2;
         Oid::parse(format!("{digits:0<whole$}").as_bytes()).ok()
     }
 }
 
-/// Reads everything that the tips reach. Of what `hidden` reaches besides, only the names.
+/// Reads everything that the tips reach and that is not known. Of what `hidden` reaches besides,
+/// only the names.
 pub(super) fn read(
     original: &Repository,
     mask: &Mask<'_>,
     tips: &[Oid],
     hidden: &[Oid],
+    known: State,
 ) -> Result<Graph, BuildError> {
-    let oids = list(original, tips, &[])?;
+    let new = list(original, tips, &known.tips)?;
     let mut hidden = list(original, hidden, tips)?;
-    hidden.retain(|oid| oids.binary_search(oid).is_err());
+    hidden.retain(|oid| new.binary_search(oid).is_err());
+    let mut oids = new.clone();
+    oids.extend(known.touched.iter().map(|it| it.oid));
+    oids.sort_unstable();
+    oids.dedup();
     let index: HashMap<Oid, u32> = oids.iter().copied().zip(0u32..).collect();
     let mut slots: Vec<Option<Object>> = oids.iter().map(|_| None).collect();
-    let order = objects::in_pack_order(original, &oids);
+    let slot = |oid: Oid| index.get(&oid).map(|slot| *slot as usize);
+    for it in &known.touched {
+        if let Some(slot) = slot(it.oid).and_then(|slot| slots.get_mut(slot)) {
+            *slot = Some(Object {
+                oid: it.oid,
+                kind: it.kind,
+                touched: it.dependence,
+                children: Vec::new(),
+                bytes: Vec::new(),
+                old: true,
+            });
+        }
+    }
+    let order = objects::in_pack_order(original, &new);
     let ordered: Vec<Oid> = order
         .iter()
-        .filter_map(|at| oids.get(*at).copied())
+        .filter_map(|at| new.get(*at).copied())
         .collect();
     let mut reader = Reader {
         mask,
         format: original.object_format,
         index: &index,
+        rest_is_known: !known.is_empty(),
         names: HashMap::new(),
         large: None,
     };
     let mut failed = None;
     let env = ObjectEnv::repository_only();
     objects::each(original, &env, &ordered, WHOLE_MAX, &mut |at, event| {
-        let (Some(&oid), Some(&slot)) = (ordered.get(at), order.get(at)) else {
+        let Some(&oid) = ordered.get(at) else {
             return;
         };
         match reader.see(oid, event) {
             Ok(Some(object)) => {
-                if let Some(slot) = slots.get_mut(slot) {
+                if let Some(slot) = slot(oid).and_then(|slot| slots.get_mut(slot)) {
                     *slot = Some(object);
                 }
             }
@@ -115,6 +176,7 @@ pub(super) fn read(
         objects: objects?,
         index,
         hidden,
+        known,
     };
     graph.touch();
     Ok(graph)
@@ -122,7 +184,11 @@ pub(super) fn read(
 
 /// Everything that the tips reach, sorted, but for what git knows that `not` reaches. Of that,
 /// some may be listed all the same.
-fn list(original: &Repository, tips: &[Oid], not: &[Oid]) -> Result<Vec<Oid>, BuildError> {
+pub(super) fn list(
+    original: &Repository,
+    tips: &[Oid],
+    not: &[Oid],
+) -> Result<Vec<Oid>, BuildError> {
     let mut input = String::new();
     for (sign, oids) in [("", tips), ("^", not)] {
         for oid in oids {
@@ -158,6 +224,8 @@ struct Reader<'a, 'r> {
     mask: &'a Mask<'r>,
     format: ObjectFormat,
     index: &'a HashMap<Oid, u32>,
+    /// Whether an object that is not in the index is known not to be touched.
+    rest_is_known: bool,
     /// Names of entries that were scanned, and what came of it.
     names: HashMap<Vec<u8>, bool>,
     /// A large blob that is being scanned.
@@ -172,6 +240,7 @@ impl Reader<'_, '_> {
             touched,
             children: Vec::new(),
             bytes: Vec::new(),
+            old: false,
         };
         match event {
             Event::Failed(error) => Err(error.into()),
@@ -217,8 +286,11 @@ impl Reader<'_, '_> {
                 touched = Dependence::Anywhere;
             }
             if !entry.is_link() {
-                let child = self.index.get(&entry.oid);
-                children.push(*child.ok_or(BuildError::Unlisted(entry.oid))?);
+                match self.index.get(&entry.oid) {
+                    Some(child) => children.push(*child),
+                    None if self.rest_is_known => {}
+                    None => return Err(BuildError::Unlisted(entry.oid)),
+                }
             }
         }
         Ok(Object {
@@ -227,6 +299,7 @@ impl Reader<'_, '_> {
             touched,
             children,
             bytes: Vec::new(),
+            old: false,
         })
     }
 }

@@ -1,7 +1,7 @@
 //! Which refs a view has.
 
 use refwarden_gitio::refs::{AllRefs, RefValue};
-use refwarden_gitio::{Refs, Repository};
+use refwarden_gitio::{Git, ObjectEnv, Refs, Repository};
 use refwarden_model::{ObjectFormat, Oid, RefName};
 
 use super::BuildError;
@@ -20,7 +20,7 @@ pub(super) struct Allowed {
     pub(super) symbolic: Vec<(RefName, RefName)>,
     /// How many were left out for a secret in their name.
     pub(super) secret: usize,
-    /// What refs name that a filter leaves out.
+    /// What refs name that a filter, or the repository's configuration, leaves out.
     pub(super) hidden: Vec<Oid>,
     /// Tells what all refs of the original were.
     pub(super) digest: String,
@@ -56,24 +56,24 @@ pub(super) fn allowed(
     all.symrefs
         .retain(|(name, target)| !absent(name) && !absent(target));
     let mut hidden = Vec::new();
+    let kept_back = KeptBack::read(original)?;
+    let shows = |name: &RefName| filters.shows(name) && !kept_back.holds(name);
     all.refs.retain(|(name, oid)| {
-        let shown = filters.shows(name);
+        let shown = shows(name);
         if !shown {
             hidden.push(*oid);
         }
         shown
     });
     all.symrefs
-        .retain(|(name, target)| filters.shows(name) && filters.shows(target));
+        .retain(|(name, target)| shows(name) && shows(target));
     let before = all.refs.len() + all.symrefs.len();
     let tells = |name: &RefName| mask.is_affected(name.as_bytes());
     all.refs.retain(|(name, _)| !tells(name));
     all.symrefs
         .retain(|(name, target)| !tells(name) && !tells(target));
     let head = match all.head {
-        RefValue::Symbolic(target)
-            if tells(&target) || absent(&target) || !filters.shows(&target) =>
-        {
+        RefValue::Symbolic(target) if tells(&target) || absent(&target) || !shows(&target) => {
             RefValue::Missing
         }
         // It has no name by which a filter could show it.
@@ -93,6 +93,42 @@ pub(super) fn allowed(
         hidden,
         digest,
     })
+}
+
+/// What the repository's own configuration keeps back from everybody who fetches:
+/// `transfer.hideRefs` and `uploadpack.hideRefs` (git-config(1)).
+struct KeptBack(Vec<Vec<u8>>);
+
+impl KeptBack {
+    fn read(original: &Repository) -> Result<Self, BuildError> {
+        let env = ObjectEnv::repository_only();
+        let list = Git::new(&original.gitdir, &env, "config").args(["--null", "--list"]);
+        let listed = list.output(b"")?;
+        let entries = listed.split(|byte| *byte == 0).filter_map(|entry| {
+            let at = entry.iter().position(|byte| *byte == b'\n')?;
+            Some((entry.get(..at)?, entry.get(at + 1..)?))
+        });
+        let keys: [&[u8]; 2] = [b"transfer.hiderefs", b"uploadpack.hiderefs"];
+        let values = entries.filter(|(key, _)| keys.contains(key));
+        Ok(Self(values.map(|(_, value)| value.to_vec()).collect()))
+    }
+
+    /// Whether a ref is kept back: of the values that fit, the last says.
+    fn holds(&self, name: &RefName) -> bool {
+        for value in self.0.iter().rev() {
+            let (shown, value) = match value.strip_prefix(b"!") {
+                Some(rest) => (true, rest),
+                None => (false, &value[..]),
+            };
+            let value = value.strip_prefix(b"^").unwrap_or(value);
+            let value = value.strip_suffix(b"/").unwrap_or(value);
+            let rest = name.as_bytes().strip_prefix(value);
+            if rest.is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/")) {
+                return !shown;
+            }
+        }
+        false
+    }
 }
 
 /// Tells what the refs of a repository are now.

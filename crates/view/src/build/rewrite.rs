@@ -22,6 +22,8 @@ pub(super) struct Plan {
     pub(super) map: Vec<(Oid, Oid)>,
     /// Trees and blobs without a path above them, which only a ref or a tag names.
     roots: HashMap<Oid, Oid>,
+    /// Trees and blobs that have another name at one path at least.
+    pub(super) changed: HashSet<Oid>,
 }
 
 impl Plan {
@@ -50,7 +52,7 @@ pub(super) fn rewrite(
         anywhere: HashMap::new(),
         by_path: HashMap::new(),
         kept: Vec::new(),
-        changed: HashSet::new(),
+        changed: graph.known.changed().collect(),
         conditions: HashMap::new(),
     };
     // Whatever a commit, a tag or a ref may name directly stands at the root.
@@ -73,7 +75,8 @@ pub(super) fn rewrite(
         ..
     } = trees;
     let renamed = commits(mask, graph, &roots, &changed, &mut spool)?;
-    let clean = graph.objects.iter().filter(|object| match object.kind {
+    let new = graph.objects.iter().filter(|object| !object.old);
+    let clean = new.filter(|object| match object.kind {
         Kind::Tree | Kind::Blob => object.touched == Dependence::Clean,
         Kind::Commit | Kind::Tag => renamed.get(&object.oid) == Some(&object.oid),
     });
@@ -81,12 +84,15 @@ pub(super) fn rewrite(
     same.sort_unstable();
     same.dedup();
     let mut map: Vec<(Oid, Oid)> = renamed.into_iter().collect();
+    map.extend(&graph.known.map);
     map.sort_unstable();
+    map.dedup();
     Ok(Plan {
         spool,
         same,
         map,
         roots,
+        changed,
     })
 }
 
@@ -109,8 +115,15 @@ struct Trees<'a, 'r> {
 impl Trees<'_, '_> {
     fn root(&mut self, oid: Oid, roots: &mut HashMap<Oid, Oid>) -> Result<(), BuildError> {
         let kind = self.graph.object(oid).map(|object| object.kind);
+        let known = &self.graph.known;
         match kind {
-            None => Err(BuildError::Unlisted(oid)),
+            None if known.is_empty() => Err(BuildError::Unlisted(oid)),
+            None if known.renamed(oid).is_some() => Ok(()),
+            // A tree or blob that was there before and is not touched.
+            None => {
+                roots.insert(oid, oid);
+                Ok(())
+            }
             Some(Kind::Tree | Kind::Blob) if !roots.contains_key(&oid) => {
                 let new = self.renamed(oid, &[])?;
                 roots.insert(oid, new);
@@ -124,7 +137,13 @@ impl Trees<'_, '_> {
     /// `core.maxTreeDepth`, so the recursion ends.
     fn renamed(&mut self, oid: Oid, path: &[u8]) -> Result<Oid, BuildError> {
         let graph = self.graph;
-        let object = graph.object(oid).ok_or(BuildError::Unlisted(oid))?;
+        let Some(object) = graph.object(oid) else {
+            return if graph.known.is_empty() {
+                Err(BuildError::Unlisted(oid))
+            } else {
+                Ok(oid)
+            };
+        };
         let mut touched = object.touched;
         if object.kind == Kind::Blob && !self.has_conditions(path) {
             touched = match touched {
@@ -303,7 +322,8 @@ struct Known<'a, 'r> {
 impl Names for Known<'_, '_> {
     fn linked(&self, oid: Oid) -> Oid {
         let known = self.renamed.get(&oid).or_else(|| self.roots.get(&oid));
-        known.copied().unwrap_or_else(|| {
+        let known = known.copied().or_else(|| self.graph.known.renamed(oid));
+        known.unwrap_or_else(|| {
             *self.unlisted.borrow_mut() = Some(oid);
             oid
         })
@@ -311,17 +331,34 @@ impl Names for Known<'_, '_> {
 
     fn mentioned(&self, digits: &str) -> Option<String> {
         let mut hidden = false;
+        // Of several that fit, the one with the lowest name, whenever each of them was made.
+        let mut named: Option<(Oid, Oid)> = None;
+        let mut fits = |from: Oid, to: Oid| {
+            if from != to && named.is_none_or(|(lowest, _)| from < lowest) {
+                named = Some((from, to));
+            }
+        };
         for object in self.graph.beginning(digits) {
             match object.kind {
                 Kind::Commit | Kind::Tag => match self.renamed.get(&object.oid) {
-                    Some(new) if *new == object.oid => {}
-                    Some(new) => return new.to_string().get(..digits.len()).map(str::to_owned),
+                    Some(new) => fits(object.oid, *new),
                     // In a circle of mentions.
                     None => hidden = true,
                 },
                 // A tree or blob has a name for each path, and some have its own.
                 Kind::Tree | Kind::Blob => hidden |= self.changed.contains(&object.oid),
             }
+        }
+        let before = self.graph.lowest(digits);
+        let before = before.map(|lowest| self.graph.known.from(lowest));
+        for &(from, to) in before.unwrap_or_default() {
+            if !from.to_string().starts_with(digits) {
+                break;
+            }
+            fits(from, to);
+        }
+        if let Some((_, to)) = named {
+            return to.to_string().get(..digits.len()).map(str::to_owned);
         }
         hidden |= self.graph.is_hidden(digits);
         hidden.then(|| self.mask.stand_in(digits))

@@ -18,6 +18,9 @@ use super::rewrite::Plan;
 /// Where HEAD points when the original's branch is none that may be named.
 const NOWHERE: &str = "refs/heads/absent";
 
+/// Packs beyond which an extended shadow is packed anew.
+const PACKS_MAX: usize = 20;
+
 /// Makes the shadow at `into`.
 pub(super) fn make(
     original: &Repository,
@@ -26,6 +29,71 @@ pub(super) fn make(
     into: &Path,
 ) -> Result<(), BuildError> {
     init(original, into)?;
+    let allowed = fill(original, refs, plan, into)?;
+    pack(into)?;
+    verify(into, &allowed)
+}
+
+/// Makes the shadow at `into` from one that holds nothing but what refs still reach, and what is
+/// new.
+pub(super) fn extend(
+    original: &Repository,
+    refs: &Allowed,
+    plan: Plan,
+    before: &Path,
+    into: &Path,
+) -> Result<(), BuildError> {
+    init(original, into)?;
+    let (from, to) = (before.join("objects"), into.join("objects"));
+    let mut linked = HashSet::new();
+    for entry in std::fs::read_dir(from.join("pack"))? {
+        let entry = entry?;
+        std::fs::hard_link(entry.path(), to.join("pack").join(entry.file_name()))?;
+        linked.insert(entry.file_name());
+    }
+    let graph = Path::new("info").join("commit-graph");
+    if from.join(&graph).exists() {
+        std::fs::hard_link(from.join(&graph), to.join(&graph))?;
+    }
+    let allowed = fill(original, refs, plan, into)?;
+    let mut packs = 0;
+    for entry in std::fs::read_dir(to.join("pack"))? {
+        let entry = entry?;
+        if entry.path().extension() != Some(OsStr::new("idx")) {
+            continue;
+        }
+        packs += 1;
+        if !linked.contains(&entry.file_name()) {
+            let held = git(into, "show-index").output(&std::fs::read(entry.path())?)?;
+            // Each line is an offset, a name, a checksum in parentheses.
+            for line in held
+                .split(|byte| *byte == b'\n')
+                .filter(|it| !it.is_empty())
+            {
+                let name = line.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
+                is_planned(name, &allowed)?;
+            }
+        }
+    }
+    if packs > PACKS_MAX {
+        pack(into)?;
+    }
+    nothing_foreign(into)?;
+    // What the old refs reach was there, so what the new ones reach besides has to be.
+    let known = git(before, "for-each-ref").arg("--format=^%(objectname)");
+    let known = known.output(b"")?;
+    let reach = git(into, "rev-list").args(["--objects", "--quiet", "--all", "--stdin"]);
+    reach.output(&known)?;
+    Ok(())
+}
+
+/// Puts in objects and refs; answers the objects.
+fn fill(
+    original: &Repository,
+    refs: &Allowed,
+    plan: Plan,
+    into: &Path,
+) -> Result<HashSet<Oid>, BuildError> {
     let tips: Vec<Oid> = refs.direct.iter().map(|(_, oid)| plan.tip(*oid)).collect();
     let head = match refs.head {
         RefValue::Direct(oid) => RefValue::Direct(plan.tip(oid)),
@@ -43,12 +111,17 @@ pub(super) fn make(
         index(into, |out| spool.write(out))?;
     }
     write_refs(into, refs, &tips, &head)?;
+    Ok(allowed)
+}
+
+/// Makes one pack of what refs reach, with a bitmap, and a commit-graph.
+fn pack(into: &Path) -> Result<(), BuildError> {
     // Takes nothing along that no ref reaches.
     let repack = git(into, "repack").args(["-a", "-d", "-b", "-n", "-q"]);
     repack.output(b"")?;
     let graph = git(into, "commit-graph").args(["write", "--reachable", "--no-progress"]);
     graph.output(b"")?;
-    verify(into, &allowed)
+    Ok(())
 }
 
 fn git(into: &Path, subcommand: &str) -> Git {
@@ -122,16 +195,28 @@ fn verify(into: &Path, allowed: &HashSet<Oid>) -> Result<(), BuildError> {
         "--unordered",
     ]);
     for line in listing.output(b"")?.split(|byte| *byte == b'\n') {
-        if !line.is_empty() && !Oid::parse(line).is_ok_and(|oid| allowed.contains(&oid)) {
-            return Err(BuildError::NotAsPlanned("an object too many".to_owned()));
+        if !line.is_empty() {
+            is_planned(line, allowed)?;
         }
     }
+    nothing_foreign(into)?;
+    let reach = git(into, "rev-list").args(["--objects", "--all", "--quiet"]);
+    reach.output(b"")?;
+    Ok(())
+}
+
+fn is_planned(name: &[u8], allowed: &HashSet<Oid>) -> Result<(), BuildError> {
+    if Oid::parse(name).is_ok_and(|oid| allowed.contains(&oid)) {
+        return Ok(());
+    }
+    Err(BuildError::NotAsPlanned("an object too many".to_owned()))
+}
+
+fn nothing_foreign(into: &Path) -> Result<(), BuildError> {
     for path in ["objects/info/alternates", "hooks"] {
         if into.join(path).exists() {
             return Err(BuildError::NotAsPlanned(format!("{path} exists")));
         }
     }
-    let reach = git(into, "rev-list").args(["--objects", "--all", "--quiet"]);
-    reach.output(b"")?;
     Ok(())
 }

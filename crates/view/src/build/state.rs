@@ -1,0 +1,192 @@
+//! What a build leaves for the next, so that only new objects are read and masked.
+//!
+//! Kept beside a shadow and never in it: it holds names of the original. Whatever cannot be read
+//! back costs a cold build and nothing else.
+
+use std::collections::HashSet;
+use std::fmt::Write as _;
+
+use refwarden_gitio::objects::Kind;
+use refwarden_model::Oid;
+
+use crate::mask::Dependence;
+
+/// A tree or blob in which something may have to be masked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Touched {
+    pub(super) oid: Oid,
+    pub(super) kind: Kind,
+    pub(super) dependence: Dependence,
+    /// Whether it has another name at one path at least.
+    pub(super) changed: bool,
+}
+
+/// What is known of all that the refs reached when they were last looked at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct State {
+    /// What the refs named; empty where nothing is known.
+    pub(super) tips: Vec<Oid>,
+    /// Every commit and tag, sorted, with its name in the view.
+    pub(super) map: Vec<(Oid, Oid)>,
+    /// Sorted by name. What is not among these is a commit, a tag, or as in the original under
+    /// every path.
+    pub(super) touched: Vec<Touched>,
+    /// What commits and tags mention: runs of hexadecimal digits, in lower case, sorted.
+    pub(super) mentions: Vec<String>,
+}
+
+impl State {
+    /// Whether nothing is known.
+    pub(super) fn is_empty(&self) -> bool {
+        self.tips.is_empty()
+    }
+
+    /// The view's name for a commit or tag.
+    pub(super) fn renamed(&self, oid: Oid) -> Option<Oid> {
+        let at = self
+            .map
+            .binary_search_by_key(&oid, |(from, _)| *from)
+            .ok()?;
+        self.map.get(at).map(|(_, to)| *to)
+    }
+
+    /// Trees and blobs that have another name at one path at least.
+    pub(super) fn changed(&self) -> impl Iterator<Item = Oid> {
+        let changed = self.touched.iter().filter(|it| it.changed);
+        changed.map(|it| it.oid)
+    }
+
+    /// Commits and tags whose name is not below `lowest`, in order.
+    pub(super) fn from(&self, lowest: Oid) -> &[(Oid, Oid)] {
+        let at = self.map.partition_point(|(from, _)| *from < lowest);
+        self.map.get(at..).unwrap_or_default()
+    }
+
+    /// Whether something that was masked before mentions one of these names, which may then have
+    /// to be masked there differently.
+    pub(super) fn mentions_any(&self, oids: impl Iterator<Item = Oid>) -> bool {
+        let known: HashSet<&str> = self.mentions.iter().map(String::as_str).collect();
+        let mut lengths: Vec<usize> = known.iter().map(|it| it.len()).collect();
+        lengths.sort_unstable();
+        lengths.dedup();
+        oids.into_iter().any(|oid| {
+            let name = oid.to_string();
+            let mut beginnings = lengths.iter().filter_map(|&length| name.get(..length));
+            beginnings.any(|it| known.contains(it))
+        })
+    }
+
+    /// As a file, but for the map, which has one of its own.
+    pub(crate) fn to_text(&self) -> String {
+        let mut text = String::new();
+        for oid in &self.tips {
+            let _ = writeln!(text, "tip {oid}");
+        }
+        for it in &self.touched {
+            let dependence = match it.dependence {
+                Dependence::Clean => "clean",
+                Dependence::Anywhere => "anywhere",
+                Dependence::ByPath => "by-path",
+                Dependence::OnlyByPath => "only-by-path",
+            };
+            let changed = if it.changed { "changed" } else { "same" };
+            let (kind, oid) = (it.kind.name(), it.oid);
+            let _ = writeln!(text, "{kind} {oid} {dependence} {changed}");
+        }
+        for digits in &self.mentions {
+            let _ = writeln!(text, "mention {digits}");
+        }
+        // Without its last line it is no state.
+        text.push_str("end\n");
+        text
+    }
+
+    /// Reads it back. None for anything else than [`State::to_text`] writes.
+    pub(crate) fn parse(text: &str, map: Vec<(Oid, Oid)>) -> Option<Self> {
+        let mut state = Self {
+            map,
+            ..Self::default()
+        };
+        let body = text.strip_suffix("end\n")?;
+        for line in body.lines() {
+            let mut words = line.split(' ');
+            let (kind, value) = (words.next()?, words.next()?);
+            let rest = (words.next(), words.next(), words.next());
+            match (kind, rest) {
+                ("tip", (None, None, None)) => state.tips.push(value.parse().ok()?),
+                ("mention", (None, None, None)) => state.mentions.push(value.to_owned()),
+                ("blob" | "tree", (Some(dependence), Some(changed), None)) => {
+                    state.touched.push(Touched {
+                        oid: value.parse().ok()?,
+                        kind: if kind == "blob" {
+                            Kind::Blob
+                        } else {
+                            Kind::Tree
+                        },
+                        dependence: match dependence {
+                            "anywhere" => Dependence::Anywhere,
+                            "by-path" => Dependence::ByPath,
+                            "only-by-path" => Dependence::OnlyByPath,
+                            _ => return None,
+                        },
+                        changed: match changed {
+                            "changed" => true,
+                            "same" => false,
+                            _ => return None,
+                        },
+                    });
+                }
+                _ => return None,
+            }
+        }
+        let sorted = state.map.is_sorted() && state.touched.is_sorted_by_key(|it| it.oid);
+        sorted.then_some(state)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn oid(digit: char) -> Oid {
+        digit.to_string().repeat(40).parse().unwrap()
+    }
+
+    fn state() -> State {
+        State {
+            tips: vec![oid('3')],
+            map: vec![(oid('1'), oid('2'))],
+            touched: vec![Touched {
+                oid: oid('4'),
+                kind: Kind::Blob,
+                dependence: Dependence::OnlyByPath,
+                changed: true,
+            }],
+            mentions: vec!["1111111".to_owned()],
+        }
+    }
+
+    #[test]
+    fn what_was_cut_or_changed_is_not_read_back() {
+        let (text, map) = (state().to_text(), state().map);
+        assert_eq!(State::parse(&text, map.clone()), Some(state()));
+        for cut in 0..text.len() {
+            assert_eq!(State::parse(&text[..cut], map.clone()), None, "{cut}");
+        }
+        for bad in ["tip", "tip x", "blob 1 anywhere same", "mention a b", "x y"] {
+            assert_eq!(
+                State::parse(&format!("{bad}\nend\n"), Vec::new()),
+                None,
+                "{bad}"
+            );
+        }
+        let turned = vec![(oid('2'), oid('2')), (oid('1'), oid('2'))];
+        assert_eq!(State::parse(&text, turned), None);
+    }
+
+    #[test]
+    fn a_mention_is_the_beginning_of_a_name() {
+        assert!(state().mentions_any([oid('2'), oid('1')].into_iter()));
+        assert!(!state().mentions_any([oid('2')].into_iter()));
+    }
+}
