@@ -20,6 +20,7 @@ mod hostile_names;
 mod hostile_tokens;
 mod identity;
 mod masked;
+mod masked_channels;
 mod matched;
 mod matter;
 mod notify;
