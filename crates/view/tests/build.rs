@@ -548,9 +548,14 @@ fn what_is_extended_is_what_is_built_at_once() {
                     &file("100644", "s", "3\n"),
                 ),
             ),
+            (
+                "a loss",
+                format!("reset refs/heads/main\nfrom {masked}\n\n"),
+            ),
         ];
         let cold = follows(&desk, &pushes);
-        assert_eq!(cold, ["nothing", "a rewind"]);
+        // What the first rewind takes away is merged; what the second takes away is lost.
+        assert_eq!(cold, ["nothing", "a loss"]);
     }
 }
 
@@ -633,4 +638,57 @@ proptest! {
         let pushes: Vec<(&str, String)> = (1..=steps.len()).step_by(2).map(|many| ("steps", generated(&steps[..many]).0)).collect();
         follows(&desk, &pushes);
     }
+}
+
+/// Whoever drops a view waits for who builds it, and the other way round: nobody finds half of
+/// one, or a lock that is none.
+#[test]
+fn builds_and_drops_take_turns() {
+    let desk = Desk::new("sha1");
+    history(&desk);
+    let ruleset = Ruleset::builtin().unwrap();
+    let key = FingerprintKey::new([1; 32]);
+    let original = Repository::open(&desk.path("r.git")).unwrap();
+    let place = cache::Place::new(&desk.path("cache"), &original, &ruleset, &key);
+    std::thread::scope(|scope| {
+        for turn in 0..4 {
+            let (place, original, ruleset, key) = (&place, &original, &ruleset, &key);
+            scope.spawn(move || {
+                for _ in 0..3 {
+                    if turn % 2 == 0 {
+                        place.refresh(original, ruleset, key).unwrap();
+                    } else {
+                        place.drop_view().unwrap();
+                    }
+                    if let Some(open) = place.open() {
+                        assert!(cache::Place::is_fresh(&open.about, original).unwrap());
+                    }
+                }
+            });
+        }
+    });
+    place.refresh(&original, &ruleset, &key).unwrap();
+    held(&place);
+}
+
+/// What somebody reads stays, however often it is replaced.
+#[test]
+fn a_generation_that_is_read_stays() {
+    let desk = Desk::new("sha1");
+    history(&desk);
+    let ruleset = Ruleset::builtin().unwrap();
+    let key = FingerprintKey::new([1; 32]);
+    let original = Repository::open(&desk.path("r.git")).unwrap();
+    let place = cache::Place::new(&desk.path("cache"), &original, &ruleset, &key);
+    place.build(&original, &ruleset, &key).unwrap();
+    let first = place.open().unwrap();
+    for _ in 0..2 {
+        place.build(&original, &ruleset, &key).unwrap();
+    }
+    let directory = first.directory.clone();
+    assert!(cache::shadow(&directory).join("HEAD").exists());
+    assert_eq!(place.current().unwrap().1.generation, 3);
+    drop(first);
+    place.build(&original, &ruleset, &key).unwrap();
+    assert!(!directory.exists());
 }

@@ -250,8 +250,9 @@ fn what_the_view_lacks_is_answered_like_what_never_was() {
 fn only_plain_fetches_are_answered() {
     let repository = planted(masked_stack(), "chan-plain", "sha1", 9220);
     let main = repository.value("refs/heads/main").unwrap();
+    let side = repository.value("refs/heads/side").unwrap();
     for name in [
-        format!("refs/replace/{main}"),
+        format!("refs/replace/{side}"),
         "refs/notes/commits".to_owned(),
     ] {
         let hooks = ["-c", "core.hooksPath=/dev/null"];
@@ -395,7 +396,7 @@ fn readers_without_a_token_and_an_absent_service_give_no_more_away() {
     let masked = Clone::new(&repository, &agent, &["-c", &as_agent]);
     masked.tells_nothing(&repository, &[secret(9240), secret(9241)]);
     // Whether they still may read everything is not known.
-    Clone::attempt(&repository, &person, &[])
+    Clone::attempt(&repository, &person, &["-c", &as_person])
         .1
         .fails(&["RW501"]);
     let logs = stack.logs();
