@@ -30,8 +30,8 @@ use secrecy::SecretString;
 
 use crate::authority::Authority;
 use crate::serve::Proxy;
-use refwarden_gitio::served::Root;
 use crate::view::Views;
+use refwarden_gitio::served::Root;
 
 /// Smart HTTP in front of the bare repositories that Refwarden guards.
 #[derive(Parser)]

@@ -19,8 +19,8 @@ use crate::inflate::Inflate;
 use crate::process::{self, Input, Running};
 use crate::refusal::{self, Refusal};
 use crate::route::{self, NoRoute, Route, Step};
-use refwarden_gitio::served::{Root, Served};
 use crate::view::Views;
+use refwarden_gitio::served::{Root, Served};
 
 /// Bytes that a fetch may say, inflated: about a million `have` lines.
 const FETCH_BODY: u64 = 64 << 20;

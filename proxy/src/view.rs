@@ -23,8 +23,8 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
 
 use crate::refusal::Refusal;
-use refwarden_gitio::served::Served;
 use crate::route::Step;
+use refwarden_gitio::served::Served;
 
 /// Views that are made at the same time at most.
 const BUILDERS: usize = 2;

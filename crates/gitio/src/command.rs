@@ -6,6 +6,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io::{Read, Write};
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
@@ -72,11 +73,41 @@ impl ObjectEnv {
         Self(taken.collect())
     }
 
+    /// New objects in a directory of their own, and those they build upon in others
+    /// (`GIT_ALTERNATE_OBJECT_DIRECTORIES`, git(1)). The repository's own are not among them
+    /// unless they are named.
+    pub fn apart(directory: &Path, others: &[&Path]) -> Self {
+        let others: Vec<OsString> = others.iter().map(|path| quoted(path)).collect();
+        let pairs = [
+            (QUARANTINE_VARIABLES[1], directory.as_os_str().to_owned()),
+            (QUARANTINE_VARIABLES[2], others.join(OsStr::new(":"))),
+        ];
+        Self(pairs.map(|(name, value)| (name.into(), value)).to_vec())
+    }
+
     /// The value of one of the variables.
     pub fn value(&self, name: &str) -> Option<&OsStr> {
         let found = self.0.iter().find(|(key, _)| key == name)?;
         Some(&found.1)
     }
+}
+
+/// A path in a list: quoted as in C where it would be read as something else (git(1)).
+fn quoted(path: &Path) -> OsString {
+    let bytes = path.as_os_str().as_bytes();
+    if !bytes.starts_with(b"\"") && !bytes.iter().any(|byte| matches!(byte, b':' | b'\n')) {
+        return path.as_os_str().to_owned();
+    }
+    let mut out = vec![b'"'];
+    for byte in bytes {
+        match byte {
+            b'"' | b'\\' => out.extend([b'\\', *byte]),
+            b'\n' => out.extend(b"\\n"),
+            _ => out.push(*byte),
+        }
+    }
+    out.push(b'"');
+    OsString::from_vec(out)
 }
 
 /// A git command that is being put together.

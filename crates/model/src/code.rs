@@ -59,6 +59,8 @@ codes! {
     SecretFound = "RW301", "secret found";
     /// Something in the push could not be scanned.
     ScanFailed = "RW302", "could not be scanned";
+    /// A placeholder of a masked view stands where no secret was, or where it may not return.
+    Placeholder = "RW303", "a placeholder in the wrong place";
     /// The hook was called with input that git does not produce.
     MalformedInput = "RW401", "malformed input";
     /// The ref is not where the client says it is.
@@ -73,6 +75,8 @@ codes! {
     BadOption = "RW406", "push option not understood";
     /// The pusher reads a masked view, through which nothing can be pushed.
     MaskedPush = "RW407", "no push through a masked view";
+    /// A push from a masked clone cannot be told in terms of the original.
+    NotTranslated = "RW408", "cannot be translated back";
     /// The service does not answer.
     ServiceUnreachable = "RW501", "approval service unreachable";
     /// The service does not answer in time.

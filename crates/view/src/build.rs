@@ -33,6 +33,8 @@ pub(crate) use self::state::State;
 use crate::filter::RefFilters;
 use crate::mask::{Mask, TreeError};
 
+pub(crate) use refs::is_absent;
+
 /// Blobs above this, in bytes, are scanned piece by piece and masked whole.
 pub const WHOLE_MAX: u64 = 16 << 20;
 

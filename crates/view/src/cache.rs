@@ -20,10 +20,11 @@ use serde::{Deserialize, Serialize};
 use crate::build::{BuildError, Built, Counts, State, build_filtered, digest_now, extend};
 use crate::filter::RefFilters;
 use crate::mask::Mask;
+use crate::unmask::Maps;
 
 /// Version of what a view does with the same rules. Part of every view's id; raised with each
 /// change that can change a masked object.
-pub const VIEW_VERSION: u32 = 1;
+pub const VIEW_VERSION: u32 = 2;
 
 const SHADOW: &str = "shadow.git";
 const MAP: &str = "commits.map";
@@ -218,7 +219,8 @@ impl Place {
             extended,
             counts,
         };
-        write_map(&making_path.join(MAP), &map)?;
+        let pairs = map.iter().map(|(from, to)| format!("{from} {to}"));
+        write_lines(&making_path.join(MAP), pairs)?;
         write(&making_path.join(STATE), state.to_text().as_bytes())?;
         let text = serde_json::to_vec_pretty(&about).map_err(std::io::Error::other)?;
         write(&making_path.join(READERS), b"")?;
@@ -474,11 +476,24 @@ fn read_state(generation: &Path) -> Option<State> {
     State::parse(&state, map?)
 }
 
-/// One line for each commit and tag: original, view's name. Never inside the shadow.
-fn write_map(path: &Path, map: &[(Oid, Oid)]) -> std::io::Result<()> {
+/// What is kept of a generation for pushes: every commit and tag with its name in the view, and
+/// the trees and blobs of the original that have another one.
+///
+/// # Errors
+///
+/// What the system says; a file that a build does not write.
+pub fn maps(generation: &Path) -> std::io::Result<Maps> {
+    let broken = || std::io::Error::new(ErrorKind::InvalidData, "a map of a view is malformed");
+    let state = read_state(generation).ok_or_else(broken)?;
+    let changed = state.changed().collect();
+    Ok(Maps::new(state.into_map(), changed))
+}
+
+/// A list of names, in order. Never inside the shadow.
+fn write_lines(path: &Path, lines: impl Iterator<Item = String>) -> std::io::Result<()> {
     let mut file = BufWriter::new(File::create(path)?);
-    for (from, to) in map {
-        writeln!(file, "{from} {to}")?;
+    for line in lines {
+        writeln!(file, "{line}")?;
     }
     file.into_inner()
         .map_err(std::io::IntoInnerError::into_error)?

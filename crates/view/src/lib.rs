@@ -9,8 +9,10 @@
 //!   see. No alternates, no foreign pack, no hooks: what is not there cannot leak.
 //! * [`cache`] keeps shadows, one directory for each build, with an atomic switch.
 //!
-//! What it deliberately does not do: it serves nothing, decides not who sees which view, and
-//! brings no secret back into a push. It reads the original only through `refwarden-gitio`.
+//! * [`unmask`](mod@unmask) translates a push from a masked clone back.
+//!
+//! What it deliberately does not do: it serves nothing, and decides not who sees which view. It
+//! reads the original only through `refwarden-gitio`, and writes nothing to it.
 
 pub mod build;
 pub mod cache;
@@ -19,6 +21,7 @@ mod hash;
 pub mod mask;
 mod pack;
 pub mod placeholder;
+pub mod unmask;
 
 pub use filter::RefFilters;
 pub use hash::object_id;

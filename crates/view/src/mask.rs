@@ -4,9 +4,10 @@
 //! names one, it asks its caller what that object is called in the view.
 
 mod blob;
-mod commit;
+pub(crate) mod commit;
 mod mention;
-mod tree;
+pub(crate) mod pushed;
+pub(crate) mod tree;
 
 use std::borrow::Cow;
 

@@ -22,6 +22,36 @@ pub fn placeholder(rule: &str, fingerprint: Fingerprint) -> String {
     format!("{PREFIX}{rule}-{digits}")
 }
 
+/// Where the first thing stands that has the form of a placeholder, of whatever rule.
+///
+/// By form only: to ask whether it stands for a secret that exists would let one be guessed.
+pub fn form(bytes: &[u8]) -> Option<Range<usize>> {
+    for start in memchr::memmem::find_iter(bytes, PREFIX) {
+        let from = start + PREFIX.len();
+        let rest = bytes.get(from..).unwrap_or_default();
+        let run = rest
+            .iter()
+            .take(FORM_MAX)
+            .take_while(|byte| byte.is_ascii_alphanumeric() || **byte == b'-')
+            .count();
+        let run = rest.get(..run).unwrap_or_default();
+        for hyphen in memchr::memchr_iter(b'-', run).filter(|at| *at > 0) {
+            let digits = run.get(hyphen + 1..hyphen + 1 + DIGITS);
+            if digits.is_some_and(|digits| digits.iter().copied().all(is_digit)) {
+                return Some(start..from + hyphen + 1 + DIGITS);
+            }
+        }
+    }
+    None
+}
+
+/// Longest rule id and digits that are looked at behind [`PREFIX`], in bytes.
+pub const FORM_MAX: usize = 256;
+
+fn is_digit(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'a'..=b'f')
+}
+
 /// Recognises placeholders of a ruleset.
 ///
 /// Only ids of rules that exist count: otherwise a secret of lower-case letters could pass for
@@ -62,11 +92,7 @@ impl Known {
                 .strip_prefix(id.as_bytes())
                 .and_then(|rest| rest.strip_prefix(b"-"))
                 .and_then(|rest| rest.get(..DIGITS));
-            digits.is_some_and(|digits| {
-                digits
-                    .iter()
-                    .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
-            })
+            digits.is_some_and(|digits| digits.iter().copied().all(is_digit))
         })?;
         Some(PREFIX.len() + id.len() + 1 + DIGITS)
     }
@@ -75,6 +101,25 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_form_is_one_whatever_its_rule() {
+        let good = format!("{PREFIX}no-such-rule-0123456789abcdef");
+        let found = PREFIX.len() + 30;
+        assert_eq!(form(format!("z{good}z{good}").as_bytes()), Some(1..found));
+        assert_eq!(
+            form(format!("{PREFIX}{good}").as_bytes()).map(|it| it.end),
+            Some(17 + found - 1)
+        );
+        for bad in [
+            "<rule>-<digits>",
+            "-0123456789abcdef",
+            "x-0123456789abcde",
+            "x-0123456789ABCDEF",
+        ] {
+            assert_eq!(form(format!("{PREFIX}{bad}").as_bytes()), None, "{bad}");
+        }
+    }
 
     #[test]
     fn only_placeholders_of_rules_that_exist_are_known() {

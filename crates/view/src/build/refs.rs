@@ -13,6 +13,13 @@ use crate::mask::Mask;
 /// made of original names of objects.
 const ABSENT: [&[u8]; 2] = [b"refs/replace/", b"refs/notes/"];
 
+/// Whether no view has a ref of this name, whatever the rules find.
+pub(crate) fn is_absent(name: &RefName) -> bool {
+    ABSENT
+        .iter()
+        .any(|space| name.as_bytes().starts_with(space))
+}
+
 /// Refs of the original that the view has.
 pub(super) struct Allowed {
     pub(super) head: RefValue,
@@ -47,14 +54,9 @@ pub(super) fn allowed(
 ) -> Result<Allowed, BuildError> {
     let mut all = Refs::new(original).all()?;
     let digest = digest(&all);
-    let absent = |name: &RefName| {
-        ABSENT
-            .iter()
-            .any(|space| name.as_bytes().starts_with(space))
-    };
-    all.refs.retain(|(name, _)| !absent(name));
+    all.refs.retain(|(name, _)| !is_absent(name));
     all.symrefs
-        .retain(|(name, target)| !absent(name) && !absent(target));
+        .retain(|(name, target)| !is_absent(name) && !is_absent(target));
     let mut hidden = Vec::new();
     let kept_back = KeptBack::read(original)?;
     let shows = |name: &RefName| filters.shows(name) && !kept_back.holds(name);
@@ -73,7 +75,7 @@ pub(super) fn allowed(
     all.symrefs
         .retain(|(name, target)| !tells(name) && !tells(target));
     let head = match all.head {
-        RefValue::Symbolic(target) if tells(&target) || absent(&target) || !shows(&target) => {
+        RefValue::Symbolic(target) if tells(&target) || is_absent(&target) || !shows(&target) => {
             RefValue::Missing
         }
         // It has no name by which a filter could show it.

@@ -50,8 +50,13 @@ impl State {
         self.map.get(at).map(|(_, to)| *to)
     }
 
+    /// Every commit and tag, sorted, with its name in the view.
+    pub(crate) fn into_map(self) -> Vec<(Oid, Oid)> {
+        self.map
+    }
+
     /// Trees and blobs that have another name at one path at least.
-    pub(super) fn changed(&self) -> impl Iterator<Item = Oid> {
+    pub(crate) fn changed(&self) -> impl Iterator<Item = Oid> {
         let changed = self.touched.iter().filter(|it| it.changed);
         changed.map(|it| it.oid)
     }

@@ -3,14 +3,15 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
+use refwarden_gitio::objects::Kind;
 use refwarden_model::{ObjectFormat, Oid};
 
 use super::mention::{MENTION_MIN, Names};
-use super::{Mask, splice};
+use super::{Mask, pushed, splice};
 
 /// Headers that cover the bytes around them, or embed an object with its original names
 /// (gitformat-signature(5)).
-const SIGNATURES: [&[u8]; 3] = [b"gpgsig", b"gpgsig-sha256", b"mergetag"];
+pub(crate) const SIGNATURES: [&[u8]; 3] = [b"gpgsig", b"gpgsig-sha256", b"mergetag"];
 
 /// First lines of signatures at the end of a tag (`sigs` in git's gpg-interface.c).
 const ARMOURS: [&[u8]; 4] = [
@@ -21,16 +22,16 @@ const ARMOURS: [&[u8]; 4] = [
 ];
 
 /// A header with its continuation lines.
-struct Field {
+pub(crate) struct Field {
     /// From its first byte to behind its last line break.
-    all: Range<usize>,
-    name: Range<usize>,
+    pub(crate) all: Range<usize>,
+    pub(crate) name: Range<usize>,
     /// Without the last line break.
-    value: Range<usize>,
+    pub(crate) value: Range<usize>,
 }
 
 /// The headers, and where the message begins. Without a blank line, all is headers.
-fn fields(bytes: &[u8]) -> (Vec<Field>, usize) {
+pub(crate) fn fields(bytes: &[u8]) -> (Vec<Field>, usize) {
     let mut fields: Vec<Field> = Vec::new();
     let mut at = 0;
     while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
@@ -80,7 +81,7 @@ pub fn links(commit: &[u8]) -> Links {
     }
 }
 
-fn linked(commit: &[u8], fields: &[Field]) -> Vec<(Range<usize>, Oid)> {
+pub(crate) fn linked(commit: &[u8], fields: &[Field]) -> Vec<(Range<usize>, Oid)> {
     let mut found = Vec::new();
     for (index, field) in fields.iter().enumerate() {
         let expected: &[u8] = if index == 0 { b"tree" } else { b"parent" };
@@ -100,7 +101,7 @@ pub fn target(tag: &[u8]) -> Option<Oid> {
     target_of(tag, &fields).map(|(_, oid)| oid)
 }
 
-fn target_of(tag: &[u8], fields: &[Field]) -> Option<(Range<usize>, Oid)> {
+pub(crate) fn target_of(tag: &[u8], fields: &[Field]) -> Option<(Range<usize>, Oid)> {
     let first = fields.first()?;
     if tag.get(first.name.clone())? != b"object" {
         return None;
@@ -132,9 +133,15 @@ impl Mask<'_> {
         let links = linked(bytes, &fields);
         let rest = fields.get(links.len()..).unwrap_or_default();
         let mut edits = renamed(&links, names);
-        self.headers(bytes, rest, format, names, &mut edits);
-        self.message(bytes, message..bytes.len(), format, names, &mut edits);
-        finish(bytes, &fields, edits)
+        let names = pushed::Told::of(bytes, rest, names, &mut edits);
+        self.headers(bytes, rest, format, &names, &mut edits);
+        self.message(bytes, message..bytes.len(), format, &names, &mut edits);
+        finish(
+            bytes,
+            rest,
+            edits,
+            &pushed::Object(format, Kind::Commit, bytes.len()),
+        )
     }
 
     /// Masks an annotated tag; borrows where nothing changes. As [`Mask::commit`]; a signature
@@ -148,17 +155,24 @@ impl Mask<'_> {
         let (fields, message) = fields(bytes);
         let target = target_of(bytes, &fields);
         let rest = fields.get(usize::from(target.is_some())..);
+        let rest = rest.unwrap_or_default();
         let links: Vec<_> = target.into_iter().collect();
         let mut edits = renamed(&links, names);
-        self.headers(bytes, rest.unwrap_or_default(), format, names, &mut edits);
+        let names = pushed::Told::of(bytes, rest, names, &mut edits);
+        self.headers(bytes, rest, format, &names, &mut edits);
         let signature = signature(bytes, message);
-        self.message(bytes, message..signature, format, names, &mut edits);
+        self.message(bytes, message..signature, format, &names, &mut edits);
         let signed = bytes.get(signature..).unwrap_or_default();
-        let tells = self.is_affected(signed) || self.names_affected(signed, format, names);
+        let tells = self.is_affected(signed) || self.names_affected(signed, format, &names);
         if signature < bytes.len() && (tells || !edits.is_empty()) {
             edits.push((signature..bytes.len(), Vec::new()));
         }
-        finish(bytes, &fields, edits)
+        finish(
+            bytes,
+            rest,
+            edits,
+            &pushed::Object(format, Kind::Tag, signature),
+        )
     }
 
     fn headers(
@@ -173,6 +187,9 @@ impl Mask<'_> {
             let value = bytes.get(field.value.clone()).unwrap_or_default();
             let name = bytes.get(field.name.clone()).unwrap_or_default();
             let all = bytes.get(field.all.clone()).unwrap_or_default();
+            if name == pushed::NAMES {
+                continue;
+            }
             if matches!(name, b"author" | b"committer" | b"tagger") {
                 let masked = self.ident(value, format, names);
                 edits.extend(masked.map(|new| (field.value.clone(), new)));
@@ -260,7 +277,7 @@ fn renamed(links: &[(Range<usize>, Oid)], names: &impl Names) -> Vec<(Range<usiz
 }
 
 /// Where the signature at the end of a tag begins; the tag's length where there is none.
-fn signature(tag: &[u8], message: usize) -> usize {
+pub(crate) fn signature(tag: &[u8], message: usize) -> usize {
     let mut at = message;
     let mut found = tag.len();
     while let Some(rest) = tag.get(at..).filter(|rest| !rest.is_empty()) {
@@ -273,22 +290,39 @@ fn signature(tag: &[u8], message: usize) -> usize {
     found
 }
 
-/// Drops signatures where anything changes, and splices.
+/// Drops signatures where anything changes, and splices. A signature that a push through a view
+/// brought returns where the result is what was signed.
 fn finish<'b>(
     bytes: &'b [u8],
     fields: &[Field],
     mut edits: Vec<(Range<usize>, Vec<u8>)>,
+    object: &pushed::Object,
 ) -> Cow<'b, [u8]> {
     if edits.is_empty() {
         return Cow::Borrowed(bytes);
     }
+    if let Some(signed) = object.signed(bytes, fields, &edits) {
+        return Cow::Owned(signed);
+    }
+    drop_where(bytes, fields, &mut edits, |name| {
+        SIGNATURES.contains(&name) || pushed::is_kept(name)
+    });
+    edits.sort_by_key(|(span, _)| span.start);
+    Cow::Owned(splice(bytes, &edits))
+}
+
+/// Drops headers by their name, those that are not dropped already.
+pub(super) fn drop_where(
+    bytes: &[u8],
+    fields: &[Field],
+    edits: &mut Vec<(Range<usize>, Vec<u8>)>,
+    goes: impl Fn(&[u8]) -> bool,
+) {
     for field in fields {
         let name = bytes.get(field.name.clone()).unwrap_or_default();
         let dropped = edits.iter().any(|(span, _)| *span == field.all);
-        if SIGNATURES.contains(&name) && !dropped {
+        if goes(name) && !dropped {
             edits.push((field.all.clone(), Vec::new()));
         }
     }
-    edits.sort_by_key(|(span, _)| span.start);
-    Cow::Owned(splice(bytes, &edits))
 }

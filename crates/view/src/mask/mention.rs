@@ -46,7 +46,7 @@ pub fn mentions(text: &[u8], format: ObjectFormat) -> Vec<Range<usize>> {
 impl Mask<'_> {
     /// Replaces what names affected objects, where a name has `digits_min` digits at least.
     /// Placeholders are left alone. None when nothing changes.
-    pub(super) fn translated(
+    pub(crate) fn translated(
         &self,
         text: &[u8],
         format: ObjectFormat,

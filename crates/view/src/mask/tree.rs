@@ -125,11 +125,11 @@ fn order(entry: &Entry<'_>) -> Vec<u8> {
     name
 }
 
-fn is_sorted(entries: &[Entry<'_>]) -> bool {
+pub(crate) fn is_sorted(entries: &[Entry<'_>]) -> bool {
     entries.is_sorted_by_key(order)
 }
 
-fn sorted(tree: &[u8], format: ObjectFormat) -> Result<Vec<u8>, TreeError> {
+pub(crate) fn sorted(tree: &[u8], format: ObjectFormat) -> Result<Vec<u8>, TreeError> {
     let mut entries = entries(tree, format)?;
     entries.sort_by_key(order);
     let mut out = Vec::with_capacity(tree.len());

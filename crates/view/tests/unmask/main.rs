@@ -1,0 +1,12 @@
+//! Pushes from masked clones, made by real git.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "helpers of tests fail by panicking"
+)]
+
+mod desk;
+mod laws;
+mod rows;
+mod signed;
