@@ -23,11 +23,13 @@
 //! writes nothing into the original or the shadow, and verifies no signature.
 
 mod commit;
+mod file;
 mod lines;
 mod maps;
 mod refs;
 mod refusal;
 mod store;
+mod told;
 mod tree;
 mod versions;
 
@@ -46,9 +48,10 @@ use crate::mask::Mask;
 
 pub use maps::Maps;
 pub use refusal::{Problem, Refusal};
+pub use told::{WITHHELD, told};
 
 /// Trees and files that one push is looked at at most.
-pub const PLACES_MAX: usize = 5_000_000;
+pub const PLACES_MAX: usize = 1_000_000;
 
 /// Directories that may stand in one another.
 pub const DEPTH_MAX: usize = 512;
@@ -64,6 +67,9 @@ pub struct View<'v, 'r> {
     pub mask: &'v Mask<'r>,
     /// What the build says of names.
     pub maps: &'v Maps,
+    /// Whether the view has refs of this name: one may leave some out. What nobody sees there is
+    /// not pushed there either, and whether such a ref exists is not told.
+    pub shows: &'v dyn Fn(&RefName) -> bool,
 }
 
 /// One ref that a push moves.
@@ -77,7 +83,8 @@ pub struct Command {
     pub new: Oid,
 }
 
-/// Why a push is not translated.
+/// Why a push is not translated. The client is told of [`UnmaskError::Refused`] alone: the others
+/// may name objects of the original.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum UnmaskError {
@@ -152,6 +159,8 @@ pub struct Translated {
     pub commands: Vec<Command>,
     /// New commits and tags: the original's name and the client's.
     pub pairs: Vec<(Oid, Oid)>,
+    /// New trees and blobs of the original that the client has under another name.
+    changed: Vec<Oid>,
     shadow: Repository,
     env: ObjectEnv,
     objects: Vec<Oid>,
@@ -218,6 +227,7 @@ pub fn unmask(
     Ok(Translated {
         commands: translated,
         pairs: walk.pushed.pairs().collect(),
+        changed: walk.pushed.changed.into_iter().collect(),
         shadow: view.shadow.clone(),
         env: ObjectEnv::apart(into, &others),
         objects,

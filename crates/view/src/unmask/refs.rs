@@ -13,10 +13,8 @@ impl Walk<'_, '_> {
     /// Translates all commands, and with them all that they bring.
     pub(super) fn refs(&mut self, commands: &[Command]) -> Result<Vec<Command>, UnmaskError> {
         for command in commands {
-            let name = command.name.as_bytes();
             // Before anything is asked of the original: such a ref may exist there.
-            if is_absent(&command.name) || form(name).is_some() || self.view.mask.is_affected(name)
-            {
+            if !self.has_ref(&command.name) {
                 return Err(Refusal::from(Problem::RefName).of(&command.name).into());
             }
         }
@@ -33,7 +31,7 @@ impl Walk<'_, '_> {
                 UnmaskError::Refused(refusal) => refusal.of(&command.name).into(),
                 other => other,
             };
-            if is_absent(&present.target) || self.view.mask.is_affected(present.target.as_bytes()) {
+            if !self.has_ref(&present.target) {
                 return Err(of(Problem::RefName.into()));
             }
             if self.present(present.value).map_err(of)? != Some(command.old) {
@@ -53,6 +51,13 @@ impl Walk<'_, '_> {
             });
         }
         Ok(done)
+    }
+
+    /// Whether a ref of this name can stand in the view.
+    fn has_ref(&self, name: &RefName) -> bool {
+        let bytes = name.as_bytes();
+        let tells = form(bytes).is_some() || self.view.mask.is_affected(bytes);
+        !is_absent(name) && !tells && (self.view.shows)(name)
     }
 
     /// What a ref's value is called in the view; none where the view does not know it yet.

@@ -13,6 +13,9 @@ use crate::mask::{entries, links};
 /// Different contents of one path that are looked at: as they come, newest first.
 const VERSIONS_MAX: usize = 1000;
 
+/// Commits that are looked at for one path, newest first.
+const COMMITS_MAX: usize = 20_000;
+
 /// Paths that are asked for in one push.
 const PATHS_MAX: usize = 1000;
 
@@ -66,7 +69,7 @@ impl Walk<'_, '_> {
         let git = git.args(["--all", "--full-history", "--"]);
         let paths = (!path.is_empty()).then(|| std::ffi::OsStr::from_bytes(path));
         let listed = git.args(paths).output(b"")?;
-        let lines = listed.split(|byte| *byte == b'\n');
+        let lines = listed.split(|byte| *byte == b'\n').take(COMMITS_MAX);
         Ok(lines.filter_map(|line| Oid::parse(line).ok()).collect())
     }
 

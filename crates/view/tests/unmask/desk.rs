@@ -250,29 +250,36 @@ impl Desk {
         }
     }
 
-    /// Translates what was sent; the view is as it was built last.
+    /// Works with the view as it was built last.
+    pub fn with_view<T>(&self, work: impl FnOnce(View<'_, '_>) -> T) -> T {
+        let original = Repository::open(&self.path("original.git")).unwrap();
+        let shadow = Repository::open(&self.path("shadow.git")).unwrap();
+        let built = self.build("again.git");
+        let maps = Maps::new(built.map, built.changed);
+        Self::with_mask(|mask| {
+            work(View {
+                original: &original,
+                shadow: &shadow,
+                mask,
+                maps: &maps,
+                shows: &|name| !name.as_bytes().starts_with(b"refs/heads/hidden/"),
+            })
+        })
+    }
+
+    /// Translates what was sent.
     pub fn translate(&self, sent: &Sent) -> Result<Translated, Box<Refusal>> {
         let (objects, into) = (self.path("received"), self.path("translated"));
         for path in [&objects, &into] {
             let _ = std::fs::remove_dir_all(path);
         }
         std::fs::create_dir(&into).unwrap();
-        let original = Repository::open(&self.path("original.git")).unwrap();
-        let shadow = Repository::open(&self.path("shadow.git")).unwrap();
-        let built = self.build("again.git");
-        let maps = Maps::new(built.map, built.changed);
-        let done = Self::with_mask(|mask| {
-            let view = View {
-                original: &original,
-                shadow: &shadow,
-                mask,
-                maps: &maps,
-            };
+        let done = self.with_view(|view| {
             let received = match &sent.pack {
                 None => None,
                 Some(pack) => {
                     let mut pack = std::fs::File::open(pack).unwrap();
-                    receive(&shadow, &objects, &mut pack, None)?;
+                    receive(view.shadow, &objects, &mut pack, None)?;
                     Some(objects.as_path())
                 }
             };

@@ -486,3 +486,56 @@ fn octopus_and_new_branches_and_deletions() {
         ],
     );
 }
+
+#[test]
+fn files_too_large_to_hold_stay_or_go() {
+    let desk = Desk::empty("sha1");
+    let author = desk.clone_of("original.git", "author", &[]);
+    let big = "0123456789abcde\n".repeat((17 << 20) / 16);
+    author.git(&["checkout", "-q", "-b", "main"]);
+    author.write("big", &format!("{big}t={}\n", secret(1)));
+    author.write("small", "s\n");
+    author.commit("Big");
+    author.git(&["push", "-q", "origin", "main"]);
+    desk.build("shadow.git");
+    desk.accepts(edit("small", |text| text.to_owned() + "more\n"), MAIN);
+    desk.refuses(
+        edit("big", |text| text.to_owned() + "x\n"),
+        MAIN,
+        Problem::Changed,
+    );
+    let placeholder = desk.masked(&[]).read("big").trim().to_owned();
+    let add = |end: String| {
+        let text = format!("{big}{end}\n");
+        move |clone: &Clone| {
+            clone.write("new", &text);
+            clone.commit("New");
+        }
+    };
+    desk.refuses(add(placeholder), MAIN, Problem::NotLines);
+    desk.refuses(add(secret(2)), MAIN, Problem::Secret);
+    desk.accepts(add("clean".to_owned()), MAIN);
+}
+
+#[test]
+fn a_directory_of_secrets_stays_where_it_is() {
+    let desk = Desk::new("sha1");
+    // The tree of `conf` as that of a commit, so that `conf/app.env` is at `app.env`.
+    desk.refuses(
+        |clone| {
+            let tree = clone.git(&["rev-parse", "HEAD:conf"]);
+            let commit = clone.git(&["commit-tree", "-p", "HEAD", "-m", "Up", &tree]);
+            clone.git(&["reset", "-q", "--hard", &commit]);
+        },
+        MAIN,
+        Problem::Changed,
+    );
+    // A history without parents has the files that the view's had at these paths.
+    desk.accepts(
+        |clone| {
+            clone.git(&["checkout", "-q", "--orphan", "fresh"]);
+            clone.commit("All in one");
+        },
+        &["fresh"],
+    );
+}

@@ -1,6 +1,6 @@
 //! Tags, signatures, clones that lack objects, names in messages, and what is not of the view.
 
-use refwarden_view::unmask::{Command, Problem};
+use refwarden_view::unmask::{Command, Problem, WITHHELD, told};
 
 use super::desk::{Clone, Desk, Sent, secret};
 
@@ -223,6 +223,7 @@ fn what_is_not_of_the_view_is_refused() {
     check(at("refs/heads/main", &oid("main"), &zero), Problem::Stale);
     for name in [
         "refs/notes/commits".to_owned(),
+        "refs/heads/hidden/x".to_owned(),
         format!("refs/replace/{main}"),
         format!("refs/heads/{}", secret(3)),
     ] {
@@ -337,4 +338,41 @@ fn of_two_that_look_alike_the_refs_own_is_meant() {
         Problem::TwoOriginals(value("shadow.git", "plain~1").parse().unwrap()),
     );
     assert!(both.to_string().starts_with("refs/heads/third, "), "{both}");
+}
+
+#[test]
+fn what_is_said_names_nothing_of_the_original() {
+    let desk = Desk::new("sha1");
+    let masked = desk.masked(&[]);
+    masked.edit("conf/app.env", |text| format!("# beside\n{text}"));
+    masked.commit("Edit");
+    let sent = desk.send(&masked, MAIN);
+    let translated = desk
+        .translate(&sent)
+        .unwrap_or_else(|refusal| panic!("{refusal}"));
+    let new = translated.commands[0].new.to_string();
+    let pushed = sent.commands[0].new.to_string();
+    let (old, seen) = (
+        desk.at("original.git").git(&["rev-parse", "main~1"]),
+        desk.at("shadow.git").git(&["rev-parse", "main~1"]),
+    );
+    desk.apply(&translated);
+    let blob = desk
+        .at("original.git")
+        .git(&["rev-parse", "main:conf/app.env"]);
+    let unknown = "1234567890".repeat(4);
+    let side = desk.at("original.git").git(&["rev-parse", "side"]);
+    let said = format!(
+        "commit {new}, {}: T={}\nwas {old} {side}\nblob {}\nat {unknown}\nat {blob}\nrequest 8FZK2M0T",
+        &new[..10],
+        secret(1),
+        &blob[..9],
+    );
+    let told = desk.with_view(|view| told(view, Some(&translated), said.as_bytes()));
+    let told = String::from_utf8(told).unwrap();
+    let lines: Vec<&str> = told.lines().collect();
+    assert!(lines[0].starts_with(&format!("commit {pushed}, {}: T=REFWARDEN-", &pushed[..10])));
+    assert_eq!(lines[1], format!("was {seen} {side}"));
+    assert!(!lines[2].contains(&blob[..9]));
+    assert_eq!(lines[3..], [WITHHELD, WITHHELD, "request 8FZK2M0T"]);
 }
