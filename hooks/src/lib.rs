@@ -22,6 +22,7 @@ mod incoming;
 mod known;
 mod options;
 mod patch_id;
+mod placeholders;
 mod post_receive;
 mod pre_receive;
 pub mod reconcile;

@@ -20,6 +20,7 @@ use crate::host::Host;
 use crate::incoming::Incoming;
 use crate::known;
 use crate::options::Wishes;
+use crate::placeholders;
 use crate::scanning::Report;
 use crate::signing::Signatures;
 use crate::spool::Spool;
@@ -185,6 +186,7 @@ fn learn(
     for oid in incoming.all() {
         report.object(&scanner, reader.as_mut(), oid, &occurrences)?;
     }
+    placeholders::refuse_new(repository, incoming, reader.as_mut(), &report)?;
     for name in &names {
         report.ref_name(&scanner, name.as_bytes());
     }

@@ -1,7 +1,7 @@
 //! Scans everything that a push brings: every object that was sent or becomes reachable, ref
 //! names, push options.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use refwarden_gitio::objects::{Header, Kind, ReadObjects, tree_names};
 use refwarden_model::Oid;
@@ -9,6 +9,7 @@ use refwarden_model::facts::Place;
 use refwarden_scan::{
     Finding, Fingerprint, Format, Inspection, Limits, Reason, Scanner, Step, Stream,
 };
+use refwarden_view::placeholder::form;
 
 use crate::fault::Fault;
 use crate::incoming::Occurrence;
@@ -111,6 +112,8 @@ pub struct Report {
     unread_total: usize,
     /// What policy asks about those of them that are files.
     pub contents: HashMap<Oid, Content>,
+    /// Files in which something has the form of a placeholder of a masked view.
+    pub placeholders: BTreeSet<Oid>,
 }
 
 impl Report {
@@ -215,6 +218,9 @@ impl Report {
         }
         if let Some(content) = content.filter(|_| header.kind == Kind::Blob) {
             self.contents.insert(oid, content);
+            if whole.as_deref().is_some_and(|bytes| form(bytes).is_some()) {
+                self.placeholders.insert(oid);
+            }
         }
         let mut seen = Vec::new();
         for (index, (path, inspected)) in paths.iter().zip(inspections).enumerate() {
@@ -289,7 +295,7 @@ impl Report {
 /// An object that was read and searched.
 struct Loaded {
     header: Header,
-    /// A small tree's bytes.
+    /// All of it, where it is small.
     whole: Option<Vec<u8>>,
     content: Option<Content>,
     /// By path. Containers were looked into under the first one: what is in them has its own

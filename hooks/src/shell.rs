@@ -67,7 +67,9 @@ pub fn run() -> Result<(), Fault> {
             client_agent: None,
         };
         let answer: AuthenticateOut = client.call_as(token.as_ref(), AUTHENTICATE, &question)?;
-        let View::Whole = answer.view;
+        if answer.view != View::Whole {
+            return Err(masked(asked.operation));
+        }
     }
     let subcommand = match asked.operation {
         Operation::Fetch => "upload-pack",
@@ -103,6 +105,19 @@ pub fn run() -> Result<(), Fault> {
         "git cannot be started: {}",
         error.kind()
     )))
+}
+
+/// Views are the proxy's to serve.
+fn masked(operation: Operation) -> Fault {
+    let code = match operation {
+        Operation::Fetch => Code::Unsupported,
+        Operation::Push => Code::MaskedPush,
+    };
+    Fault::new(
+        code,
+        "you read a masked view of this repository, which is not served over SSH",
+    )
+    .hint("use its HTTP URL")
 }
 
 /// The session's token: what the client sent, or what its certificate is traded for.

@@ -26,6 +26,7 @@ mod matter;
 mod notify;
 mod openid;
 mod outage;
+mod pasted;
 mod policy;
 mod proxy;
 mod reconcile;
