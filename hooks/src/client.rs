@@ -269,7 +269,10 @@ fn problem(response: Response) -> CallError {
         .unwrap_or_default();
     let code = problem.as_ref().and_then(|problem| problem.code);
     // About whoever the token names, and not about this host.
-    if let (Some(code), Some(problem)) = (code.filter(|code| code.is_of_identity()), &problem) {
+    if let (Some(code), Some(problem)) = (
+        code.filter(|code| code.is_of_identity() || *code == Code::NotReadable),
+        &problem,
+    ) {
         let text = problem.title.trim_end_matches('.');
         return CallError::Rejected(Fault::new(code, text));
     }

@@ -65,6 +65,7 @@ pub fn run() -> Result<(), Fault> {
             operation: asked.operation,
             client_address: session.address.clone(),
             client_agent: None,
+            admits_anonymous: false,
         };
         let answer: AuthenticateOut = client.call_as(token.as_ref(), AUTHENTICATE, &question)?;
         if answer.view != View::Whole {

@@ -28,6 +28,7 @@ pub async fn ssh_token(
                 operation: asked.operation,
                 client_address: asked.client_address,
                 client_agent: None,
+                admits_anonymous: false,
             };
             record_refusal(&state, host, &about, error.clone()).await?;
             return Err(refusal(&error));

@@ -59,23 +59,23 @@ pub(super) fn allowed(
         .retain(|(name, target)| !is_absent(name) && !is_absent(target));
     let mut hidden = Vec::new();
     let kept_back = KeptBack::read(original)?;
-    let shows = |name: &RefName| filters.shows(name) && !kept_back.holds(name);
+    let passes = |name: &RefName| filters.shows(name) && !kept_back.holds(name);
     all.refs.retain(|(name, oid)| {
-        let shown = shows(name);
+        let shown = passes(name);
         if !shown {
             hidden.push(*oid);
         }
         shown
     });
     all.symrefs
-        .retain(|(name, target)| shows(name) && shows(target));
+        .retain(|(name, target)| passes(name) && passes(target));
     let before = all.refs.len() + all.symrefs.len();
     let tells = |name: &RefName| mask.is_affected(name.as_bytes());
     all.refs.retain(|(name, _)| !tells(name));
     all.symrefs
         .retain(|(name, target)| !tells(name) && !tells(target));
     let head = match all.head {
-        RefValue::Symbolic(target) if tells(&target) || is_absent(&target) || !shows(&target) => {
+        RefValue::Symbolic(target) if tells(&target) || is_absent(&target) || !passes(&target) => {
             RefValue::Missing
         }
         // It has no name by which a filter could show it.
