@@ -32,6 +32,7 @@ use self::rewrite::Plan;
 pub(crate) use self::state::State;
 use crate::filter::RefFilters;
 use crate::mask::{Mask, TreeError};
+use crate::unmask::Maps;
 
 pub(crate) use refs::is_absent;
 
@@ -98,6 +99,13 @@ pub struct Built {
     pub refs: String,
     /// What the next build can begin with.
     pub(crate) state: State,
+}
+
+impl Built {
+    /// What a push through this view needs to know.
+    pub fn maps(&self) -> Maps {
+        Maps::new(self.map.clone(), self.state.changed().collect())
+    }
 }
 
 /// Builds the shadow of `original`, with all refs, in the directory `into`, which must not exist

@@ -503,7 +503,7 @@ fn a_build_that_is_killed_is_made_good_by_the_next_fetch() {
     let mut killed = false;
     within(
         "a build is killed or ends",
-        std::time::Duration::from_secs(60),
+        std::time::Duration::from_mins(1),
         || {
             for pid in children(stack.pid("proxy")) {
                 let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
@@ -546,7 +546,7 @@ fn who_does_not_wait_is_told_to_come_back() {
     list().fails(&["RW506", "try again"]);
     within(
         "the view is there",
-        std::time::Duration::from_secs(60),
+        std::time::Duration::from_mins(1),
         || list().ok(),
     );
 }

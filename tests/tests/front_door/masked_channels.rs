@@ -116,6 +116,9 @@ fn affected(repository: &Repository<'_>) -> Vec<(&'static str, String)> {
     .collect()
 }
 
+/// One way to ask for an object by its name.
+type Ask<'r> = Box<dyn Fn(&str) -> Answer + 'r>;
+
 #[test]
 fn what_the_view_lacks_is_answered_like_what_never_was() {
     for (name, format, seed) in [("chan-1", "sha1", 9200), ("chan-256", "sha256", 9210)] {
@@ -124,7 +127,6 @@ fn what_the_view_lacks_is_answered_like_what_never_was() {
         let clone = Clone::new(&repository, &reader.token, &[]);
         let head = clone.git(&["rev-parse", "HEAD"]);
         let nowhere = "5".repeat(head.len());
-        type Ask<'r> = Box<dyn Fn(&str) -> Answer + 'r>;
         let text = |text: String| vec![text];
         let reader = &reader;
         let head = &head;

@@ -9,7 +9,7 @@ use refwarden_scan::{FingerprintKey, Ruleset, example};
 use refwarden_view::Mask;
 use refwarden_view::build::{Built, build};
 use refwarden_view::unmask::{
-    Command, Maps, Problem, Refusal, Translated, UnmaskError, View, receive, unmask,
+    Command, Problem, Refusal, Translated, UnmaskError, View, receive, unmask,
 };
 use tempfile::TempDir;
 
@@ -255,7 +255,7 @@ impl Desk {
         let original = Repository::open(&self.path("original.git")).unwrap();
         let shadow = Repository::open(&self.path("shadow.git")).unwrap();
         let built = self.build("again.git");
-        let maps = Maps::new(built.map, built.changed);
+        let maps = built.maps();
         Self::with_mask(|mask| {
             work(View {
                 original: &original,
