@@ -13,6 +13,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub use audit::{
     Audit, AuditCommand, AuditExport, AuditList, AuditProve, AuditVerify, AuditWitness,
+    ExportFormat,
 };
 pub use grant::{Grant, GrantCommand, GrantList, GrantRevoke, Request};
 pub use policy::{

@@ -5,6 +5,7 @@ mod api;
 mod approval;
 mod db;
 mod error;
+mod export;
 mod hook_api;
 mod identity;
 mod idp;

@@ -16,9 +16,10 @@ Oldest first. Reading the records is itself recorded.
 Examples:
   refwarden audit --data-dir ./data --repository app
   refwarden audit --data-dir ./data --kind push.denied --since 7d --json
+  refwarden audit --data-dir ./data -q 'ref:refs/heads/main actor:kind=agent path:**/*.tf since:7d'
   refwarden audit verify --data-dir ./data
 
-Exit codes: 0 listed; 2 an error."
+Exit codes: 0 listed; 1 the service refuses the query, and says where; 2 an error."
 )]
 pub struct Audit {
     /// What to do, if not to list.
@@ -48,6 +49,9 @@ pub enum AuditCommand {
 pub struct AuditList {
     #[command(flatten)]
     pub service: ServiceArgs,
+    /// What to look for, in the grammar of docs/auditing.md: 'repo:payments/* state:refused'.
+    #[arg(long, short, value_name = "QUERY", allow_hyphen_values = true)]
+    pub query: Option<String>,
     /// Of this repository.
     #[arg(long, value_name = "NAME")]
     pub repository: Option<String>,
@@ -69,28 +73,57 @@ pub struct AuditList {
     /// At most this many; all if not given.
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
+    /// Go on where an earlier run with --limit ended: what it printed last.
+    #[arg(long, value_name = "CURSOR")]
+    pub after: Option<String>,
     /// Print one JSON object a line.
     #[arg(long)]
     pub json: bool,
 }
 
+/// A format of `refwarden audit export`.
+#[derive(Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum ExportFormat {
+    /// The leaves of the tamper-evident log, for `verify` elsewhere.
+    Leaves,
+    /// Events, one JSON object a line.
+    Jsonl,
+    /// Events as comma-separated values, with cells that no spreadsheet takes for formulas.
+    Csv,
+    /// Events in the Open Cybersecurity Schema Framework 1.3.0.
+    Ocsf,
+    /// Events in the Common Event Format.
+    Cef,
+    /// Findings of pushes as SARIF 2.1.0.
+    Sarif,
+}
+
 /// `refwarden audit export`.
 #[derive(Args)]
 #[command(after_help = "\
-Example:
-  refwarden audit export --data-dir ./data --out record.jsonl
+A file is written whole or not at all.
 
-Exit codes: 0 written; 2 an error.")]
+Examples:
+  refwarden audit export --data-dir ./data --out record.jsonl
+  refwarden audit export --data-dir ./data --format csv -q 'state:refused since:30d' --out refused.csv
+
+Exit codes: 0 written; 1 the service refuses the query, and says where; 2 an error.")]
 pub struct AuditExport {
     #[command(flatten)]
     pub service: ServiceArgs,
     /// The file to write; standard output if not given.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// The first event's number in the log.
+    /// What to write.
+    #[arg(long, value_enum, default_value = "leaves")]
+    pub format: ExportFormat,
+    /// Which events, in the grammar of docs/auditing.md; not with leaves, which are proved together.
+    #[arg(long, short, value_name = "QUERY", allow_hyphen_values = true)]
+    pub query: Option<String>,
+    /// Of leaves, the first event's number in the log.
     #[arg(long, value_name = "N", default_value = "0")]
     pub from: u64,
-    /// The number behind the last event; all if not given.
+    /// Of leaves, the number behind the last event; all if not given.
     #[arg(long, value_name = "N")]
     pub to: Option<u64>,
 }

@@ -201,6 +201,9 @@ pub struct EventsOut {
     pub events: Vec<EventOut>,
     /// Pass as `after` for the next page; none at the end.
     pub next: Option<String>,
+    /// How many there are on all pages, if that was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub total: Option<i64>,
 }
 
 /// A push as it was judged.

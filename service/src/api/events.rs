@@ -22,6 +22,11 @@ pub struct EventsQuery {
     after: Option<String>,
     /// Events on a page, 1 to 1000; 100 unless said.
     limit: Option<i64>,
+    /// What to look for, in the grammar of docs/auditing.md: `repo:payments/* since:7d`.
+    q: Option<String>,
+    /// Say how many there are on all pages, which may take long.
+    #[serde(default)]
+    total: bool,
     /// A repository's name or id.
     repository: Option<String>,
     /// A kind such as `push.denied`, or its first part.
@@ -53,6 +58,7 @@ pub async fn list(
     if !(1..=1000).contains(&limit) {
         return Err(AppError::bad_request("limit: expected 1 to 1000."));
     }
+    let asked = parse(query.q.as_deref().unwrap_or_default())?;
     let reader = caller.chain.describe();
     let out = state
         .db(move |conn| {
@@ -69,20 +75,39 @@ pub async fn list(
                 actor: query.actor,
                 push: query.push,
                 since: query.since,
+                query: asked,
                 after,
                 limit,
+                ..Filter::default()
             };
             if first_page {
                 events::record_reading(conn, Utc::now(), &reader, &what)?;
             }
-            page(conn, &filter)
+            let mut out = page(conn, &filter)?;
+            if query.total {
+                out.total = Some(events::count(conn, &filter).map_err(in_time)?);
+            }
+            Ok(out)
         })
         .await?;
     Ok(HttpResponse::Ok().json(out))
 }
 
-fn page(conn: &mut PgConnection, filter: &Filter) -> Result<EventsOut, AppError> {
-    let found = events::list(conn, filter)?;
+/// Reads a query in the grammar.
+///
+/// # Errors
+/// 400 with where it went wrong, and what was expected.
+pub fn parse(query: &str) -> Result<refwarden_query::Query, AppError> {
+    refwarden_query::parse(query, Utc::now())
+        .map_err(|error| AppError::bad_request(format!("q: {error}.")))
+}
+
+/// A page of events, and where the next begins.
+///
+/// # Errors
+/// 400 when the database took too long over it; what diesel says.
+pub fn page(conn: &mut PgConnection, filter: &Filter) -> Result<EventsOut, AppError> {
+    let found = events::list(conn, filter).map_err(in_time)?;
     let full = i64::try_from(found.len()).unwrap_or_default() == filter.limit;
     let next = found.last().filter(|_| full).map(cursor);
     let names = repositories::list(conn)?;
@@ -99,10 +124,29 @@ fn page(conn: &mut PgConnection, filter: &Filter) -> Result<EventsOut, AppError>
             event_out(event, name)
         })
         .collect();
-    Ok(EventsOut { events, next })
+    Ok(EventsOut {
+        events,
+        next,
+        total: None,
+    })
 }
 
-fn event_out(event: Event, repository: String) -> EventOut {
+/// Says of a query that was stopped what helps.
+fn in_time(error: diesel::result::Error) -> AppError {
+    match &error {
+        diesel::result::Error::DatabaseError(_, said)
+            if said.message().contains("statement timeout") =>
+        {
+            AppError::bad_request(
+                "q: this takes too long. Add repo:, since: or another term that few events meet.",
+            )
+        }
+        _ => error.into(),
+    }
+}
+
+/// An event as the API gives it.
+pub fn event_out(event: Event, repository: String) -> EventOut {
     EventOut {
         seq: event.seq,
         recorded_at: event.recorded_at,
@@ -134,11 +178,15 @@ pub(super) fn find_repository(
 }
 
 fn cursor(event: &Event) -> String {
-    let micros = event.recorded_at.timestamp_micros();
-    format!("{micros}_{}_{}", event.repository_id.simple(), event.seq)
+    let (at, repository, seq) = event.place();
+    format!("{}_{}_{seq}", at.timestamp_micros(), repository.simple())
 }
 
-fn parse_cursor(text: &str) -> Result<(DateTime<Utc>, Uuid, i64), AppError> {
+/// Reads a page's `next`.
+///
+/// # Errors
+/// 400 for anything else.
+pub fn parse_cursor(text: &str) -> Result<(DateTime<Utc>, Uuid, i64), AppError> {
     let mut parts = text.split('_');
     let mut parse = || {
         let at = DateTime::from_timestamp_micros(parts.next()?.parse().ok()?)?;

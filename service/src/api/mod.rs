@@ -3,6 +3,7 @@
 
 mod caller;
 mod events;
+mod export;
 mod grants;
 mod health;
 pub mod log;
@@ -12,7 +13,10 @@ mod replay;
 mod requests;
 
 pub use caller::{Caller, is_auditor};
-pub use events::list as events;
+pub use events::{
+    event_out, list as events, page as events_page, parse as parse_query, parse_cursor,
+};
+pub use export::export as export_events;
 pub use grants::{ask as ask_for_grant, list as grants, revoke as revoke_grant};
 pub use health::show as health;
 pub use openapi::document as openapi;

@@ -18,6 +18,7 @@ use utoipa::OpenApi;
         super::grants::list,
         super::grants::revoke,
         super::events::list,
+        super::export::export,
         super::log::key,
         super::log::checkpoint,
         super::log::checkpoints,

@@ -1,11 +1,16 @@
 //! The ledger's events: appended under the repository's lock, read in order.
 
 use chrono::{DateTime, Utc};
+use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::sql_types::{Text, Timestamptz};
+use refwarden_query::Query;
 use uuid::Uuid;
 
 use super::schema::{events, repositories};
+
+/// Where an event stands in a list: time, repository, number.
+pub type Place = (DateTime<Utc>, Uuid, i64);
 
 /// An event to append; its number and time are given when it is.
 #[derive(Clone, Debug, Default)]
@@ -88,6 +93,13 @@ pub struct Event {
     pub summary: String,
 }
 
+impl Event {
+    /// Where it stands in a list.
+    pub const fn place(&self) -> Place {
+        (self.recorded_at, self.repository_id, self.seq)
+    }
+}
+
 /// Appends events in order and returns the number of the last. Takes the repository's lock,
 /// which holds until the transaction ends, so that numbers have no gaps.
 ///
@@ -144,8 +156,14 @@ pub struct Filter {
     pub push: Option<Uuid>,
     /// Not before.
     pub since: Option<DateTime<Utc>>,
-    /// After this event: time, repository, number.
-    pub after: Option<(DateTime<Utc>, Uuid, i64)>,
+    /// What was asked for in the grammar.
+    pub query: Query,
+    /// Before this time.
+    pub before: Option<DateTime<Utc>>,
+    /// After this event in the order of the list.
+    pub after: Option<Place>,
+    /// The newest first.
+    pub newest_first: bool,
     /// At most this many.
     pub limit: i64,
 }
@@ -155,44 +173,88 @@ pub struct Filter {
 /// # Errors
 /// What diesel says.
 pub fn list(conn: &mut PgConnection, filter: &Filter) -> QueryResult<Vec<Event>> {
-    let mut query = events::table.select(Event::as_select()).into_boxed();
-    if let Some(repository) = filter.repository {
-        query = query.filter(events::repository_id.eq(repository));
-    }
-    if let Some(kind) = &filter.kind {
-        let within = format!("{}.%", escape_like(kind));
-        query = query.filter(events::kind.eq(kind.clone()).or(events::kind.like(within)));
-    }
-    if let Some(ref_name) = &filter.ref_name {
-        query = query.filter(events::ref_name_text.eq(ref_name.clone()));
-    }
-    if let Some(actor) = &filter.actor {
-        query = query.filter(events::actor.like(format!("%{}%", escape_like(actor))));
-    }
-    if let Some(push) = filter.push {
-        query = query.filter(events::push_id.eq(push));
-    }
-    if let Some(since) = filter.since {
-        query = query.filter(events::recorded_at.ge(since));
-    }
-    if let Some((at, repository, seq)) = filter.after {
-        let same_time = events::recorded_at.eq(at);
-        let same_repository = events::repository_id
-            .eq(repository)
-            .and(events::seq.gt(seq));
-        query = query.filter(
-            events::recorded_at
-                .gt(at)
-                .or(same_time.and(events::repository_id.gt(repository).or(same_repository))),
-        );
-    }
-    query
-        .order((events::recorded_at, events::repository_id, events::seq))
-        .limit(filter.limit)
-        .load(conn)
+    selected(filter).load(conn)
 }
 
-fn escape_like(text: &str) -> String {
+/// The query for a page.
+pub(super) fn selected(
+    filter: &Filter,
+) -> events::BoxedQuery<'static, Pg, diesel::dsl::SqlTypeOf<diesel::dsl::AsSelect<Event, Pg>>> {
+    let mut query = filter.apply(events::table.select(Event::as_select()).into_boxed());
+    // Of each pair, the first condition follows from the second, and an index can begin there.
+    if let Some((at, repository, seq)) = filter.after {
+        let same = events::recorded_at.eq(at);
+        let here = events::repository_id.eq(repository);
+        query = if filter.newest_first {
+            let earlier = here.and(events::seq.lt(seq));
+            let earlier = same.and(events::repository_id.lt(repository).or(earlier));
+            query
+                .filter(events::recorded_at.le(at))
+                .filter(events::recorded_at.lt(at).or(earlier))
+        } else {
+            let later = here.and(events::seq.gt(seq));
+            let later = same.and(events::repository_id.gt(repository).or(later));
+            query
+                .filter(events::recorded_at.ge(at))
+                .filter(events::recorded_at.gt(at).or(later))
+        };
+    }
+    let by = (events::recorded_at, events::repository_id, events::seq);
+    let (at, repository, seq) = by;
+    query = if filter.newest_first {
+        query.order((at.desc(), repository.desc(), seq.desc()))
+    } else {
+        query.order(by)
+    };
+    query.limit(filter.limit)
+}
+
+/// How many events there are, on all pages.
+///
+/// # Errors
+/// What diesel says.
+pub fn count(conn: &mut PgConnection, filter: &Filter) -> QueryResult<i64> {
+    let all = events::table.select(diesel::dsl::count_star()).into_boxed();
+    filter.apply(all).first(conn)
+}
+
+impl Filter {
+    /// Every condition but the place of the page.
+    fn apply<'a, ST>(
+        &self,
+        mut query: events::BoxedQuery<'a, Pg, ST>,
+    ) -> events::BoxedQuery<'a, Pg, ST> {
+        if let Some(repository) = self.repository {
+            query = query.filter(events::repository_id.eq(repository));
+        }
+        if let Some(kind) = &self.kind {
+            let within = format!("{}.%", escape_like(kind));
+            query = query.filter(events::kind.eq(kind.clone()).or(events::kind.like(within)));
+        }
+        if let Some(ref_name) = &self.ref_name {
+            query = query.filter(events::ref_name_text.eq(ref_name.clone()));
+        }
+        if let Some(actor) = &self.actor {
+            query = query.filter(events::actor.like(format!("%{}%", escape_like(actor))));
+        }
+        if let Some(push) = self.push {
+            query = query.filter(events::push_id.eq(push));
+        }
+        if let Some(since) = self.since {
+            query = query.filter(events::recorded_at.ge(since));
+        }
+        if let Some(before) = self.before {
+            query = query.filter(events::recorded_at.lt(before));
+        }
+        for term in &self.query.terms {
+            query = query.filter(super::search::Condition::new(term));
+        }
+        query
+    }
+}
+
+/// A text for LIKE, in which nothing stands for anything else.
+pub(super) fn escape_like(text: &str) -> String {
     text.replace('\\', "\\\\")
         .replace('%', "\\%")
         .replace('_', "\\_")

@@ -16,6 +16,9 @@ pub mod repositories;
 pub mod requests;
 pub mod revocations;
 pub mod schema;
+mod search;
+#[cfg(test)]
+mod search_tests;
 pub mod sessions;
 
 use std::time::Duration;

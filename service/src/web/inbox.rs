@@ -29,6 +29,8 @@ const SHOWN: usize = 30;
 struct Inbox {
     who: Option<String>,
     csrf: String,
+    /// Whether the records are open to them.
+    auditor: bool,
     waiting: Vec<Row>,
     /// Open, and for others to decide, or approved and not used yet.
     open: Vec<Row>,
@@ -58,6 +60,7 @@ pub async fn inbox(signed_in: SignedIn, state: Data<AppState>) -> Result<HttpRes
             let mut page = Inbox {
                 who: Some(visible_line(signed_in.actor.subject.as_bytes())),
                 csrf: signed_in.csrf.clone(),
+                auditor,
                 waiting: Vec::new(),
                 open: Vec::new(),
                 closed: Vec::new(),
@@ -139,6 +142,7 @@ mod tests {
         let page = Inbox {
             who: Some("<script>alert(3)</script>".into()),
             csrf: "\"><script>".into(),
+            auditor: true,
             waiting: vec![row],
             open: vec![],
             closed: vec![],

@@ -4,6 +4,7 @@
 //! own origin only. All text from outside is escaped by the templates, and characters that
 //! nobody sees are made visible by `text`.
 
+mod audit;
 mod error;
 mod grant;
 mod inbox;
@@ -14,6 +15,7 @@ mod sign_in;
 mod text;
 mod views;
 
+pub use audit::audit;
 pub use error::{PageError, refusal};
 pub use grant::revoke as revoke_grant;
 pub use inbox::inbox;

@@ -12,6 +12,7 @@
 
 mod approval;
 mod asked;
+mod asking;
 mod build_jobs;
 mod exchange;
 mod facts;

@@ -10,6 +10,8 @@ mod odd;
 mod report;
 mod staged;
 
+pub use report::is_valid as valid_sarif;
+
 use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};

@@ -18,7 +18,7 @@ pub fn run(args: &AuditList) -> Outcome {
     let api = Api::connect(&args.service)?;
     let mut table = Table::new(["TIME", "SEQ", "REPOSITORY", "EVENT", "BY", "REF", "WHAT"]);
     let mut listed = 0;
-    each(&api, args, |event| {
+    let next = each(&api, args, |event| {
         listed += 1;
         if args.json {
             return output::json(&event);
@@ -43,17 +43,25 @@ pub fn run(args: &AuditList) -> Outcome {
             table.print()?;
         }
     }
+    if let Some(next) = next {
+        // Not among the events: whoever reads those as JSON lines gets nothing else.
+        eprintln!("There may be more: --after {next}");
+    }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Goes through the events page by page, oldest first, up to the limit.
-fn each(api: &Api, args: &AuditList, mut see: impl FnMut(EventOut) -> Outcome<()>) -> Outcome<()> {
+/// Goes through the events page by page, oldest first, up to the limit. Returns where to go on.
+fn each(
+    api: &Api,
+    args: &AuditList,
+    mut see: impl FnMut(EventOut) -> Outcome<()>,
+) -> Outcome<Option<String>> {
     let mut left = args.limit.unwrap_or(usize::MAX);
-    let mut after = None;
+    let mut after = args.after.clone();
     while left > 0 {
         let mut query = filters(args);
         query.push(("limit", left.min(PAGE).to_string()));
-        query.extend(after.map(|after| ("after", after)));
+        query.extend(after.take().map(|after| ("after", after)));
         let page: EventsOut = api.get("/api/v1/events", &query)?;
         for event in page.events.into_iter().take(left) {
             left -= 1;
@@ -61,14 +69,15 @@ fn each(api: &Api, args: &AuditList, mut see: impl FnMut(EventOut) -> Outcome<()
         }
         match page.next {
             Some(next) => after = Some(next),
-            None => break,
+            None => return Ok(None),
         }
     }
-    Ok(())
+    Ok(after)
 }
 
 fn filters(args: &AuditList) -> Vec<(&'static str, String)> {
     [
+        ("q", args.query.clone()),
         ("repository", args.repository.clone()),
         ("ref", args.ref_name.clone()),
         ("kind", args.kind.clone()),
