@@ -110,15 +110,12 @@ impl Condition {
         self.sql("(");
         self.indexed(column, glob);
         self.sql(column.whole);
-        match glob.exact() {
-            Some(text) => {
-                self.sql(" = ");
-                self.0.push(Piece::Text(text.to_owned()));
-            }
-            None => {
-                self.sql(" ~ ");
-                self.0.push(Piece::Text(glob.regex()));
-            }
+        if let Some(text) = glob.exact() {
+            self.sql(" = ");
+            self.0.push(Piece::Text(text.to_owned()));
+        } else {
+            self.sql(" ~ ");
+            self.0.push(Piece::Text(glob.regex()));
         }
         self.sql(")");
     }

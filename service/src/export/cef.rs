@@ -1,4 +1,4 @@
-//! Common Event Format (ArcSight, "Implementing ArcSight Common Event Format", version 26):
+//! Common Event Format ("Implementing `ArcSight` Common Event Format", version 26):
 //! `CEF:0|vendor|product|version|kind|name|severity|extension`.
 //!
 //! Vertical bars and backslashes are escaped in the header, equals signs, backslashes and line

@@ -49,7 +49,7 @@ pub fn run(args: &AuditExport) -> Outcome {
         let mut out = std::io::stdout().lock();
         match std::io::copy(&mut answer, &mut out).and_then(|_| out.flush()) {
             Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {}
-            written => written.context(what).map(|_| ())?,
+            written => written.context(what)?,
         }
     }
     Ok(ExitCode::SUCCESS)
