@@ -15,27 +15,40 @@ pub struct Parent {
 impl Parent {
     /// Looks at this process's parent (proc(5)).
     pub fn of_this_process() -> Result<Self, Fault> {
-        let fault = |_| Fault::hook("the process that runs the hook cannot be told");
         let parent = rustix::process::getppid()
             .map(rustix::process::Pid::as_raw_nonzero)
             .and_then(|pid| u32::try_from(pid.get()).ok())
             .ok_or_else(|| Fault::hook("the hook's parent process is gone"))?;
-        let stat = std::fs::read(format!("/proc/{parent}/stat")).map_err(fault)?;
-        let start_ticks = start_ticks(&stat)
-            .ok_or_else(|| Fault::hook("the hook's parent process cannot be told"))?;
-        let namespace = std::fs::metadata("/proc/self/ns/pid").map_err(fault)?;
-        let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map_err(fault)?;
-        let command = std::fs::read(format!("/proc/{parent}/cmdline")).map_err(fault)?;
+        let command = std::fs::read(format!("/proc/{parent}/cmdline"));
+        let command = command.map_err(untold)?;
         Ok(Self {
             is_receive_pack: is_receive_pack(&command),
-            correlation: Correlation {
-                boot_id: boot_id.trim().to_owned(),
-                pid_namespace: std::os::unix::fs::MetadataExt::ino(&namespace),
-                pid: parent,
-                start_ticks,
-            },
+            correlation: of(parent)?,
         })
     }
+}
+
+/// This process's own name on this machine, for ever.
+pub fn of_this_process() -> Result<Correlation, Fault> {
+    of(std::process::id())
+}
+
+fn of(pid: u32) -> Result<Correlation, Fault> {
+    let stat = std::fs::read(format!("/proc/{pid}/stat")).map_err(untold)?;
+    let start_ticks = start_ticks(&stat)
+        .ok_or_else(|| Fault::hook("the process that runs the hook cannot be told"))?;
+    let namespace = std::fs::metadata("/proc/self/ns/pid").map_err(untold)?;
+    let boot_id = std::fs::read_to_string("/proc/sys/kernel/random/boot_id").map_err(untold)?;
+    Ok(Correlation {
+        boot_id: boot_id.trim().to_owned(),
+        pid_namespace: std::os::unix::fs::MetadataExt::ino(&namespace),
+        pid,
+        start_ticks,
+    })
+}
+
+fn untold(_: std::io::Error) -> Fault {
+    Fault::hook("the process that runs the hook cannot be told")
 }
 
 /// Whether a run of receive-pack can still move refs. What cannot be told is taken to run: a

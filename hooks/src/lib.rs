@@ -7,6 +7,8 @@
 //!
 //! [`shell`] is what sshd runs for those who come over SSH. It starts git, which runs the hooks.
 //!
+//! [`masked`] is what the proxy runs in place of git for pushes from masked clones.
+//!
 //! [`reconcile`] is no hook: it is what `refwarden reconcile` and `refwarden doctor` run on the
 //! host of the hooks, with the same client, credential and spool.
 
@@ -20,6 +22,7 @@ mod holding;
 mod host;
 mod incoming;
 mod known;
+mod masked;
 mod options;
 mod patch_id;
 mod placeholders;
@@ -64,6 +67,11 @@ pub fn shell() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     run("shell", shell::run)
+}
+
+/// Takes a push from a masked clone.
+pub fn masked_receive() -> ExitCode {
+    run("receive", masked::run)
 }
 
 fn run(name: &str, hook: fn() -> Result<(), Fault>) -> ExitCode {

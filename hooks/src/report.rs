@@ -38,7 +38,8 @@ pub fn in_words(fault: &Fault) -> String {
     }
 }
 
-fn render(fault: &Fault) -> String {
+/// A fault as hooks tell it.
+pub fn render(fault: &Fault) -> String {
     let mut text = String::new();
     let mut line = |words: &str| {
         text.push_str(&ascii(words));

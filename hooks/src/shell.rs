@@ -69,7 +69,7 @@ pub fn run() -> Result<(), Fault> {
         };
         let answer: AuthenticateOut = client.call_as(token.as_ref(), AUTHENTICATE, &question)?;
         if answer.view != View::Whole {
-            return Err(masked(asked.operation));
+            return Err(masked());
         }
     }
     let subcommand = match asked.operation {
@@ -109,16 +109,9 @@ pub fn run() -> Result<(), Fault> {
 }
 
 /// Views are the proxy's to serve.
-fn masked(operation: Operation) -> Fault {
-    let code = match operation {
-        Operation::Fetch => Code::Unsupported,
-        Operation::Push => Code::MaskedPush,
-    };
-    Fault::new(
-        code,
-        "you read a masked view of this repository, which is not served over SSH",
-    )
-    .hint("use its HTTP URL")
+fn masked() -> Fault {
+    let text = "you read a masked view of this repository, which is not served over SSH";
+    Fault::new(Code::ViewNotHere, text).hint("use its HTTP URL")
 }
 
 /// The session's token: what the client sent, or what its certificate is traded for.

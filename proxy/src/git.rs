@@ -44,12 +44,45 @@ const SHADOW: [(&str, &str); 13] = [
 /// Builds the command that serves a shadow: stock `git upload-pack`, and nothing else ever.
 pub fn shadow(directory: &Path, step: Step, protocol: Option<&str>) -> Command {
     let mut command = command(directory, Operation::Fetch, step, protocol, None);
-    command.env("GIT_CONFIG_COUNT", SHADOW.len().to_string());
-    for (number, (key, value)) in SHADOW.iter().enumerate() {
+    configure(&mut command, &SHADOW);
+    command
+}
+
+/// How a shadow's refs are advertised to those who push. Nothing is ever pushed into a shadow.
+const INBOX: [(&str, &str); 4] = [
+    ("safe.directory", "*"),
+    ("receive.advertiseAtomic", "true"),
+    ("receive.advertisePushOptions", "true"),
+    ("transfer.advertiseSID", "false"),
+];
+
+/// Builds the command that tells those who push where a shadow's refs are.
+pub fn inbox(directory: &Path, protocol: Option<&str>) -> Command {
+    let step = Step::Advertise;
+    let mut command = command(directory, Operation::Push, step, protocol, None);
+    configure(&mut command, &INBOX);
+    command
+}
+
+/// Has a command that replaces git know the pusher as git's hooks would.
+pub fn introduce(command: &mut Command, pusher: &Pusher<'_>) {
+    command.env("REFWARDEN_TOKEN", pusher.token.expose_secret());
+    command.env("REFWARDEN_PUSH_ID", pusher.push_id.to_string());
+    command.env("REFWARDEN_TRANSPORT", "http");
+    if let Some(address) = pusher.address {
+        command.env("REFWARDEN_CLIENT_ADDRESS", address);
+    }
+    if let Some(agent) = pusher.agent {
+        command.env("REFWARDEN_CLIENT_AGENT", agent);
+    }
+}
+
+fn configure(command: &mut Command, settings: &[(&str, &str)]) {
+    command.env("GIT_CONFIG_COUNT", settings.len().to_string());
+    for (number, (key, value)) in settings.iter().enumerate() {
         command.env(format!("GIT_CONFIG_KEY_{number}"), key);
         command.env(format!("GIT_CONFIG_VALUE_{number}"), value);
     }
-    command
 }
 
 /// Builds the command. `protocol` is the value of the header `Git-Protocol`, checked by
@@ -92,15 +125,7 @@ pub fn command(
         command.env("GIT_PROTOCOL", protocol);
     }
     if let Some(pusher) = pusher {
-        command.env("REFWARDEN_TOKEN", pusher.token.expose_secret());
-        command.env("REFWARDEN_PUSH_ID", pusher.push_id.to_string());
-        command.env("REFWARDEN_TRANSPORT", "http");
-        if let Some(address) = pusher.address {
-            command.env("REFWARDEN_CLIENT_ADDRESS", address);
-        }
-        if let Some(agent) = pusher.agent {
-            command.env("REFWARDEN_CLIENT_AGENT", agent);
-        }
+        introduce(&mut command, pusher);
     }
     command
 }

@@ -45,8 +45,6 @@ pub enum Refusal {
     ServiceDown,
     /// The service answered with an error, or did not accept the host credential.
     ServiceFault,
-    /// A push by somebody who reads a masked view.
-    MaskedPush,
     /// The masked view that the reader gets is not there.
     ViewNotReady,
     /// Something failed here.
@@ -68,10 +66,9 @@ impl Refusal {
     fn status(&self) -> StatusCode {
         match self {
             Self::NoToken | Self::Token { basic: true, .. } => StatusCode::UNAUTHORIZED,
-            Self::Token { basic: false, .. }
-            | Self::Forbidden { .. }
-            | Self::Unsupported
-            | Self::MaskedPush => StatusCode::FORBIDDEN,
+            Self::Token { basic: false, .. } | Self::Forbidden { .. } | Self::Unsupported => {
+                StatusCode::FORBIDDEN
+            }
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
@@ -111,11 +108,6 @@ impl Refusal {
                 Some(Code::ServiceFault),
                 "the approval service is at fault, so nothing was started",
                 "no ref has moved; try again in a minute, or tell an administrator",
-            ),
-            Self::MaskedPush => line(
-                Some(Code::MaskedPush),
-                "you read a masked view of this repository, and nothing is pushed through one",
-                "hand the change to somebody who reads the repository itself",
             ),
             Self::ViewNotReady => line(
                 Some(Code::ViewNotReady),

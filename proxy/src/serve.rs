@@ -111,32 +111,40 @@ async fn answer(
         push = pusher.as_ref().map(|it| it.push_id.to_string()),
         "admitted"
     );
-    let shadow = match (&answer.view, route.operation) {
-        (View::Whole, _) => None,
-        (View::Masked(_), Operation::Push) => return Err(Refusal::MaskedPush),
-        (View::Masked(view), Operation::Fetch) => {
-            let views = proxy.views.as_ref().ok_or_else(|| {
-                tracing::error!(
-                    "policy gives a masked view, and there is no section [proxy.views]"
-                );
-                Refusal::ViewNotReady
-            })?;
-            let shadow = views.open(view, &repository, route.step).await?;
-            tracing::info!(repository = %repository.id, view = shadow.view, "masked");
-            Some(shadow)
-        }
-    };
     let protocol = text(headers, &header::HeaderName::from_static("git-protocol"))
         .and_then(|value| git::protocol(value, route.operation));
-    let command = match &shadow {
-        Some(shadow) => git::shadow(&shadow.directory, route.step, protocol),
-        None => git::command(
-            &repository.directory,
-            route.operation,
-            route.step,
-            protocol,
-            pusher.as_ref(),
-        ),
+    let (command, shadow) = match &answer.view {
+        View::Whole => {
+            let directory = &repository.directory;
+            let (operation, step) = (route.operation, route.step);
+            let git = git::command(directory, operation, step, protocol, pusher.as_ref());
+            (git, None)
+        }
+        View::Masked(view) => {
+            let views = proxy.views.as_ref().ok_or_else(|| {
+                tracing::error!("policy gives a masked view, and there is no [proxy.views]");
+                Refusal::ViewNotReady
+            })?;
+            // What is pushed is compared with what the repository has now.
+            let step = match route.operation {
+                Operation::Fetch => route.step,
+                Operation::Push => Step::Advertise,
+            };
+            let shadow = views.open(view, &repository, step).await?;
+            tracing::info!(repository = %repository.id, view = shadow.view, "masked");
+            let command = match (route.operation, route.step) {
+                (Operation::Fetch, step) => git::shadow(&shadow.directory, step, protocol),
+                (Operation::Push, Step::Advertise) => git::inbox(&shadow.directory, protocol),
+                (Operation::Push, Step::Exchange) => {
+                    let mut receiver = views.receiver(view, &repository, &shadow);
+                    if let Some(pusher) = &pusher {
+                        git::introduce(&mut receiver, pusher);
+                    }
+                    receiver
+                }
+            };
+            (command, Some(shadow))
+        }
     };
     let (running, input) = process::start(command, shadow).map_err(|error| fault(&error))?;
     let preamble = match route.step {

@@ -8,7 +8,7 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ pub struct Shadow {
     pub directory: PathBuf,
     /// The view's id.
     pub view: String,
-    _open: Open,
+    open: Open,
 }
 
 impl Views {
@@ -174,7 +174,7 @@ impl Views {
         let found = good.then(|| Shadow {
             directory: shadow(&open.directory),
             view: place.view().to_owned(),
-            _open: open,
+            open,
         });
         Ok((place, found))
     }
@@ -229,14 +229,24 @@ impl Views {
         }
     }
 
-    fn command(&self, wanted: &Wanted) -> tokio::process::Command {
-        let mut command = tokio::process::Command::new(&self.program);
-        command.env_clear();
-        for name in ["PATH", "HOME", "TMPDIR", "USER"] {
-            if let Some(value) = std::env::var_os(name) {
-                command.env(name, value);
-            }
+    /// The command that takes a push in terms of a shadow: `refwarden-receive`.
+    pub fn receiver(&self, view: &MaskedView, repository: &Served, shadow: &Shadow) -> Command {
+        let mut command = command(&self.program.with_file_name("refwarden-receive"));
+        command.arg("--repository").arg(&repository.directory);
+        command.arg("--generation").arg(&shadow.open.directory);
+        command.arg("--key").arg(&self.key_file);
+        for path in &self.rules {
+            command.arg("--rules").arg(path);
         }
+        // Plain data with text keys, so this cannot fail; an empty text is no view.
+        command.arg("--view");
+        command.arg(serde_json::to_string(view).unwrap_or_default());
+        command.arg("--work").arg(self.cache.join("pushes"));
+        command
+    }
+
+    fn command(&self, wanted: &Wanted) -> tokio::process::Command {
+        let mut command = tokio::process::Command::from(command(&self.program));
         command.args(["view", "refresh", "--json", "--cache"]);
         command.arg(&self.cache).arg("--key").arg(&self.key_file);
         for path in &self.rules {
@@ -250,6 +260,18 @@ impl Views {
         command.stderr(Stdio::piped());
         command
     }
+}
+
+/// A program of ours, with little of this process's environment.
+fn command(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear();
+    for name in ["PATH", "HOME", "TMPDIR", "USER"] {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command
 }
 
 /// Which view of which repository.

@@ -73,8 +73,8 @@ codes! {
     Unsupported = "RW405", "not supported";
     /// A push option is not of the form that it has to have.
     BadOption = "RW406", "push option not understood";
-    /// The pusher reads a masked view, through which nothing can be pushed.
-    MaskedPush = "RW407", "no push through a masked view";
+    /// The client reads a masked view, which this transport does not serve.
+    ViewNotHere = "RW407", "masked view not served here";
     /// A push from a masked clone cannot be told in terms of the original.
     NotTranslated = "RW408", "cannot be translated back";
     /// The service does not answer.

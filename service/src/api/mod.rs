@@ -22,7 +22,7 @@ pub use health::show as health;
 pub use openapi::document as openapi;
 pub use pushes::show as push;
 pub use replay::{pack, replay, repositories};
-pub use requests::{comment, decide, list as requests, may_see, show as request};
+pub use requests::{comment, decide, list as requests, may_see, reads_whole, show as request};
 
 use actix_web::HttpResponse;
 use actix_web::web::Data;

@@ -7,7 +7,7 @@ use actix_web::web::{Data, Json, Path, Query};
 use chrono::Utc;
 use diesel::PgConnection;
 use refwarden_model::{Actor, ActorChain, RequestId};
-use refwarden_policy::is_listed;
+use refwarden_policy::{Reading, is_listed};
 use refwarden_wire::api::{CommentIn, CommentOut, DecisionIn, DecisionOut, MoveOut, RequestOut};
 use serde::Deserialize;
 
@@ -54,7 +54,7 @@ pub async fn list(
             let mut out = Vec::new();
             for request in found {
                 if may_see(&request, &caller.chain, caller.is_auditor)? {
-                    out.push(request_out(conn, &shared, &request)?);
+                    out.push(request_out(conn, &shared, &request, &caller.chain)?);
                 }
             }
             Ok(out)
@@ -106,7 +106,7 @@ async fn look(
             if !may_see(&request, &caller.chain, caller.is_auditor)? {
                 return Err(AppError::not_found());
             }
-            request_out(conn, &shared, &request)
+            request_out(conn, &shared, &request, &caller.chain)
         })
         .await
 }
@@ -134,7 +134,7 @@ pub async fn decide(
             }
             let actor: &Actor = caller.actor();
             let request = approval::decide(conn, id.as_str(), actor, &body, Utc::now())?;
-            request_out(conn, &shared, &request)
+            request_out(conn, &shared, &request, &caller.chain)
         })
         .await?;
     state.announce();
@@ -160,7 +160,7 @@ pub async fn comment(
                 return Err(AppError::not_found());
             }
             approval::comment(conn, id.as_str(), &caller.chain, &body.text, Utc::now())?;
-            request_out(conn, &shared, &request)
+            request_out(conn, &shared, &request, &caller.chain)
         })
         .await?;
     Ok(HttpResponse::Ok().json(out))
@@ -193,8 +193,20 @@ fn request_out(
     conn: &mut PgConnection,
     state: &AppState,
     request: &Request,
+    caller: &ActorChain,
 ) -> Result<RequestOut, AppError> {
     let bound = Bound::of(request)?;
+    let repository = approval::repository_name(conn, request)?;
+    // Names of the original are not for those who read a masked view: with everything else
+    // known, they let a short secret be guessed. So is the digest, which is made from them.
+    let is_whole = state.policy.reading(&repository, Some(caller)) == Reading::Whole;
+    let shown = |oid: &str| {
+        if is_whole {
+            oid.to_owned()
+        } else {
+            String::new()
+        }
+    };
     let decisions = requests::decisions(conn, &request.id)?;
     let quorum = bound
         .requirements
@@ -213,10 +225,10 @@ fn request_out(
     Ok(RequestOut {
         id: request.id.clone(),
         state: request.state.clone(),
-        repository: approval::repository_name(conn, request)?,
+        repository,
         ref_name: refwarden_model::bytes::escape(&request.ref_name),
-        old: request.old_oid.clone(),
-        new: request.new_oid.clone(),
+        old: shown(&request.old_oid),
+        new: shown(&request.new_oid),
         kind: request.kind.clone(),
         actor: bound.chain.describe(),
         quorum,
@@ -245,11 +257,33 @@ fn request_out(
         survives_rebase: request.patch_series.is_some(),
         kept: approval::kept(conn, request)?
             .into_iter()
+            .filter(|_| is_whole)
             .map(|(old, new)| MoveOut { old, new })
             .collect(),
-        digest: request.digest.clone(),
+        digest: shown(&request.digest),
         url: format!("{}/r/{}", state.config.service.public_url, request.id),
     })
+}
+
+/// Passes those who read the request's repository as it is: its page shows commits, patches and
+/// names of the original.
+///
+/// # Errors
+/// [`AppError::Forbidden`] for those who read a masked view, or nothing.
+pub fn reads_whole(
+    conn: &mut PgConnection,
+    state: &AppState,
+    request: &Request,
+    chain: &ActorChain,
+) -> Result<(), AppError> {
+    let repository = approval::repository_name(conn, request)?;
+    if state.policy.reading(&repository, Some(chain)) == Reading::Whole {
+        return Ok(());
+    }
+    Err(AppError::forbidden(
+        "You read a masked view of this repository, so what is asked here is not shown to you. \
+         The API says what became of it.",
+    ))
 }
 
 /// Names a recorded actor chain.

@@ -15,7 +15,7 @@ use super::session::SignedIn;
 use super::text::{distance, kind, listed, short, visible, visible_line};
 use super::views::{self, Comment, Commit, Decision, Finding, Need, Person};
 use super::{grant, whole};
-use crate::api::{is_auditor, may_see};
+use crate::api::{is_auditor, may_see, reads_whole};
 use crate::approval::{self, Bound};
 use crate::db::requests::{self, Request, state};
 use crate::db::{comments, grants, pushes};
@@ -80,6 +80,7 @@ pub async fn page(
     let chain = signed_in.chain();
     let auditor = is_auditor(&state, &chain);
     let admin = grant::is_admin(&state, &signed_in);
+    let shared = state.clone();
     let page = state
         .db(move |conn| {
             let now = Utc::now();
@@ -87,6 +88,9 @@ pub async fn page(
             let request = requests::find(conn, id.as_str())?.ok_or_else(AppError::not_found)?;
             if !may_see(&request, &chain, auditor)? {
                 return Err(AppError::not_found());
+            }
+            if request.kind != grants::KIND && !auditor {
+                reads_whole(conn, &shared, &request, &chain)?;
             }
             let rendered = if request.kind == grants::KIND {
                 grant::build(conn, &request, &signed_in, admin, now)?.render()
@@ -129,11 +133,16 @@ pub async fn decide(
     let back = format!("/r/{id}");
     let chain = signed_in.chain();
     let auditor = is_auditor(&state, &chain);
+    let shared = state.clone();
     let decided = state
         .db(move |conn| {
             let request = requests::find(conn, id.as_str())?.ok_or_else(AppError::not_found)?;
             if !may_see(&request, &chain, auditor)? {
                 return Err(AppError::not_found());
+            }
+            // Nobody decides on what they were not shown.
+            if request.kind != grants::KIND && !auditor {
+                reads_whole(conn, &shared, &request, &chain)?;
             }
             approval::decide(conn, id.as_str(), &signed_in.actor, &decision, Utc::now())
         })

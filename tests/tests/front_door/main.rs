@@ -40,6 +40,7 @@ mod shell;
 mod signed;
 mod tamper;
 mod transport;
+mod unmasked;
 mod unread;
 mod view;
 mod waiting;

@@ -392,37 +392,6 @@ fn two_views_of_one_repository_stand_beside_each_other() {
 }
 
 #[test]
-fn nothing_is_pushed_through_a_masked_view() {
-    let stack = masked_stack();
-    let repository = planted(stack, "no-push", "sha1", 9080);
-    let agent = stack.token("ada");
-    let clone = Clone::new(&repository, &agent, &[]);
-    let before = repository.refs();
-    clone.git(&["commit", "-q", "--allow-empty", "-m", "Mine"]);
-    let pushed = clone
-        .git
-        .run(clone.path(), &["push", "origin", "HEAD:refs/heads/mine"]);
-    let said = pushed.fails(&["RW407", "masked view"]).said();
-    let main = repository.value("refs/heads/main").unwrap();
-    assert!(!said.contains(&main), "{said}");
-    // Nor by whoever leaves the advertisement out.
-    let client = reqwest::blocking::Client::builder()
-        .no_proxy()
-        .build()
-        .unwrap();
-    let answer = client
-        .post(format!("{}/git-receive-pack", repository.http_url()))
-        .basic_auth("x", Some(&agent))
-        .header("content-type", "application/x-git-receive-pack-request")
-        .body("0000")
-        .send()
-        .unwrap();
-    assert_eq!(answer.status(), 403);
-    assert!(answer.text().unwrap().contains("RW407"));
-    assert_eq!(repository.refs(), before);
-}
-
-#[test]
 fn the_cache_may_go_at_any_time() {
     let stack = masked_stack();
     let repository = planted(stack, "cacheless", "sha1", 9090);

@@ -378,7 +378,7 @@ fn pushes_in_flight_and_maintenance_are_not_out_of_band() {
         done.store(true, std::sync::atomic::Ordering::Relaxed);
     });
     let moved = count(&repository, "ref.committed", "refs/heads/one");
-    assert!(moved > 0, "no push passed");
+    assert!(moved > 0, "no push passed: {:?}", kinds(&repository));
     settled(&repository);
     let kinds = kinds(&repository);
     let false_events = kinds.iter().filter(|(kind, _)| kind == "ref.out_of_band");

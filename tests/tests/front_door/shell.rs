@@ -133,7 +133,7 @@ fn a_certificate_that_is_not_right_gets_nothing() {
     let gone = ["-V", "-2h:-1h", "-n", "ada"];
     list("gone", "authority", &gone).fails(&["Permission denied"]);
     let host = ["-h", "-V", "-1m:+30m", "-n", "ada"];
-    list("host", "authority", &host).fails(&["Permission denied"]);
+    list("machine", "authority", &host).fails(&["Permission denied"]);
     let odd = soon(&["-n", "ada", "-O", "critical:jump@example.com=high"]);
     list("odd", "authority", &odd).fails(&["Permission denied"]);
 
@@ -161,7 +161,7 @@ fn a_certificate_that_is_not_right_gets_nothing() {
     forged[1] = &bytes;
     for (certificate, code) in [
         (certified.sshd.certificate("gone"), "RW103"),
-        (certified.sshd.certificate("host"), "RW102"),
+        (certified.sshd.certificate("machine"), "RW102"),
         (certified.sshd.certificate("odd"), "RW102"),
         (certified.sshd.authority("authority"), "RW102"),
         (forged.join(" "), "RW102"),

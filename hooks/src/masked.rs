@@ -1,0 +1,237 @@
+//! `refwarden-receive`: takes the push of somebody who reads a masked view.
+//!
+//! To the client it is `git receive-pack` in the shadow. It indexes the pack in a directory of its
+//! own, has the push translated into terms of the original (`refwarden_view::unmask`), hands that
+//! to `git receive-pack` of the original, whose hooks judge it as any other push, and tells the
+//! client what became of it in the client's terms. It moves no ref and decides nothing by itself.
+
+mod arguments;
+mod report;
+mod request;
+mod speak;
+
+use std::io::{BufReader, Write as _};
+use std::path::Path;
+use std::process::{ChildStdin, Stdio};
+use std::time::{Duration, SystemTime};
+
+use refwarden_gitio::pktline::{Packet, encode};
+use refwarden_gitio::{Git, Repository};
+use refwarden_model::Code;
+use refwarden_scan::Ruleset;
+use refwarden_view::cache::{maps, repository_key, shadow};
+use refwarden_view::unmask::{Translated, UnmaskError, View, receive, unmask};
+use refwarden_view::{Mask, RefFilters};
+use refwarden_wire::hook::{REFUSED, RefusedIn};
+
+use crate::client::Client;
+use crate::correlation;
+use crate::fault::Fault;
+use crate::host::Host;
+use arguments::Arguments;
+use report::Told;
+use request::Request;
+use speak::Client as Speaker;
+
+/// Directories of pushes that were killed are taken away after this long.
+const LEFT_OVER: Duration = Duration::from_hours(24);
+
+/// What the environment says of the pusher; the proxy has put it there.
+const PUSHER: [&str; 5] = [
+    "REFWARDEN_TOKEN",
+    "REFWARDEN_PUSH_ID",
+    "REFWARDEN_TRANSPORT",
+    "REFWARDEN_CLIENT_ADDRESS",
+    "REFWARDEN_CLIENT_AGENT",
+];
+
+/// Takes the push on standard input and answers on standard output.
+///
+/// # Errors
+/// What the client could not be told: the request cannot be read, or nobody reads the answer.
+pub fn run() -> Result<(), Fault> {
+    let arguments = Arguments::read()?;
+    let mut input = BufReader::with_capacity(64 * 1024, std::io::stdin().lock());
+    let request = Request::read(&mut input)?;
+    if request.commands.is_empty() {
+        return Ok(());
+    }
+    let mut client = Speaker::new(&request, std::io::stdout().lock());
+    let ended = take(&arguments, &request, &mut input, &mut client);
+    if let Err(fault) = &ended {
+        if let Fault::Own { code, text, .. } = fault {
+            record(&arguments.repository, *code, text);
+        }
+        client.refuse(fault, &request)?;
+    }
+    client.end()
+}
+
+fn take(
+    arguments: &Arguments,
+    request: &Request,
+    pack: &mut dyn std::io::Read,
+    client: &mut Speaker<impl std::io::Write>,
+) -> Result<(), Fault> {
+    if request.is_signed {
+        let text = "a signed push cannot be translated back";
+        return Err(Fault::new(Code::Unsupported, text).hint("push without --signed"));
+    }
+    let open = |path: &Path| Repository::open(path).map_err(|error| broken(&error));
+    let original = open(&arguments.repository)?;
+    let shadow = open(&shadow(&arguments.generation))?;
+    let ruleset = ruleset(arguments)?;
+    let key = repository_key(&arguments.key()?, &original);
+    let mask = Mask::new(&ruleset, &key).map_err(|error| broken(&error))?;
+    let maps = maps(&arguments.generation).map_err(|error| broken(&error))?;
+    let filters = arguments.view.filters.iter();
+    let filters = RefFilters::new(filters.map(|it| (&it.refs[..], &it.hide[..])))
+        .map_err(|error| broken(&error))?;
+    let shows = |name: &refwarden_model::RefName| filters.shows(name);
+    let view = View {
+        original: &original,
+        shadow: &shadow,
+        mask: &mask,
+        maps: &maps,
+        shows: &shows,
+    };
+    let work = work(&arguments.work).map_err(|error| broken(&error))?;
+    let (received, made) = (work.path().join("received"), work.path().join("made"));
+    let brings = request.commands.iter().any(|it| !it.new.is_zero());
+    if brings {
+        receive(&shadow, &received, pack, None).map_err(fault)?;
+    }
+    std::fs::create_dir_all(&made).map_err(|error| broken(&error))?;
+    let received = Some(received.as_path()).filter(|_| brings);
+    let translated = unmask(view, received, &request.commands, &made).map_err(fault)?;
+    hand_over(request, view, &translated, client)
+}
+
+/// Runs `git receive-pack` of the original, and tells the client what it says.
+fn hand_over(
+    request: &Request,
+    view: View<'_, '_>,
+    translated: &Translated,
+    client: &mut Speaker<impl std::io::Write>,
+) -> Result<(), Fault> {
+    let git = Git::serving(&view.original.gitdir, "receive-pack");
+    let mut command = git.args(["--stateless-rpc", "."]).into_command();
+    command.current_dir(&view.original.gitdir);
+    command.env("GIT_CONFIG_NOSYSTEM", "1");
+    command.env("GIT_CONFIG_GLOBAL", "/dev/null");
+    for name in PUSHER {
+        if let Some(value) = std::env::var_os(name) {
+            command.env(name, value);
+        }
+    }
+    command.stdin(Stdio::piped()).stdout(Stdio::piped());
+    command.stderr(Stdio::inherit());
+    let mut child = command.spawn().map_err(|error| broken(&error))?;
+    let pipes = child.stdin.take().zip(child.stdout.take());
+    let (stdin, stdout) = pipes.ok_or_else(|| broken(&"git started without its pipes"))?;
+    std::thread::scope(|scope| {
+        // What cannot be written shows in what git says, or in its saying nothing.
+        scope.spawn(move || feed(stdin, request, translated));
+        let mut told = Told::new(view, translated);
+        told.pass_on(BufReader::new(stdout), client)
+    })?;
+    let _ = child.wait();
+    Ok(())
+}
+
+fn feed(mut git: ChildStdin, request: &Request, translated: &Translated) -> std::io::Result<()> {
+    let mut head = Vec::new();
+    let mut line =
+        |bytes: &[u8]| encode(Packet::Data(bytes), &mut head).map_err(std::io::Error::other);
+    for (index, command) in translated.commands.iter().enumerate() {
+        let mut text = format!("{} {} ", command.old, command.new).into_bytes();
+        text.extend_from_slice(command.name.as_bytes());
+        if index == 0 {
+            text.push(0);
+            text.extend_from_slice(request.capabilities().as_bytes());
+        }
+        line(&text)?;
+    }
+    head.extend_from_slice(b"0000");
+    if let Some(options) = &request.options {
+        let mut tail = Vec::new();
+        for option in options {
+            encode(Packet::Data(option), &mut tail).map_err(std::io::Error::other)?;
+        }
+        head.extend_from_slice(&tail);
+        head.extend_from_slice(b"0000");
+    }
+    git.write_all(&head)?;
+    if translated.commands.iter().any(|it| !it.new.is_zero()) {
+        let mut pack = translated.pack().map_err(std::io::Error::other)?;
+        std::io::copy(&mut pack, &mut git)?;
+    }
+    git.flush()
+}
+
+/// The same rules that the shadow was built with.
+fn ruleset(arguments: &Arguments) -> Result<Ruleset, Fault> {
+    let mut texts = Vec::new();
+    for path in &arguments.rules {
+        let text = std::fs::read_to_string(path).map_err(|error| broken(&error))?;
+        texts.push((path.display().to_string(), text));
+    }
+    let texts: Vec<(&str, &str)> = texts.iter().map(|(a, b)| (&**a, &**b)).collect();
+    let ruleset = if arguments.view.generic {
+        Ruleset::builtin_and_generic(&texts)
+    } else {
+        Ruleset::builtin_with(&texts)
+    };
+    ruleset.map_err(|error| broken(&error))
+}
+
+/// A directory of its own, beside those of other pushes.
+fn work(beside: &Path) -> std::io::Result<tempfile::TempDir> {
+    use std::os::unix::fs::DirBuilderExt as _;
+    let mut directories = std::fs::DirBuilder::new();
+    directories.recursive(true).mode(0o700).create(beside)?;
+    let now = SystemTime::now();
+    for entry in std::fs::read_dir(beside)?.filter_map(Result::ok) {
+        let changed = entry.metadata().and_then(|it| it.modified());
+        let age = changed.ok().and_then(|it| now.duration_since(it).ok());
+        if age.is_some_and(|age| age > LEFT_OVER) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+    tempfile::Builder::new().prefix("push-").tempdir_in(beside)
+}
+
+/// A push that is refused here is recorded like one that a hook refuses.
+fn record(repository: &Path, code: Code, text: &str) {
+    let told = || {
+        let host = Host::of(Repository::open(repository).ok()?).ok()?;
+        let refused = RefusedIn {
+            repository: host.id,
+            correlation: correlation::of_this_process().ok()?,
+            transport: "http".to_owned(),
+            client_address: std::env::var("REFWARDEN_CLIENT_ADDRESS").ok(),
+            code,
+            text: text.to_owned(),
+        };
+        Client::new(&host).ok()?.tell(REFUSED, &refused).ok()
+    };
+    if told().is_none() {
+        eprintln!("a refused push could not be recorded: {code}");
+    }
+}
+
+/// Only a refusal is for the client; anything else may name objects of the original.
+fn fault(error: UnmaskError) -> Fault {
+    match error {
+        UnmaskError::Refused(refusal) => {
+            Fault::new(refusal.problem.code(), refusal.to_string()).hint(refusal.problem.hint())
+        }
+        other => broken(&other),
+    }
+}
+
+/// Logs what is wrong, and says no more than that something is.
+fn broken(error: &dyn std::fmt::Display) -> Fault {
+    eprintln!("a push from a masked clone: {error}");
+    Fault::hook("the push could not be translated back")
+}

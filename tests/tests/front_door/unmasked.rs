@@ -1,0 +1,208 @@
+//! Pushes from masked clones: the original is what somebody who sees it would have written, the
+//! view is what the pusher has, and nothing that the pusher is told names anything else.
+
+use std::sync::OnceLock;
+
+use refwarden_testkit::{Api, Objects, Outcome, RawPush, Repository, Stack, Via, with_token};
+
+use crate::masked::{Clone, configured, planted};
+use crate::shared::{approve, request_of, secret};
+
+/// Agents read masked views and need a person's word for `main`.
+fn stack() -> &'static Stack {
+    static STACK: OnceLock<Stack> = OnceLock::new();
+    const RULE: &str = r#"
+[[rule]]
+id = "main-is-approved"
+refs = ["refs/heads/main"]
+effect = "require_approval"
+approvers = ["group:maintainers"]
+"#;
+    STACK.get_or_init(|| configured(str::to_owned, RULE))
+}
+
+/// Pushes with a fresh token, as an agent that acts for ada.
+fn push(repository: &Repository<'_>, clone: &Clone, arguments: &[&str]) -> Outcome {
+    let token = repository.stack.token("ada");
+    let git = with_token(repository.stack.git(), &token, Via::Http);
+    let outcome = git.run(clone.path(), &[&["push", "origin"], arguments].concat());
+    tells_no_names(repository, clone, &outcome);
+    outcome
+}
+
+/// What the pusher was told holds no name of the original that the clone does not have.
+#[track_caller]
+fn tells_no_names(repository: &Repository<'_>, clone: &Clone, outcome: &Outcome) {
+    let said = outcome.everything();
+    let list = [
+        "cat-file",
+        "--batch-all-objects",
+        "--batch-check=%(objectname)",
+    ];
+    let here = clone.git(&list);
+    let there = repository.git(&list).passes().text();
+    for oid in there.lines().filter(|oid| !here.contains(*oid)) {
+        assert!(!said.contains(&oid[..10]), "{oid}: {said}");
+    }
+}
+
+fn write(clone: &Clone, name: &str, text: &str, message: &str) -> String {
+    let path = clone.path().join(name);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, text).unwrap();
+    clone.git(&["add", "-A"]);
+    clone.git(&["commit", "-q", "-m", message]);
+    clone.git(&["rev-parse", "HEAD"])
+}
+
+fn fresh(repository: &Repository<'_>) -> Clone {
+    Clone::new(repository, &repository.stack.token("ada"), &[])
+}
+
+#[test]
+fn a_push_brings_the_secrets_back_and_the_view_follows() {
+    for (name, format, seed) in [("back-1", "sha1", 9300), ("back-256", "sha256", 9310)] {
+        let repository = planted(stack(), name, format, seed);
+        let clone = fresh(&repository);
+        let shown = clone.read("conf/app");
+        let mine = write(
+            &clone,
+            "conf/app",
+            &format!("# mine\n{shown}more = 1\n"),
+            "Beside",
+        );
+        push(&repository, &clone, &["HEAD:refs/heads/topic"]).passes();
+        let told = format!(
+            "# mine\nuser = a\ntoken = {}\nend\nmore = 1\n",
+            secret(seed)
+        );
+        let original = repository
+            .git(&["show", "refs/heads/topic:conf/app"])
+            .text();
+        assert_eq!(original, told.trim_end());
+        let parent = repository.value("refs/heads/topic~1");
+        assert_eq!(parent, repository.value("refs/heads/main"));
+
+        // One after another, several at once, a tag, and away with it.
+        let second = write(&clone, "b", "b\n", "Second");
+        clone.git(&["tag", "-a", "-m", "Mine", "mine", &mine]);
+        let all = [
+            "--atomic",
+            "HEAD:refs/heads/topic",
+            "HEAD:refs/heads/other",
+            "mine",
+        ];
+        push(&repository, &clone, &all).passes();
+        let view = fresh(&repository);
+        for (name, oid) in [("topic", &second), ("other", &second), ("topic~1", &mine)] {
+            let there = view.git(&["rev-parse", &format!("origin/{name}")]);
+            assert_eq!(&there, oid, "{name}");
+        }
+        assert_eq!(view.git(&["rev-parse", "mine^{}"]), mine);
+        push(&repository, &clone, &[":refs/heads/other"]).passes();
+        assert_eq!(repository.value("refs/heads/other"), None);
+        view.tells_nothing(&repository, &[secret(seed), secret(seed + 1)]);
+        clone.tells_nothing(&repository, &[secret(seed), secret(seed + 1)]);
+        repository.git(&["fsck", "--full", "--strict"]).passes();
+        crate::shared::replay(&repository).passes();
+    }
+}
+
+#[test]
+fn what_waits_for_people_passes_once_they_approve() {
+    let repository = planted(stack(), "waits", "sha1", 9320);
+    let clone = fresh(&repository);
+    let before = repository.value("refs/heads/main");
+    let shown = clone.read("conf/app");
+    let mine = write(&clone, "conf/app", &format!("{shown}more = 1\n"), "Mine");
+    let main = ["HEAD:refs/heads/main"];
+    let refused = push(&repository, &clone, &main).fails(&["RW201", "refs/heads/main"]);
+    assert_eq!(repository.value("refs/heads/main"), before);
+    // The pusher may follow what becomes of it, without a name of the original.
+    let request = request_of(&refused);
+    let api = Api::new(&stack().started().service_url, &stack().token("ada"));
+    let shown = api.request(&request);
+    assert_eq!(shown.state, "waiting");
+    assert_eq!((shown.old, shown.new, shown.digest), Default::default());
+    approve(stack(), &request);
+    push(&repository, &clone, &main).passes();
+    assert_eq!(repository.value("refs/heads/main~1"), before);
+    assert_eq!(fresh(&repository).git(&["rev-parse", "HEAD"]), mine);
+}
+
+#[test]
+fn a_secret_goes_nowhere_else() {
+    let repository = planted(stack(), "moved", "sha1", 9330);
+    let before = repository.refs();
+    let (shown, refuse) = (
+        fresh(&repository).read("conf/app"),
+        |name: &str, text: &str| {
+            let clone = fresh(&repository);
+            write(&clone, name, text, "Mine");
+            push(&repository, &clone, &["HEAD:refs/heads/topic"])
+        },
+    );
+    let line = shown
+        .lines()
+        .find(|line| line.starts_with("token"))
+        .unwrap();
+    refuse("README.md", line).fails(&["RW303", "README.md:1", "pre-receive hook declined"]);
+    refuse("conf/app", &format!("{shown}{line}\n")).fails(&["RW303", "conf/app"]);
+    let glued = shown.replace("token = ", "token = https://evil.example/?p=");
+    refuse("conf/app", &glued).fails(&["RW303"]);
+    refuse("conf/new", &format!("token = {}\n", secret(9339))).fails(&["RW301", "conf/new:1"]);
+    assert_eq!(repository.refs(), before);
+    let events = stack().api("audrey").events("moved");
+    let denied: Vec<_> = events
+        .iter()
+        .filter(|it| it.kind == "push.refused")
+        .collect();
+    assert_eq!(denied.len(), 4, "{events:#?}");
+    assert!(denied.iter().any(|it| it.codes == ["RW303"]), "{denied:#?}");
+}
+
+#[test]
+fn names_of_the_original_are_not_taken() {
+    let repository = planted(stack(), "guessed", "sha1", 9340);
+    let before = repository.refs();
+    let clone = fresh(&repository);
+    let hidden = repository.value("refs/heads/main").unwrap();
+    let shown = clone.git(&["rev-parse", "HEAD"]);
+    let objects = Objects::new(stack().git(), "sha1");
+    let empty = || objects.pack(&[]);
+    let send = |push: &RawPush| {
+        let report = push.send_http(&repository.http_url(), &stack().token("ada"));
+        assert!(!report.all_taken(), "{report:#?}");
+        report
+    };
+    // Whether the original has an object is not told: one that is nowhere is answered alike.
+    let nowhere = "5".repeat(40);
+    let said = |oid: &str| {
+        let push = RawPush::one(&repository.zero(), oid, b"refs/heads/x", empty());
+        format!("{:?}", send(&push))
+            .replace(oid, "")
+            .replace(&oid[..10], "")
+    };
+    assert_eq!(said(&hidden), said(&nowhere));
+    // Nor does a value of the original count as the ref's.
+    let old = RawPush::one(&hidden, &shown, b"refs/heads/main", empty());
+    send(&old);
+    let delete = RawPush::one(&hidden, &repository.zero(), b"refs/heads/side", Vec::new());
+    send(&delete);
+    assert_eq!(repository.refs(), before);
+}
+
+#[test]
+fn without_the_service_nothing_is_pushed() {
+    let stack = configured(str::to_owned, "");
+    let repository = planted(&stack, "down", "sha1", 9350);
+    let clone = fresh(&repository);
+    let before = repository.refs();
+    write(&clone, "b", "b\n", "Mine");
+    let token = stack.token("ada");
+    stack.kill("service");
+    let git = with_token(stack.git(), &token, Via::Http);
+    let pushed = git.run(clone.path(), &["push", "origin", "HEAD:refs/heads/topic"]);
+    pushed.fails(&["RW501"]);
+    assert_eq!(repository.refs(), before);
+}
