@@ -169,7 +169,8 @@ fn names_of_the_original_are_not_taken() {
     let hidden = repository.value("refs/heads/main").unwrap();
     let shown = clone.git(&["rev-parse", "HEAD"]);
     let objects = Objects::new(stack().git(), "sha1");
-    let empty = || objects.pack(&[]);
+    let blob = objects.blob(b"nothing\n");
+    let empty = || objects.pack(&[&blob]);
     let send = |push: &RawPush| {
         let report = push.send_http(&repository.http_url(), &stack().token("ada"));
         assert!(!report.all_taken(), "{report:#?}");
