@@ -22,6 +22,10 @@ pub const LONGEST: usize = 4096;
 pub const MOST_TERMS: usize = 32;
 /// The most alternatives of all terms of a query together.
 pub const MOST_ALTERNATIVES: usize = 64;
+/// Keys whose values are patterns.
+const PATTERNS: [&str; 6] = ["repo", "ref", "actor", "on-behalf-of", "rule", "path"];
+/// Wildcards of one pattern; the database's regular expressions grow with them.
+pub const MOST_WILDCARDS: usize = 16;
 /// What can stand before a colon.
 pub const KEYS: [&str; 14] = [
     "repo",
@@ -169,6 +173,10 @@ fn field(key: &str, key_at: usize, value: &Value, now: DateTime<Utc>) -> Result<
     if value.is_empty() {
         let what = format!("a value after {key}:");
         return Err(expected(&what).next("leave no space behind a colon or a comma"));
+    }
+    let wildcards = value.bytes().filter(|byte| matches!(byte, b'*' | b'?'));
+    if wildcards.count() > MOST_WILDCARDS && PATTERNS.contains(&key) {
+        return Err(expected("a pattern with 16 wildcards at most").next("ask for less"));
     }
     let glob = || Glob::new(value);
     Ok(match key {

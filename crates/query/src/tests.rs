@@ -205,3 +205,14 @@ proptest! {
         prop_assert_eq!(parse(&format!("\"{quoted}\""), now()).unwrap().terms, vec![expected]);
     }
 }
+
+#[test]
+fn wildcards_are_counted() {
+    let with = |count: usize| format!("path:{}", "a*".repeat(count));
+    assert!(parse(&with(MOST_WILDCARDS), now()).is_ok());
+    let error = parse(&with(MOST_WILDCARDS + 1), now()).unwrap_err();
+    assert_eq!(error.at, 6);
+    assert!(error.to_string().contains("16 wildcards"), "{error}");
+    // Words of a sentence are no patterns.
+    assert!(parse(&"*".repeat(MOST_WILDCARDS + 1), now()).is_ok());
+}
