@@ -1,4 +1,4 @@
-//! Memory of hook, proxy and service for a pack of 1 GiB.
+//! Memory of hook, proxy and service for a pack of 1 GiB, and of the hook for large containers.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -57,6 +57,69 @@ pub fn measure(stack: &Stack) {
         std::fs::remove_dir_all(&source.path).unwrap();
     }
     println!();
+    containers(stack);
+}
+
+/// Bytes of text in each container.
+const UNPACKED: usize = 100 << 20;
+
+/// Pushes one large container of each kind and prints the peak of the hook that looks into it.
+fn containers(stack: &Stack) {
+    println!("### The hook, looking into one container\n");
+    println!("| container | packed, MiB | pre-receive, MiB | push |");
+    println!("|---|---|---|---|");
+    let repository = Repository::guarded(stack, "memory-containers");
+    let work = repository.work();
+    let file = work.path().join("big.log");
+    std::fs::write(&file, text(UNPACKED)).unwrap();
+    let tar = ["tar", "--format=ustar", "-cf", "big.tar", "big.log"];
+    for (name, command) in [
+        ("big.log", &["true"][..]),
+        ("big.log.gz", &["gzip", "-k", "big.log"]),
+        ("big.log.xz", &["xz", "-k", "-6", "-T1", "big.log"]),
+        ("big.log.zst", &["zstd", "-q", "-k", "-19", "big.log"]),
+        ("big.tar", &tar),
+        ("big.zip", &["zip", "-q", "-9", "big.zip", "big.log"]),
+    ] {
+        eprintln!("memory, {name}");
+        let mut program = std::process::Command::new(command[0]);
+        program.args(&command[1..]).current_dir(work.path());
+        assert!(program.status().unwrap().success(), "{name}");
+        let packed = std::fs::metadata(work.path().join(name)).unwrap().len();
+        work.git(&["add", name]);
+        work.git(&["commit", "-q", "-m", name]);
+        let (peaks, push) = watched(|| {
+            work.push(Via::Local, &["HEAD:refs/heads/topic"]).passes();
+        });
+        let peak = peaks.get("pre-receive").copied().unwrap_or_default();
+        println!(
+            "| `{name}` | {} | {:.1} | {:.1} s |",
+            packed >> 20,
+            f64::from(u32::try_from(peak).unwrap()) / 1024.0,
+            push.as_secs_f64(),
+        );
+    }
+    println!();
+}
+
+/// Lines of words and numbers, about as compressible as a log.
+fn text(length: usize) -> Vec<u8> {
+    const WORDS: [&str; 8] = [
+        "request", "from", "accepted", "cache", "miss", "upstream", "worker", "done",
+    ];
+    let mut state = 7u64;
+    let mut text = Vec::with_capacity(length + 128);
+    while text.len() < length {
+        for _ in 0..8 {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            let word = WORDS[usize::try_from(state % 8).unwrap()];
+            text.extend_from_slice(format!("{word} {} ", state % 9973).as_bytes());
+        }
+        text.push(b'\n');
+    }
+    text
 }
 
 /// Does something, and looks at all processes in the meantime. Peaks in KiB, by program.
