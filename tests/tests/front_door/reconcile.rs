@@ -273,11 +273,12 @@ fn a_push_killed_before_its_ref_moved_is_settled_and_its_lock_released() {
     let repository = Repository::guarded(stack(), "killed-before");
     let work = repository.work();
     work.commit(&[(b"a", b"a\n")], "A");
-    // receive-pack is held while the hook prepares, and killed when the hook has ended.
-    let kill = "if [ \"$1\" = prepared ]; then\n\
+    // receive-pack is held once it has told the hook everything, and killed when the hook has
+    // ended.
+    let kill = "input=$(cat)\nif [ \"$1\" = prepared ]; then\n\
         kill -STOP $PPID\n\
         ( while ! grep -q ') Z ' /proc/$$/stat; do :; done; kill -9 $PPID ) \
-        >/dev/null 2>&1 </dev/null &\nfi\nexec \"$real\" \"$@\"";
+        >/dev/null 2>&1 </dev/null &\nfi\nexec \"$real\" \"$@\" <<END\n$input\nEND";
     wrap(&repository, kill);
     work.push(Via::Local, &["HEAD:refs/heads/topic"]).fails(&[]);
     unwrap(&repository);
