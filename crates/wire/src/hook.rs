@@ -385,7 +385,7 @@ pub struct AuthenticateOut {
 pub enum View {
     /// The repository itself.
     Whole,
-    /// Another history, in which no secret stands. Nothing is pushed through it.
+    /// Another history, in which no secret stands. What is pushed to it is translated back first.
     Masked(MaskedView),
 }
 
