@@ -6,14 +6,17 @@ use std::io::Read;
 use refwarden_gitio::history::{self, Change, History, Limits};
 use refwarden_gitio::objects::{self, ReadObjects};
 use refwarden_gitio::pack::{self, Selection};
-use refwarden_gitio::{ObjectEnv, Quarantine, Repository};
-use refwarden_model::Oid;
+use refwarden_gitio::{ObjectEnv, Quarantine, RefStorage, Refs, Repository};
+use refwarden_model::{Oid, RefName};
 
 use crate::fault::Fault;
 use crate::updates::Update;
 
 /// Packs above this are read through a process, so that this one's memory stays small.
 const MAPPED_PACK_MAX: u64 = 32 << 20;
+
+/// Objects of a push whose history is tried to be read within this process.
+const PLAIN_MAX: usize = 1000;
 
 /// A pack to send, and its length where it is known beforehand.
 pub type Pack = (Option<Box<dyn Read + Send>>, Option<u64>);
@@ -51,8 +54,19 @@ impl Incoming {
         };
         let mut sent = quarantine.objects.clone();
         sent.sort_unstable();
-        let keep = |oid| sent.binary_search(&oid).is_err();
-        let mut history = history::read(repository, &objects, &tips, &Limits::default(), keep)?;
+        let is_sent = |oid| sent.binary_search(&oid).is_ok();
+        let limits = Limits::default();
+        let plain = match tips.as_slice() {
+            [tip] if sent.len() <= PLAIN_MAX => {
+                let standing = standing(repository, updates)?;
+                history::read_line(repository, &objects, *tip, &standing, is_sent, &limits)
+            }
+            _ => None,
+        };
+        let mut history = match plain {
+            Some(history) => history,
+            None => history::read(repository, &objects, &tips, &limits, |oid| !is_sent(oid))?,
+        };
         history.objects.sort_unstable();
         Ok(Self {
             objects,
@@ -121,4 +135,17 @@ impl Incoming {
             }
         }
     }
+}
+
+/// Where refs stand that new history most likely starts from: those that are to move, and HEAD.
+fn standing(repository: &Repository, updates: &[Update]) -> Result<Vec<Oid>, Fault> {
+    if repository.ref_storage != RefStorage::Files {
+        return Ok(Vec::new());
+    }
+    let head = RefName::parse(b"HEAD").map_err(|_| Fault::hook("HEAD is no name"))?;
+    let names = updates.iter().map(|update| update.name.clone());
+    let names: Vec<RefName> = names.chain([head]).collect();
+    let resolved = Refs::new(repository).resolve(&names)?;
+    let values = resolved.into_iter().map(|resolved| resolved.value);
+    Ok(values.filter(|value| !value.is_zero()).collect())
 }

@@ -2,9 +2,10 @@
 //! change against their first parent. Read in the quarantine's environment.
 //!
 //! Two processes, the second fed from the first's output. Every list has a bound, and says how
-//! long it would have been.
+//! long it would have been. What most pushes bring is read without a process ([`read_line`]).
 
 mod changes;
+mod line;
 mod reach;
 
 use std::collections::HashMap;
@@ -16,6 +17,7 @@ use crate::command::{Git, GitError, ObjectEnv};
 use crate::settings::Repository;
 
 pub use changes::{Change, CommitChanges};
+pub use line::read_line;
 pub use reach::{Counts, counts, gained_within, reachable, unreferenced_without};
 
 /// Blobs above this size have no patch, in bytes.

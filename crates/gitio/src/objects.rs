@@ -108,14 +108,14 @@ pub fn open<'a>(
 }
 
 /// Reads through libgit2, and large objects through [`CatFile`].
-struct InProcess<'a> {
+pub(crate) struct InProcess<'a> {
     database: git2::Odb<'a>,
     large: CatFile<'a>,
 }
 
 impl<'a> InProcess<'a> {
     /// None where libgit2 cannot open what git can; the caller then asks git.
-    fn open(repository: &'a Repository, objects: &'a ObjectEnv) -> Option<Self> {
+    pub(crate) fn open(repository: &'a Repository, objects: &'a ObjectEnv) -> Option<Self> {
         if repository.object_format != ObjectFormat::Sha1 {
             return None;
         }
@@ -139,6 +139,12 @@ impl<'a> InProcess<'a> {
             database,
             large: CatFile::new(repository, objects),
         })
+    }
+
+    /// Whether an object is there, as far as packs go that were there at the first question.
+    pub(crate) fn holds(&self, oid: Oid) -> bool {
+        let flags = git2::OdbLookupFlags::NO_REFRESH;
+        git2::Oid::from_bytes(oid.raw()).is_ok_and(|id| self.database.exists_ext(id, flags))
     }
 }
 
