@@ -22,6 +22,8 @@ fn main() -> Outcome<()> {
         read(&file, &mut rules, &mut notes)
             .map_err(|error| format!("{}: {error}", file.display()))?;
     }
+    // So that whoever loads them finds them sorted.
+    rules.sort_by(|a, b| a["id"].as_str().cmp(&b["id"].as_str()));
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("rules.json"), serde_json::to_string(&rules)?)?;
     fs::write(out.join("notes.json"), serde_json::to_string(&notes)?)?;

@@ -48,7 +48,7 @@ fn judge(host: &Host, parent: &Parent, mut clock: Clock) -> Result<(), Fault> {
     clock.step("start");
     // The ruleset and the client take their time to build; git works meanwhile.
     let (incoming, ruleset, client) = std::thread::scope(|scope| {
-        let ruleset = scope.spawn(|| timed(|| Ruleset::builtin().map(Ruleset::warmed)));
+        let ruleset = scope.spawn(|| timed(Ruleset::builtin));
         let client = scope.spawn(|| timed(|| Client::new(host)));
         let incoming = Incoming::read(&host.repository, &updates);
         (incoming, ruleset.join(), client.join())

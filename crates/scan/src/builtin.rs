@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 use crate::error::RuleError;
 use crate::rule::{Notes, Rule};
 
-/// All of them, generic ones included, in no particular order.
+/// All of them, generic ones included, sorted by id.
 pub(crate) fn rules() -> Result<Vec<Rule>, RuleError> {
     serde_json::from_str(include_str!(concat!(env!("OUT_DIR"), "/rules.json"))).map_err(|error| {
         RuleError::Syntax {

@@ -12,6 +12,7 @@ use crate::finding::{Finding, Step};
 use crate::gathered::FINDINGS_MAX;
 use crate::lines::Marker;
 use crate::matcher::MATCH_MAX;
+use crate::prefilter::Applies;
 use crate::scanner::Scanner;
 
 /// No match and no encoded region reaches further than this, in bytes.
@@ -99,14 +100,14 @@ impl Scanner<'_> {
     /// Where a match could stand, as ranges that are apart; `None` if that is everywhere.
     fn busy(&self, bytes: &[u8], path: Option<&[u8]>) -> Option<Vec<Range<usize>>> {
         let (rules, prefilter) = (self.ruleset().compiled(), self.ruleset().prefilter());
-        let applies = prefilter.applicable(rules, path);
-        let always = |rule: &usize| applies.get(*rule) == Some(&true);
-        if prefilter.always().iter().any(always) {
+        let mut applies = Applies::new(rules, path);
+        let mut always = prefilter.always().iter();
+        if always.any(|&rule| applies.holds(rules, rule)) {
             return None;
         }
         let mut ranges = Vec::new();
         prefilter.hits(bytes, 0, |hit| {
-            if applies.get(hit.rule) == Some(&true)
+            if applies.holds(rules, hit.rule)
                 && let Some(rule) = rules.get(hit.rule)
             {
                 let reach = rule.matcher().reach + 2;

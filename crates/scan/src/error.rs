@@ -68,7 +68,4 @@ pub enum RuleError {
         /// File of the first one.
         first: String,
     },
-    /// The keywords of all rules together do not fit an automaton.
-    #[error("keywords: {0}")]
-    Keywords(String),
 }

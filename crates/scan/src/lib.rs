@@ -42,6 +42,7 @@ pub mod gitleaks;
 mod inspect;
 mod judge;
 mod lines;
+mod literals;
 mod load;
 mod mask;
 mod matcher;

@@ -4,7 +4,7 @@
 //! keyword first turns up. Rule files from outside are checked when loaded ([`check`]); the
 //! default rules by a test.
 
-use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder, SetMatches};
+use regex::bytes::{Regex, RegexBuilder, RegexSet, RegexSetBuilder};
 
 /// No match is longer than this, in bytes, whatever its rule says. A rule may ask for less.
 pub const MATCH_MAX: usize = 64 * 1024;
@@ -53,7 +53,7 @@ impl PathMatcher {
     }
 }
 
-/// The path conditions of many rules, answered in one pass over a path.
+/// The path conditions of many rules, of which one pass over a path says whether any holds.
 #[derive(Debug)]
 pub(crate) struct PathSet(RegexSet);
 
@@ -68,8 +68,8 @@ impl PathSet {
             .map(Self)
     }
 
-    pub(crate) fn matches(&self, path: &[u8]) -> SetMatches {
-        self.0.matches(path)
+    pub(crate) fn is_match(&self, path: &[u8]) -> bool {
+        self.0.is_match(path)
     }
 }
 

@@ -66,7 +66,7 @@ impl Ruleset {
         rules.retain(wanted);
         let more = load(files, &rules)?;
         rules.extend(more);
-        Self::new(rules)
+        Ok(Self::new(rules))
     }
 
     /// Reads rule files: pairs of a name (for messages) and TOML text.
@@ -76,18 +76,17 @@ impl Ruleset {
     /// The first fault found, with file, line and rule: unknown or missing keys, values out of
     /// bounds, patterns that do not compile or compile to more than 1 MiB, ids used twice.
     pub fn from_toml(files: &[(&str, &str)]) -> Result<Self, RuleError> {
-        Self::new(load(files, &[])?)
+        load(files, &[]).map(Self::new)
     }
 
-    fn new(mut rules: Vec<Rule>) -> Result<Self, RuleError> {
+    fn new(mut rules: Vec<Rule>) -> Self {
         rules.sort_by(|a, b| a.id.cmp(&b.id));
-        let prefilter = Prefilter::new(&rules)?;
-        Ok(Self {
+        Self {
+            prefilter: Prefilter::new(&rules),
             rules,
-            prefilter,
             gitleaks: Vec::new(),
             id: OnceLock::new(),
-        })
+        }
     }
 
     pub(crate) fn of_gitleaks(engine: Engine) -> Self {
@@ -127,20 +126,10 @@ impl Ruleset {
             && self.gitleaks.iter().all(|engine| engine.skips(path))
     }
 
-    /// Compiles now what the first scan of a file would compile, for a caller that has time to
-    /// spare before it.
-    #[must_use]
-    pub fn warmed(self) -> Self {
-        self.prefilter.conditions(&self.rules);
-        self
-    }
-
     /// Whether a rule with a path condition is meant for this path. Rules of a `gitleaks.toml`
     /// do not count.
     pub fn has_conditions_for(&self, path: &[u8]) -> bool {
-        let applies = self.prefilter.applicable(&self.rules, Some(path));
-        let mut rules = self.rules.iter().zip(applies);
-        rules.any(|(rule, applies)| applies && rule.path().is_some())
+        self.prefilter.any_condition_holds(&self.rules, path)
     }
 
     pub(crate) fn gitleaks(&self) -> &[Engine] {

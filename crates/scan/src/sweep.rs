@@ -13,7 +13,7 @@ use zeroize::Zeroizing;
 use crate::decode::Encoding;
 use crate::judge::{Verdict, judge};
 use crate::matcher::{MATCH_MAX, Matcher};
-use crate::prefilter::Prefilter;
+use crate::prefilter::{Applies, Prefilter};
 use crate::rule::Rule;
 
 /// Bytes of the input that are in memory.
@@ -78,8 +78,7 @@ struct Work {
 pub(crate) struct Sweep<'r> {
     rules: &'r [Rule],
     prefilter: &'r Prefilter,
-    /// By rule: whether its path condition holds.
-    applies: Vec<bool>,
+    applies: Applies,
     work: BTreeMap<usize, Work>,
     /// Keywords that end at or before this are known.
     scanned: u64,
@@ -96,7 +95,7 @@ impl<'r> Sweep<'r> {
         Self {
             rules,
             prefilter,
-            applies: prefilter.applicable(rules, path),
+            applies: Applies::new(rules, path),
             work: BTreeMap::new(),
             scanned: 0,
         }
@@ -117,7 +116,7 @@ impl<'r> Sweep<'r> {
     pub(crate) fn sweep(&mut self, view: View<'_>, mut found: impl FnMut(Found)) {
         self.note_keywords(view);
         for &rule in self.prefilter.always() {
-            if !self.applies(rule) {
+            if !self.applies.holds(self.rules, rule) {
                 continue;
             }
             self.note_range(rule, self.scanned, view.end().saturating_sub(1));
@@ -140,11 +139,7 @@ impl<'r> Sweep<'r> {
 
     /// Says anew which rules apply, whatever the path.
     pub(crate) fn apply(&mut self, wanted: impl Fn(&Rule) -> bool) {
-        self.applies = self.rules.iter().map(wanted).collect();
-    }
-
-    fn applies(&self, rule: usize) -> bool {
-        self.applies.get(rule) == Some(&true)
+        self.applies = Applies::by(self.rules, wanted);
     }
 
     fn note_keywords(&mut self, view: View<'_>) {
@@ -154,7 +149,7 @@ impl<'r> Sweep<'r> {
             let Some(rule) = self.rules.get(hit.rule) else {
                 return;
             };
-            if !self.applies(hit.rule) {
+            if !self.applies.holds(self.rules, hit.rule) {
                 return;
             }
             let reach = rule.matcher().reach as u64;

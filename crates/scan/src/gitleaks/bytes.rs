@@ -1,4 +1,4 @@
-//! Sets of bytes, and how rare bytes are in source code.
+//! Sets of bytes.
 
 use regex_syntax::hir::Class;
 
@@ -67,26 +67,4 @@ impl ByteSet {
             }
         }
     }
-}
-
-/// Tenths of bits of information that a byte carries in source code, case folded: counted over
-/// 60 MB of Rust, C, Python, TOML, JSON and Markdown. Only choices between anchors rest on it,
-/// never what is found.
-const TENTH_BITS: [u8; 128] = [
-    200, 200, 200, 200, 200, 200, 200, 200, 200, 105, 51, 200, 200, 119, 200, 200, 200, 200, 200,
-    200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 25, 94, 77, 82, 113, 137, 90,
-    101, 66, 66, 91, 112, 61, 84, 75, 65, 66, 68, 65, 70, 76, 79, 77, 85, 77, 85, 57, 67, 93, 67,
-    85, 120, 138, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 200,
-    200, 200, 200, 200, 200, 200, 200, 200, 200, 200, 81, 102, 81, 134, 46, 89, 49, 58, 52, 56, 41,
-    59, 66, 68, 48, 111, 76, 54, 62, 47, 50, 53, 94, 48, 47, 42, 52, 73, 79, 70, 69, 92, 82, 98,
-    82, 145, 200,
-];
-
-/// Estimated share of positions at which these bytes, in lower case, stand.
-pub(super) fn share(literal: &[u8]) -> f64 {
-    let bits: u32 = literal
-        .iter()
-        .map(|byte| u32::from(*TENTH_BITS.get(usize::from(*byte)).unwrap_or(&120)))
-        .sum();
-    (-f64::from(bits) / 10.0).exp2()
 }

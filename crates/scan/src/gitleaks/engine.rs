@@ -9,7 +9,7 @@ use super::dfa::Dfa;
 use super::load::{Config, Spec};
 use super::pattern::{Test, compile};
 use super::plan::Plan;
-use super::prefilter::{Literals, Prefilter};
+use super::prefilter::{Collected, Prefilter};
 
 /// A rule and how to look for it.
 #[derive(Debug)]
@@ -85,7 +85,7 @@ impl Engine {
             .values()
             .flat_map(|rule| rule.required.iter().map(|required| required.id.clone()))
             .collect();
-        let mut literals = Literals::default();
+        let mut literals = Collected::default();
         let mut rules = Vec::new();
         for (index, spec) in config.rules.into_values().enumerate() {
             let plan = spec.regex.as_ref().map(|regex| Plan::new(regex.hir()));

@@ -8,7 +8,8 @@
 
 use regex_syntax::hir::{Class, Hir, HirKind};
 
-use super::bytes::{ByteSet, share};
+use super::bytes::ByteSet;
+use crate::literals::share;
 
 /// More literals than this are no set of anchors.
 const EXACT_MAX: usize = 24;
