@@ -8,6 +8,7 @@
 //! (the tests compare the two); which of both reads a commit therefore never shows.
 
 use std::cmp::Ordering;
+use std::os::unix::ffi::OsStrExt as _;
 
 use refwarden_model::{ObjectFormat, Oid};
 
@@ -35,6 +36,10 @@ const BYTES_MAX: u64 = 8 << 20;
 /// What is binary to git: a NUL among these first bytes (gitattributes(5), "diff").
 const BINARY_SEARCH: usize = 8000;
 
+/// Packs of the repository. To say that a commit is not there, libgit2 opens the index of each,
+/// and with more than these git is quicker.
+const PACKS_MAX: usize = 32;
+
 const ABSENT: &[u8] = b"000000";
 
 /// Reads what `tip` makes reachable beyond `standing`, which are values of refs. `is_sent` says
@@ -47,6 +52,9 @@ pub fn read_line(
     is_sent: impl Fn(Oid) -> bool,
     limits: &Limits,
 ) -> Option<History> {
+    if packs(repository)? > PACKS_MAX {
+        return None;
+    }
     let mut line = Line {
         reader: InProcess::open(repository, objects)?,
         is_sent,
@@ -83,6 +91,16 @@ pub fn read_line(
         && line.count <= limits.changes
         && bytes <= limits.patches;
     fits.then_some(history)
+}
+
+fn packs(repository: &Repository) -> Option<usize> {
+    let entries = std::fs::read_dir(repository.gitdir.join("objects/pack")).ok()?;
+    let names = entries.filter_map(|entry| Some(entry.ok()?.file_name()));
+    Some(
+        names
+            .filter(|name| name.as_bytes().ends_with(b".pack"))
+            .count(),
+    )
 }
 
 /// A commit with one parent or none.
