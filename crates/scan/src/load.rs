@@ -203,6 +203,7 @@ fn rule(raw: RawRule, id: Arc<str>, provider: Arc<str>) -> Rule {
         secret_group: raw.secret_group,
         entropy: raw.entropy,
         path: raw.path.map(Spanned::into_inner),
+        path_ends: Vec::new(),
         severity: raw.severity,
         confidence: raw.confidence,
         checksum: raw.checksum,

@@ -114,6 +114,9 @@ pub struct Rule {
     #[serde(default)]
     pub(crate) entropy: f32,
     pub(crate) path: Option<String>,
+    /// What a path must end with to match `path`: one of these. Empty if nobody has found out.
+    #[serde(default)]
+    pub(crate) path_ends: Vec<String>,
     pub(crate) severity: Severity,
     pub(crate) confidence: Confidence,
     pub(crate) checksum: Option<ChecksumKind>,
@@ -226,6 +229,10 @@ impl Rule {
             return true;
         };
         let Some(path) = path else { return false };
+        let mut ends = self.path_ends.iter();
+        if !self.path_ends.is_empty() && !ends.any(|end| path.ends_with(end.as_bytes())) {
+            return false;
+        }
         self.path_matcher
             .get_or_init(|| PathMatcher::compile(pattern))
             .is_match(path)
