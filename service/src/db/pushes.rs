@@ -343,11 +343,11 @@ pub fn use_token(
         used_tokens::push_id.eq(push),
         used_tokens::used_at.eq(now),
     );
-    diesel::insert_into(used_tokens::table)
+    let inserted = diesel::insert_into(used_tokens::table)
         .values(row)
         .on_conflict_do_nothing()
         .execute(conn)?;
-    Ok(token_user(conn, issuer, token_id)? == Some(push))
+    Ok(inserted == 1 || token_user(conn, issuer, token_id)? == Some(push))
 }
 
 /// Digests of the packs of these pushes, oldest push first.

@@ -58,19 +58,40 @@ pub fn settle_one(
     moved: bool,
     now: DateTime<Utc>,
 ) -> Result<bool, AppError> {
+    let actor = pushes::find(conn, update.push_id)?
+        .as_ref()
+        .map(actor_of)
+        .unwrap_or_default();
+    let Some(event) = end_of_move(conn, actor, update, moved, now)? else {
+        return Ok(false);
+    };
+    events::append(conn, update.repository_id, now, vec![event])?;
+    if moved {
+        let (target, new) = (&update.target, &update.new_oid);
+        mark_overtaken(conn, update.repository_id, target, new, now)?;
+    }
+    Ok(true)
+}
+
+/// Marks how a move that was about to happen ended, and answers the event to append; none where
+/// it was settled before. Of a ref that has moved, [`mark_overtaken`] is left to the caller.
+///
+/// # Errors
+/// What the database says.
+pub(super) fn end_of_move(
+    conn: &mut PgConnection,
+    actor: String,
+    update: &RefUpdate,
+    moved: bool,
+    now: DateTime<Utc>,
+) -> Result<Option<NewEvent>, AppError> {
     let (state, kind, what) = if moved {
         (update_state::COMMITTED, "ref.committed", "has moved")
     } else {
         (update_state::NOT_MOVED, "ref.not_moved", "has not moved")
     };
-    if !pushes::mark_settled(conn, update, state, now)? {
-        return Ok(false);
-    }
-    let actor = pushes::find(conn, update.push_id)?
-        .as_ref()
-        .map(actor_of)
-        .unwrap_or_default();
-    let event = NewEvent {
+    let is_settled_now = pushes::mark_settled(conn, update, state, now)?;
+    Ok(is_settled_now.then(|| NewEvent {
         kind,
         actor,
         push_id: Some(update.push_id),
@@ -80,16 +101,5 @@ pub fn settle_one(
         new_oid: Some(update.new_oid.clone()),
         codes: Vec::new(),
         summary: format!("{} {what}", update.ref_name_text),
-    };
-    events::append(conn, update.repository_id, now, vec![event])?;
-    if moved {
-        mark_overtaken(
-            conn,
-            update.repository_id,
-            &update.target,
-            &update.new_oid,
-            now,
-        )?;
-    }
-    Ok(true)
+    }))
 }
