@@ -12,6 +12,9 @@ use crate::web::{listed, short, update_in_words, visible_line};
 /// ends of a ref name tell it from others.
 const MAX_PART: usize = 120;
 
+/// The longest sentence that holds somebody's reason, in characters.
+const MAX_SUMMARY: usize = 600;
+
 /// A notice in words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text {
@@ -55,6 +58,10 @@ impl Text {
         }
         if let Some(about) = &data.request {
             add("Pushed by", Some(chain(about)));
+        }
+        if matches!(notice.told(), Some(Told::GrantOpened | Told::BreakGlass)) {
+            let summary = visible_line(data.summary.as_bytes());
+            add("What", Some(cut(&summary, MAX_SUMMARY)));
         }
         if !matches!(notice.told(), Some(Told::Created | Told::Used)) {
             add("By", Some(part(data.by.as_bytes())));

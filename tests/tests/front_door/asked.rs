@@ -5,5 +5,5 @@ mod emergency;
 mod hostile;
 mod rebase;
 mod said;
-mod setup;
+pub mod setup;
 mod window;

@@ -2,9 +2,10 @@
 //! way of an address that nobody allowed.
 
 mod configuration;
-mod mail;
+pub mod mail;
 mod outage;
 mod people;
-mod receiver;
-mod setup;
+pub mod receiver;
+pub mod setup;
 mod webhooks;
+mod windows;
