@@ -370,6 +370,7 @@ Examples:
   refwarden replay app --at now --into ./rebuilt.git --data-dir ./data
   refwarden replay app --at 2026-01-31T12:00:00Z --into ./before.git --data-dir ./data
   refwarden replay app --at seq:12 --into ./r.git --verify ./data/repositories/app.git --data-dir ./data
+  refwarden replay app --into ./r.git --identity auditor.identity --service-url https://refwarden.example
 
 Exit codes: 0 rebuilt (and equal, with --verify); 1 it differs from LIVE; 2 an error.")]
 pub struct Replay {
@@ -384,6 +385,10 @@ pub struct Replay {
     /// A live repository to compare with.
     #[arg(long, value_name = "LIVE")]
     pub verify: Option<PathBuf>,
+    /// File of the age identity that opens sealed packs, - for standard input; may be given several
+    /// times. With --data-dir, DIR/auditor.identity if not given.
+    #[arg(long, value_name = "FILE", env = "REFWARDEN_IDENTITY")]
+    pub identity: Vec<PathBuf>,
     #[command(flatten)]
     pub service: ServiceArgs,
     /// Print one JSON object.

@@ -14,6 +14,7 @@ mod output;
 mod process;
 mod progress;
 mod quickstart;
+mod sealed;
 
 use std::process::ExitCode;
 

@@ -1,7 +1,12 @@
-//! The pack store: packs exactly as received, named by their SHA-256, in a local directory.
+//! The pack store: packs exactly as received, in files that begin with their SHA-256, in a local
+//! directory; sealed to auditors' recipients where some are configured.
 //!
-//! A pack is written to a temporary file while it is hashed, fsynced, and renamed into place, so
-//! what has a name is whole and durable. Sealing and other stores come behind this type.
+//! A pack is hashed and sealed while it is written to a temporary file, which is fsynced and
+//! renamed into place: what has a name is whole and durable, and no plain byte of a sealed pack
+//! ever touches the disk. The store does not know what the ledger holds: `db::packs` does.
+
+mod custody;
+mod seal;
 
 use std::fs::File;
 use std::io::Write as _;
@@ -11,14 +16,22 @@ use std::path::{Path, PathBuf};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
+use custody::Custody;
+use seal::Sink;
+pub use seal::{Recipients, Sealed};
+
+/// After this long without a byte, a pack is not being received any more.
+const LEFT: std::time::Duration = std::time::Duration::from_hours(24);
+
 /// A directory of packs.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct PackStore {
     directory: PathBuf,
+    recipients: Recipients,
 }
 
-/// A pack that is stored.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// A pack that is stored. Its file is deleted with the last clone of this, unless it is kept.
+#[derive(Clone, Debug)]
 pub struct StoredPack {
     /// Hexadecimal SHA-256 of its bytes.
     pub digest: String,
@@ -26,13 +39,18 @@ pub struct StoredPack {
     pub bytes: u64,
     /// Where it is, relative to the store.
     pub location: String,
+    /// Length of the file in bytes; more than the pack's where it is sealed.
+    pub stored_bytes: u64,
+    /// How it is sealed, where it is.
+    pub sealed: Option<Sealed>,
+    custody: Custody,
 }
 
 /// A pack that is being received. Dropped unfinished, it leaves nothing behind.
 pub struct PackWriter {
     store: PackStore,
     temporary: PathBuf,
-    file: Option<File>,
+    sink: Option<Sink>,
     hasher: Sha256,
     bytes: u64,
 }
@@ -42,9 +60,20 @@ impl PackStore {
     ///
     /// # Errors
     /// When the directory cannot be made.
-    pub fn open(directory: PathBuf) -> std::io::Result<Self> {
-        std::fs::create_dir_all(directory.join("incoming"))?;
-        Ok(Self { directory })
+    pub fn open(directory: PathBuf, recipients: Recipients) -> std::io::Result<Self> {
+        let incoming = directory.join("incoming");
+        std::fs::create_dir_all(&incoming)?;
+        // Left by a service that was killed. Others on this store may be receiving still.
+        for entry in std::fs::read_dir(&incoming)?.flatten() {
+            let age = entry.metadata().and_then(|found| found.modified());
+            if age.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > LEFT)) {
+                let _ = std::fs::remove_file(entry.path());
+            }
+        }
+        Ok(Self {
+            directory,
+            recipients,
+        })
     }
 
     /// Begins to receive a pack.
@@ -61,18 +90,27 @@ impl PackStore {
             .create_new(true)
             .mode(0o600)
             .open(&temporary)?;
-        Ok(PackWriter {
+        let mut writer = PackWriter {
             store: self.clone(),
             temporary,
-            file: Some(file),
+            sink: None,
             hasher: Sha256::new(),
             bytes: 0,
-        })
+        };
+        writer.sink = Some(self.recipients.sink(file)?);
+        Ok(writer)
     }
 
     /// The path of a stored pack.
     pub fn path(&self, location: &str) -> PathBuf {
         self.directory.join(location)
+    }
+}
+
+impl StoredPack {
+    /// The ledger names the file: it stays.
+    pub fn keep(&self) {
+        self.custody.keep();
     }
 }
 
@@ -82,8 +120,8 @@ impl PackWriter {
     /// # Errors
     /// When they cannot be written, for example because the disk is full.
     pub fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        if let Some(file) = &mut self.file {
-            file.write_all(bytes)?;
+        if let Some(sink) = &mut self.sink {
+            sink.write_all(bytes)?;
         }
         self.hasher.update(bytes);
         self.bytes += u64::try_from(bytes.len()).unwrap_or_default();
@@ -95,28 +133,36 @@ impl PackWriter {
         self.bytes
     }
 
-    /// Makes the pack durable under its digest.
+    /// Makes the pack durable in a file that begins with its digest.
     ///
     /// # Errors
     /// When it cannot be synced or renamed.
     pub fn finish(mut self) -> std::io::Result<StoredPack> {
-        if let Some(file) = self.file.take() {
-            file.sync_all()?;
-        }
+        let sink = self.sink.take().ok_or(std::io::ErrorKind::BrokenPipe)?;
+        let (stored_bytes, sealed) = self.store.recipients.finish(sink)?;
         let digest = hex::encode(self.hasher.clone().finalize());
         let folder = digest.get(..2).unwrap_or("00").to_owned();
-        let location = format!("{folder}/{digest}.pack");
+        // Each file has a name of its own: the same pack may come twice at once, or come again
+        // while retention deletes what held it.
+        let own = Uuid::new_v4().simple();
+        let kind = if sealed.is_some() { "pack.age" } else { "pack" };
+        let location = format!("{folder}/{digest}.{own}.{kind}");
         let directory = self.store.directory.join(&folder);
         if !directory.exists() {
             std::fs::create_dir_all(&directory)?;
             sync_directory(&self.store.directory)?;
         }
-        std::fs::rename(&self.temporary, self.store.directory.join(&location))?;
+        let path = self.store.directory.join(&location);
+        std::fs::rename(&self.temporary, &path)?;
+        let custody = Custody::of(path);
         sync_directory(&directory)?;
         Ok(StoredPack {
             digest,
             bytes: self.bytes,
             location,
+            stored_bytes,
+            sealed,
+            custody,
         })
     }
 }
@@ -134,29 +180,97 @@ fn sync_directory(path: &Path) -> std::io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Read as _;
+
     use super::*;
 
+    fn files(directory: &Path, folder: &str) -> usize {
+        std::fs::read_dir(directory.join(folder)).map_or(0, Iterator::count)
+    }
+
     #[test]
-    fn a_pack_has_a_name_only_when_it_is_whole() {
+    fn a_pack_has_a_name_only_when_it_is_whole_and_keeps_it_only_when_it_is_recorded() {
         let directory = tempfile::tempdir().unwrap();
-        let store = PackStore::open(directory.path().to_owned()).unwrap();
+        let store = PackStore::open(directory.path().to_owned(), Recipients::default()).unwrap();
         let mut writer = store.writer().unwrap();
         writer.write(b"PACK").unwrap();
         drop(writer);
-        assert_eq!(
-            std::fs::read_dir(directory.path().join("incoming"))
-                .unwrap()
-                .count(),
-            0
-        );
+        assert_eq!(files(directory.path(), "incoming"), 0);
+        let stored = || {
+            let mut writer = store.writer().unwrap();
+            writer.write(b"PA").unwrap();
+            writer.write(b"CK").unwrap();
+            writer.finish().unwrap()
+        };
+        let (kept, other) = (stored(), stored());
+        assert_eq!(kept.digest, hex::encode(Sha256::digest(b"PACK")));
+        assert_eq!((kept.bytes, kept.stored_bytes), (4, 4));
+        let path = store.path(&kept.location);
+        assert_eq!(std::fs::read(&path).unwrap(), b"PACK");
+        assert_eq!(files(directory.path(), &kept.digest[..2]), 2);
+        kept.keep();
+        let folder = kept.digest[..2].to_owned();
+        drop((kept, other));
+        assert_eq!(files(directory.path(), &folder), 1);
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn what_a_killed_service_left_is_cleared_away_and_what_is_received_is_not() {
+        let directory = tempfile::tempdir().unwrap();
+        let open = || PackStore::open(directory.path().to_owned(), Recipients::default()).unwrap();
+        let store = open();
         let mut writer = store.writer().unwrap();
-        writer.write(b"PA").unwrap();
-        writer.write(b"CK").unwrap();
-        let stored = writer.finish().unwrap();
-        assert_eq!(stored.digest, hex::encode(Sha256::digest(b"PACK")));
-        assert_eq!(
-            std::fs::read(store.path(&stored.location)).unwrap(),
-            b"PACK"
-        );
+        writer.write(b"PACK").unwrap();
+        let left = directory.path().join("incoming").join("left");
+        let file = File::create(&left).unwrap();
+        let long_ago = std::time::SystemTime::now() - 2 * LEFT;
+        file.set_modified(long_ago).unwrap();
+        open();
+        assert!(!left.exists());
+        assert_eq!(files(directory.path(), "incoming"), 1);
+        writer.finish().unwrap();
+    }
+
+    #[test]
+    fn a_sealed_pack_opens_with_each_identity_and_with_no_other() {
+        let directory = tempfile::tempdir().unwrap();
+        let identities = [(); 3].map(|()| age::x25519::Identity::generate());
+        let config = refwarden_config::Packs {
+            recipients: identities[..2]
+                .iter()
+                .map(|it| it.to_public().to_string())
+                .collect(),
+            ..refwarden_config::Packs::default()
+        };
+        let recipients = Recipients::open(&config, directory.path()).unwrap();
+        let store = PackStore::open(directory.path().to_owned(), recipients).unwrap();
+        // Around the length of age's chunks.
+        for length in [0, 1, 65_535, 65_536, 65_537, 200_000] {
+            let pack = vec![b'x'; length];
+            let mut writer = store.writer().unwrap();
+            for part in pack.chunks(1000) {
+                writer.write(part).unwrap();
+            }
+            let stored = writer.finish().unwrap();
+            assert_eq!(stored.digest, hex::encode(Sha256::digest(&pack)));
+            let sealed = stored.sealed.as_ref().unwrap();
+            assert_eq!(sealed.recipients, config.recipients);
+            let file = std::fs::read(store.path(&stored.location)).unwrap();
+            assert_eq!(sealed.digest, hex::encode(Sha256::digest(&file)));
+            assert_eq!(stored.stored_bytes, file.len() as u64);
+            assert!(!file.windows(16).any(|part| part == [b'x'; 16]));
+            let open = |identity: &age::x25519::Identity| {
+                let identity = identity as &dyn age::Identity;
+                let decryptor = age::Decryptor::new(&file[..]).unwrap();
+                let mut out = Vec::new();
+                let mut stream = decryptor.decrypt(std::iter::once(identity)).ok()?;
+                stream.read_to_end(&mut out).unwrap();
+                Some(out)
+            };
+            assert_eq!(open(&identities[0]).as_ref(), Some(&pack));
+            assert_eq!(open(&identities[1]).as_ref(), Some(&pack));
+            assert_eq!(open(&identities[2]), None);
+        }
     }
 }

@@ -14,7 +14,7 @@ use tracing_subscriber::EnvFilter;
 use crate::error::AppError;
 use crate::identity::{self, Authorities, Issuers};
 use crate::ledger::{self, Ledger};
-use crate::packs::PackStore;
+use crate::packs::{PackStore, Recipients};
 use crate::state::AppState;
 use crate::tokens::Tokens;
 use crate::{db, idp, notify, routes, web};
@@ -135,7 +135,15 @@ fn prepare(config_file: &Path) -> Result<AppState, String> {
     let database = &config.database;
     db::prepare(&database.url, database.migrator_url.as_deref())?;
     let pool = db::pool(&config.database.url, config.database.connections);
-    let packs = PackStore::open(config_dir.join(&config.service.pack_dir))
+    let recipients = Recipients::open(&config.packs, &config_dir)
+        .map_err(|problem| format!("{shown}: {problem}"))?;
+    if recipients.is_empty() {
+        tracing::warn!(
+            "packs are kept in the clear, with every secret that was refused in them: name an \
+             auditor's age recipient in [packs] (docs/auditing.md)"
+        );
+    }
+    let packs = PackStore::open(config_dir.join(&config.service.pack_dir), recipients)
         .map_err(|error| format!("cannot open the pack store: {error}"))?;
     let ledger = Ledger::open(&config, &config_dir)?;
     let notify = notify::Channels::open(&config, &config_dir)

@@ -14,6 +14,7 @@ use crate::api::Api;
 use crate::args::Replay;
 use crate::failure::{Context as _, Failure, Outcome};
 use crate::output;
+use crate::sealed::Identities;
 
 #[derive(Serialize)]
 struct Result<'a> {
@@ -33,12 +34,13 @@ struct Result<'a> {
 /// Rebuilds, and compares where asked to.
 pub fn run(args: &Replay) -> Outcome {
     refuse_full(&args.into)?;
+    let identities = Identities::read(&args.identity, Some(&args.service))?;
     let api = Api::connect(&args.service)?;
     let at = (args.at != "now").then(|| ("at", args.at.clone()));
     let query: Vec<(&str, String)> = at.into_iter().collect();
     let path = format!("/api/v1/repositories/{}/replay", escaped(&args.repository));
     let state: ReplayOut = api.get(&path, &query)?;
-    rebuild::rebuild(&api, &state, &args.into)?;
+    rebuild::rebuild(&api, &state, &identities, &args.into)?;
     let differences = match &args.verify {
         Some(live) => Some(compare::compare(&args.into, live)?),
         None => None,

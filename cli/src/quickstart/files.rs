@@ -54,6 +54,8 @@ pub struct Server<'a> {
     pub database_url: &'a str,
     /// The database, as the owner of its tables, where that is another role.
     pub migrator_url: Option<&'a str>,
+    /// Whose identity opens sealed packs.
+    pub recipient: &'a str,
     /// Of the host credential.
     pub credential_sha256: String,
 }
@@ -65,6 +67,7 @@ impl Server<'_> {
             dir,
             port,
             proxy_port,
+            recipient,
             credential_sha256,
             ..
         } = self;
@@ -92,7 +95,7 @@ impl Server<'_> {
 listen = "127.0.0.1:{port}"
 # Links that people follow begin with this.
 public_url = "http://127.0.0.1:{port}"
-# Packs exactly as they were pushed, named by their SHA-256.
+# Packs exactly as they were pushed, sealed, named by their SHA-256.
 pack_dir = {packs}
 # Tokens must be made out to this audience.
 audience = "refwarden"
@@ -154,6 +157,12 @@ lifetime_seconds = 900
 signing_key = {ledger_key}
 second_place = {second_place}
 checkpoint_seconds = 5
+
+# Packs are sealed to these age recipients while they come in: a pack that is refused for a secret
+# holds it. What opens them is made here as auditor.identity, for whoever audits: keep it elsewhere,
+# the service never needs it. Without it nobody reads the packs again.
+[packs]
+recipients = ["{recipient}"]
 
 [access]
 auditors = ["group:auditors"]

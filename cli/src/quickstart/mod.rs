@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::failure::{Context as _, Failure, Outcome};
 use crate::layout::{DataDir, make_dir, write_file};
+use crate::sealed;
 
 /// What a person may choose about a new data directory.
 #[derive(Clone, Copy, Debug, Default)]
@@ -56,12 +57,14 @@ pub fn generate(
         write_file(&dir.join("policy.toml"), 0o644, files::POLICY)?;
     }
     write_file(&dir.hook_file(), 0o644, &files::hook(dir, &service_url))?;
+    let recipient = sealed::recipient_of(&dir.join(sealed::QUICK_START))?;
     let server = files::Server {
         dir,
         port,
         proxy_port,
         database_url,
         migrator_url,
+        recipient: &recipient,
         credential_sha256: hex::encode(Sha256::digest(&credential)),
     };
     // It may hold the password of a database.
@@ -107,6 +110,7 @@ mod tests {
         assert_eq!(config.database.url, url);
         assert_ne!(config.service.public_url, config.proxy.unwrap().public_url);
         assert_eq!(config.hosts.len(), 1);
+        assert_eq!(config.packs.recipients.len(), 1);
         let hook = std::fs::read_to_string(dir.hook_file()).unwrap();
         refwarden_config::parse::<refwarden_config::HookConfig>("hook.toml", &hook).unwrap();
         let policy = refwarden_policy::Policy::parse(&[("policy.toml", files::POLICY)]).unwrap();

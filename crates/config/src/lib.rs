@@ -8,6 +8,7 @@ mod channels;
 mod hook;
 mod ledger;
 mod notify;
+mod packs;
 mod server;
 mod ssh;
 
@@ -15,6 +16,7 @@ pub use channels::{Channel, Channels};
 pub use hook::HookConfig;
 pub use ledger::Ledger;
 pub use notify::{Chat, Email, Hours, Name, Notify, Person, Security, Target, Told, Webhook};
+pub use packs::Packs;
 pub use server::{
     Access, Config, Database, Host, Issuer, IssuerKind, PolicyFiles, Proxy, QuickStart, Service,
     SignIn, Views,

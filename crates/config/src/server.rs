@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ledger::Ledger;
 use super::notify::{self, Notify};
+use super::packs::Packs;
 use super::ssh::SshAuthority;
 
 /// The whole file.
@@ -39,6 +40,9 @@ pub struct Config {
     /// The tamper-evident log.
     #[serde(default)]
     pub ledger: Ledger,
+    /// To whom packs are sealed.
+    #[serde(default)]
+    pub packs: Packs,
     /// How people and programs are told of requests.
     #[serde(default, deserialize_with = "notify::read")]
     pub notify: Notify,

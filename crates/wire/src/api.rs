@@ -287,6 +287,20 @@ pub struct ReplayPack {
     pub bytes: u64,
     /// The push that brought it; none for the baseline.
     pub push_id: Option<Uuid>,
+    /// How it is sealed, where it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sealed: Option<SealedPack>,
+}
+
+/// The file that a pack is sealed in, in the format age-encryption.org/v1.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SealedPack {
+    /// Hexadecimal SHA-256 of the sealed file.
+    pub digest: String,
+    /// Its length in bytes.
+    pub bytes: u64,
+    /// Whose identities open it.
+    pub recipients: Vec<String>,
 }
 
 /// A window of time that is asked for.

@@ -6,7 +6,7 @@ use actix_web::web::{Data, Path, Query};
 use chrono::{DateTime, Utc};
 use diesel::PgConnection;
 use refwarden_model::{ObjectFormat, RepositoryId};
-use refwarden_wire::api::{ReplayOut, ReplayPack, RepositoryOut};
+use refwarden_wire::api::{ReplayOut, ReplayPack, RepositoryOut, SealedPack};
 use serde::Deserialize;
 use tokio_util::io::ReaderStream;
 
@@ -60,10 +60,11 @@ pub async fn replay(
     Ok(HttpResponse::Ok().json(out))
 }
 
-/// Sends a pack as it was received.
+/// Sends the file that holds a pack: the pack as it was received, or what it is sealed in.
 #[utoipa::path(get, path = "/api/v1/packs/{digest}",
     params(("digest" = String, Path, description = "Hexadecimal SHA-256")),
-    responses((status = 200, content_type = "application/x-git-packed-objects")))]
+    responses((status = 200, content_type = "application/x-git-packed-objects"),
+        (status = 200, content_type = "application/age")))]
 pub async fn pack(
     caller: Caller,
     state: Data<AppState>,
@@ -79,10 +80,16 @@ pub async fn pack(
         })
         .await?;
     let file = tokio::fs::File::open(state.packs.path(&pack.location)).await;
-    let stream = ReaderStream::with_capacity(file.map_err(AppError::internal)?, 256 << 10);
-    let length = u64::try_from(pack.bytes).unwrap_or_default();
+    let file = file.map_err(AppError::internal)?;
+    // As it is: whoever reads it compares it with what was recorded.
+    let length = file.metadata().await.map_err(AppError::internal)?.len();
+    let stream = ReaderStream::with_capacity(file, 256 << 10);
+    let content_type = match pack.sealed_digest {
+        Some(_) => "application/age",
+        None => "application/x-git-packed-objects",
+    };
     Ok(HttpResponse::Ok()
-        .content_type("application/x-git-packed-objects")
+        .content_type(content_type)
         .no_chunking(length)
         .streaming(stream))
 }
@@ -138,6 +145,11 @@ fn packs(conn: &mut PgConnection, state: &State) -> Result<Vec<ReplayPack>, AppE
             digest,
             bytes,
             push_id,
+            sealed: pack.sealed_digest.map(|digest| SealedPack {
+                digest,
+                bytes: u64::try_from(pack.stored_bytes).unwrap_or_default(),
+                recipients: pack.recipients,
+            }),
         });
     }
     Ok(out)

@@ -7,6 +7,7 @@ pub mod events;
 pub mod grants;
 pub mod log;
 pub mod outbox;
+pub mod packs;
 pub mod people;
 pub mod push_facts;
 pub mod pushes;

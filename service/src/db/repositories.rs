@@ -1,11 +1,12 @@
-//! Repositories under guard, their baselines, and packs.
+//! Repositories under guard, and their baselines.
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use uuid::Uuid;
 
-use super::schema::{baselines, packs, repositories};
-use crate::packs::StoredPack;
+use super::schema::{baselines, repositories};
+
+pub use super::packs::{find as find_pack, insert as insert_pack};
 
 /// A repository.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
@@ -45,16 +46,6 @@ pub struct Baseline {
     pub refs: serde_json::Value,
     /// The pack of everything reachable.
     pub pack_digest: Option<String>,
-}
-
-/// A stored pack.
-#[derive(Clone, Debug, Queryable, Selectable)]
-#[diesel(table_name = packs)]
-pub struct Pack {
-    /// Bytes.
-    pub bytes: i64,
-    /// Where it is in the store.
-    pub location: String,
 }
 
 /// Finds a repository by id.
@@ -143,40 +134,6 @@ pub fn baseline_at(conn: &mut PgConnection, id: Uuid, seq: i64) -> QueryResult<O
         .filter(baselines::seq.le(seq))
         .order(baselines::seq.desc())
         .select(Baseline::as_select())
-        .first(conn)
-        .optional()
-}
-
-/// Records a stored pack; the same pack twice is one row.
-///
-/// # Errors
-/// What diesel says.
-pub fn insert_pack(
-    conn: &mut PgConnection,
-    pack: &StoredPack,
-    now: DateTime<Utc>,
-) -> QueryResult<()> {
-    let row = (
-        packs::digest.eq(&pack.digest),
-        packs::bytes.eq(i64::try_from(pack.bytes).unwrap_or(i64::MAX)),
-        packs::location.eq(&pack.location),
-        packs::stored_at.eq(now),
-    );
-    diesel::insert_into(packs::table)
-        .values(row)
-        .on_conflict_do_nothing()
-        .execute(conn)?;
-    Ok(())
-}
-
-/// Finds a stored pack.
-///
-/// # Errors
-/// What diesel says.
-pub fn find_pack(conn: &mut PgConnection, digest: &str) -> QueryResult<Option<Pack>> {
-    packs::table
-        .find(digest)
-        .select(Pack::as_select())
         .first(conn)
         .optional()
 }

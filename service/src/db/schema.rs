@@ -7,7 +7,21 @@ diesel::table! {
     }
 }
 diesel::table! {
-    packs (digest) { digest -> Text, bytes -> Int8, location -> Text, stored_at -> Timestamptz, }
+    packs (digest) { digest -> Text, bytes -> Int8, stored_at -> Timestamptz, }
+}
+diesel::table! {
+    pack_copies (digest, copy) {
+        digest -> Text, copy -> Int4, location -> Text, stored_bytes -> Int8,
+        sealed_digest -> Nullable<Text>, recipients -> Array<Text>, stored_at -> Timestamptz,
+    }
+}
+diesel::table! {
+    pack_receptions (digest, received_at) { digest -> Text, received_at -> Timestamptz, }
+}
+diesel::table! {
+    pack_drops (digest, copy) {
+        digest -> Text, copy -> Int4, dropped_at -> Timestamptz, after_days -> Int4,
+    }
 }
 diesel::table! {
     baselines (repository_id, epoch) {
@@ -178,6 +192,9 @@ diesel::joinable!(deliveries -> outbox (outbox_id));
 diesel::allow_tables_to_appear_in_same_query!(
     repositories,
     packs,
+    pack_copies,
+    pack_receptions,
+    pack_drops,
     baselines,
     pushes,
     requests,

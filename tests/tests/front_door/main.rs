@@ -42,5 +42,6 @@ mod tamper;
 mod transport;
 mod unmasked;
 mod unread;
+mod vault;
 mod view;
 mod waiting;

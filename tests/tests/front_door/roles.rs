@@ -7,7 +7,7 @@ use refwarden_testkit::{Outcome, Repository, Stack, Via, run};
 use crate::shared::stack;
 
 /// Tables that are only ever added to.
-const LEDGER: [&str; 15] = [
+const LEDGER: [&str; 18] = [
     "events",
     "readings",
     "commits",
@@ -23,6 +23,9 @@ const LEDGER: [&str; 15] = [
     "log_checkpoints",
     "comments",
     "out_of_band",
+    "pack_copies",
+    "pack_receptions",
+    "pack_drops",
 ];
 /// Tables whose rows have a state that changes, with a column that does not.
 const STATES: [(&str, &str); 4] = [
@@ -141,7 +144,10 @@ fn the_service_adds_to_the_ledger_and_cannot_change_it() {
         ("out_of_band", "name"),
         ("log_leaves", "hash"),
         ("log_tiles", "root"),
-        ("packs", "location"),
+        ("packs", "bytes"),
+        ("pack_copies", "location"),
+        ("pack_receptions", "received_at"),
+        ("pack_drops", "dropped_at"),
     ] {
         statements.push(format!("UPDATE {table} SET {column} = {column}"));
     }

@@ -1,6 +1,6 @@
 //! Packs in, refs set in one transaction, everything checked.
 
-use std::io::{Read as _, Write as _};
+use std::io::Write as _;
 use std::path::Path;
 use std::process::Stdio;
 
@@ -9,13 +9,17 @@ use sha2::{Digest as _, Sha256};
 
 use crate::api::Api;
 use crate::failure::{Context as _, Failure, Outcome};
+use crate::sealed::Identities;
 use crate::{git, progress};
 
 /// What the value of a symbolic ref begins with.
 const SYMBOLIC: &[u8] = b"ref: ";
 
 /// Builds the repository in `into`, which is absent or empty.
-pub fn rebuild(api: &Api, state: &ReplayOut, into: &Path) -> Outcome<()> {
+pub fn rebuild(api: &Api, state: &ReplayOut, identities: &Identities, into: &Path) -> Outcome<()> {
+    for pack in &state.packs {
+        identities.must_open(pack)?;
+    }
     let into =
         &std::path::absolute(into).context(|| format!("{} is no usable path", into.display()))?;
     let mut command = git::within(into, "init");
@@ -29,7 +33,8 @@ pub fn rebuild(api: &Api, state: &ReplayOut, into: &Path) -> Outcome<()> {
     git::output(command)?;
     let total = state.packs.len();
     for (index, pack) in state.packs.iter().enumerate() {
-        unpack(api, into, pack, &format!("pack {}/{total}", index + 1))?;
+        let what = format!("pack {}/{total}", index + 1);
+        unpack(api, into, pack, identities, &what)?;
     }
     set_refs(state, into)?;
     let mut command = git::within(into, "fsck");
@@ -42,9 +47,16 @@ pub fn rebuild(api: &Api, state: &ReplayOut, into: &Path) -> Outcome<()> {
 
 /// Downloads a pack into `git index-pack`. Git looks at whole packs only, so one whose digest
 /// turns out wrong at its end is thrown away before git is told that it ended.
-fn unpack(api: &Api, into: &Path, pack: &ReplayPack, what: &str) -> Outcome<()> {
+fn unpack(
+    api: &Api,
+    into: &Path,
+    pack: &ReplayPack,
+    identities: &Identities,
+    what: &str,
+) -> Outcome<()> {
     let path = format!("/api/v1/packs/{}", pack.digest);
-    let mut answer = api.fetch(&path, &[])?;
+    let answer = api.fetch_long(&path, &[])?;
+    let mut opened = identities.open(pack, std::io::BufReader::with_capacity(256 << 10, answer))?;
     let bar = progress::bytes(what, Some(pack.bytes));
     let mut command = git::within(into, "index-pack");
     command
@@ -59,9 +71,14 @@ fn unpack(api: &Api, into: &Path, pack: &ReplayPack, what: &str) -> Outcome<()> 
     let mut held: Vec<u8> = Vec::new();
     let mut broken = false;
     loop {
-        let length = answer
-            .read(&mut buffer)
-            .context(|| format!("pack {} broke off", pack.digest))?;
+        let length = match opened.read_some(pack, &mut buffer) {
+            Ok(length) => length,
+            Err(failure) => {
+                let _ = child.kill();
+                let _ = child.wait();
+                return Err(failure);
+            }
+        };
         let bytes = buffer.get(..length).unwrap_or_default();
         hasher.update(bytes);
         bar.inc(u64::try_from(length).unwrap_or_default());
