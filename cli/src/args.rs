@@ -1,7 +1,9 @@
 //! The arguments as typed.
 
 mod audit;
+mod bundle;
 mod grant;
+mod hold;
 mod policy;
 mod reconcile;
 mod scan;
@@ -15,7 +17,9 @@ pub use audit::{
     Audit, AuditCommand, AuditExport, AuditList, AuditProve, AuditVerify, AuditWitness,
     ExportFormat,
 };
+pub use bundle::{AuditBundle, AuditVerifyBundle};
 pub use grant::{Grant, GrantCommand, GrantList, GrantRevoke, Request};
+pub use hold::{AuditHold, HoldAdd, HoldCommand, HoldList, HoldRemove};
 pub use policy::{
     ActorKindArg, Circumstances, Policy, PolicyBacktest, PolicyCheck, PolicyCommand, PolicyExplain,
     PolicySimulate, UpdateKindArg,

@@ -19,6 +19,9 @@ use crate::layout::{DataDir, write_file};
 /// The file of the identity that `refwarden up` makes for auditors of a quick start.
 pub const QUICK_START: &str = "auditor.identity";
 
+/// What every file in the format begins with.
+const MAGIC: &[u8] = b"age-encryption.org/v1";
+
 /// No file of identities is longer, in bytes.
 const MAX_FILE: u64 = 1 << 20;
 
@@ -110,6 +113,41 @@ impl Identities {
         Err(failure.next("give the auditor's identity: --identity FILE"))
     }
 
+    /// Reads a file of the store to its end, sealed or not, which its first bytes tell.
+    ///
+    /// # Errors
+    /// One sentence: why it does not open.
+    pub fn read_all(
+        &self,
+        mut file: &mut dyn Read,
+        each: &mut dyn FnMut(&[u8]),
+    ) -> Result<(), String> {
+        let mut first = Vec::new();
+        let length = u64::try_from(MAGIC.len()).unwrap_or_default();
+        let broken = |error: std::io::Error| format!("it does not open: {error}");
+        Read::take(&mut file, length)
+            .read_to_end(&mut first)
+            .map_err(broken)?;
+        let is_sealed = first == MAGIC;
+        let whole = Read::chain(&first[..], file);
+        let mut opened: Box<dyn Read> = if is_sealed {
+            let known = self.known.iter();
+            let stream = Decryptor::new(whole).and_then(|decryptor| {
+                decryptor.decrypt(known.map(|identity| identity as &dyn age::Identity))
+            });
+            Box::new(stream.map_err(|error| format!("it does not open: {error}"))?)
+        } else {
+            Box::new(whole)
+        };
+        let mut buffer = vec![0; 256 << 10];
+        loop {
+            match opened.read(&mut buffer).map_err(broken)? {
+                0 => return Ok(()),
+                length => each(buffer.get(..length).unwrap_or_default()),
+            }
+        }
+    }
+
     /// Begins to read a pack.
     pub fn open<R: Read>(&self, pack: &ReplayPack, file: R) -> Outcome<Opened<R>> {
         let Some(sealed) = &pack.sealed else {
@@ -194,6 +232,7 @@ mod tests {
             digest: hex::encode(Sha256::digest(pack)),
             bytes: pack.len() as u64,
             push_id: None,
+            dropped: None,
             sealed: Some(SealedPack {
                 digest: hex::encode(Sha256::digest(&file)),
                 bytes: file.len() as u64,

@@ -25,6 +25,9 @@ pub enum AppError {
     /// There is no such thing, or the caller may not know of it.
     #[error("not found")]
     NotFound,
+    /// It was there once.
+    #[error("gone: {0}")]
+    Gone(String),
     /// The state has changed under the caller.
     #[error("conflict: {0}")]
     Conflict(String),
@@ -60,6 +63,11 @@ impl AppError {
         Self::BadRequest(text.into())
     }
 
+    /// 410 with a reason for the caller.
+    pub fn gone(text: impl Into<String>) -> Self {
+        Self::Gone(text.into())
+    }
+
     /// 409 with a reason for the caller.
     pub fn conflict(text: impl Into<String>) -> Self {
         Self::Conflict(text.into())
@@ -82,6 +90,7 @@ impl AppError {
             | Self::Unauthorized(_, text)
             | Self::Refused(_, text)
             | Self::Forbidden(text)
+            | Self::Gone(text)
             | Self::Conflict(text) => text,
             Self::NotFound => "There is nothing here, or nothing that you may see.",
             Self::Database(_) | Self::Pool(_) => {
@@ -115,6 +124,7 @@ impl ResponseError for AppError {
             Self::Forbidden(_) | Self::Refused(..) => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::Gone(_) => StatusCode::GONE,
             Self::Database(_) | Self::Pool(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }

@@ -15,6 +15,7 @@ mod notify;
 mod packs;
 mod random;
 mod reconcile;
+mod retention;
 mod routes;
 mod sign;
 mod start;

@@ -101,6 +101,17 @@ impl PackStore {
         Ok(writer)
     }
 
+    /// Deletes a stored pack; one that is gone already is no error.
+    ///
+    /// # Errors
+    /// When it cannot be deleted.
+    pub fn delete(&self, location: &str) -> std::io::Result<()> {
+        match std::fs::remove_file(self.path(location)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
     /// The path of a stored pack.
     pub fn path(&self, location: &str) -> PathBuf {
         self.directory.join(location)

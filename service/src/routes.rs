@@ -48,6 +48,10 @@ pub fn configure(cfg: &mut ServiceConfig) {
             get().to(api::replay),
         )
         .route("/api/v1/packs/{digest}", get().to(api::pack))
+        .route("/api/v1/bundle", get().to(api::bundle))
+        .route("/api/v1/holds", get().to(api::holds::list))
+        .route("/api/v1/holds", post().to(api::holds::place))
+        .route("/api/v1/holds/{id}/release", post().to(api::holds::release))
         .route("/api/v1/notifications", get().to(notify::status))
         .route("/api/v1/notifications/test", post().to(notify::test))
         .route("/api/openapi.json", get().to(api::openapi))

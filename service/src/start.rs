@@ -17,7 +17,7 @@ use crate::ledger::{self, Ledger};
 use crate::packs::{PackStore, Recipients};
 use crate::state::AppState;
 use crate::tokens::Tokens;
-use crate::{db, idp, notify, routes, web};
+use crate::{db, idp, notify, retention, routes, web};
 
 /// The largest JSON body, in bytes, where a body is not framed.
 const MAX_JSON: usize = 64 << 20;
@@ -92,6 +92,7 @@ pub async fn run(config_file: &Path) -> Result<(), String> {
     );
     notify::start(&state);
     ledger::start(&state);
+    retention::start(&state);
     server.await.map_err(|error| error.to_string())
 }
 

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{ServiceArgs, since};
+use super::{AuditBundle, AuditHold, AuditVerifyBundle, ServiceArgs, since};
 
 /// `refwarden audit`.
 #[derive(Args)]
@@ -40,6 +40,12 @@ pub enum AuditCommand {
     Prove(AuditProve),
     /// Signs the last checkpoint as a witness, if it continues the one that was signed before.
     Witness(AuditWitness),
+    /// Writes evidence of a push or a period into one signed file.
+    Bundle(AuditBundle),
+    /// Checks such a file, with nothing but the log's public key.
+    VerifyBundle(AuditVerifyBundle),
+    /// Keeps packs from being dropped by retention.
+    Hold(AuditHold),
     /// Prints the public key that checks checkpoints.
     Key(AuditKey),
 }

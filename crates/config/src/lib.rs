@@ -9,6 +9,7 @@ mod hook;
 mod ledger;
 mod notify;
 mod packs;
+mod retention;
 mod server;
 mod ssh;
 
@@ -17,6 +18,7 @@ pub use hook::HookConfig;
 pub use ledger::Ledger;
 pub use notify::{Chat, Email, Hours, Name, Notify, Person, Security, Target, Told, Webhook};
 pub use packs::Packs;
+pub use retention::Retention;
 pub use server::{
     Access, Config, Database, Host, Issuer, IssuerKind, PolicyFiles, Proxy, QuickStart, Service,
     SignIn, Views,

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::ledger::Ledger;
 use super::notify::{self, Notify};
 use super::packs::Packs;
+use super::retention::Retention;
 use super::ssh::SshAuthority;
 
 /// The whole file.
@@ -43,6 +44,9 @@ pub struct Config {
     /// To whom packs are sealed.
     #[serde(default)]
     pub packs: Packs,
+    /// How long packs are kept.
+    #[serde(default)]
+    pub retention: Retention,
     /// How people and programs are told of requests.
     #[serde(default, deserialize_with = "notify::read")]
     pub notify: Notify,

@@ -6,6 +6,7 @@
 //! [`Hash`] and [`Tree`] (RFC 6962, section 2.1), what is signed in [`Checkpoint`] (C2SP
 //! tlog-checkpoint and signed-note).
 
+pub mod bundle;
 mod checkpoint;
 mod hash;
 mod key;

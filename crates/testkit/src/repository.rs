@@ -83,6 +83,16 @@ impl<'a> Repository<'a> {
         }
     }
 
+    /// One that was made before, for example before a restart.
+    pub fn named(stack: &'a Stack, name: &str) -> Self {
+        Self {
+            stack,
+            name: name.to_owned(),
+            path: stack.started().repositories.join(format!("{name}.git")),
+            format: "sha1".to_owned(),
+        }
+    }
+
     /// Puts it under guard.
     #[track_caller]
     pub fn install(&self) -> Outcome {

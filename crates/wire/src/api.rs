@@ -290,6 +290,81 @@ pub struct ReplayPack {
     /// How it is sealed, where it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sealed: Option<SealedPack>,
+    /// When its file was deleted, where retention has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<DroppedPack>,
+}
+
+/// When a pack's file was deleted by retention.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DroppedPack {
+    /// When.
+    pub at: DateTime<Utc>,
+    /// After how many days.
+    pub after_days: i32,
+}
+
+/// What to keep from being dropped: the packs of a repository, that of a push, or what came in a
+/// period, in one repository or in all.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HoldIn {
+    /// The repository's name or id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+    /// The push; then nothing else.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub push: Option<Uuid>,
+    /// What came then or later.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<DateTime<Utc>>,
+    /// What came earlier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<DateTime<Utc>>,
+    /// Why; 1 to 2000 characters.
+    pub reason: String,
+}
+
+/// Why a hold ends.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct HoldReleaseIn {
+    /// Why; 1 to 2000 characters.
+    pub reason: String,
+}
+
+/// A hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HoldOut {
+    /// Its id.
+    pub id: Uuid,
+    /// The repository; all if none.
+    pub repository: Option<String>,
+    /// The push, where it is about one.
+    pub push: Option<Uuid>,
+    /// What came then or later.
+    pub since: Option<DateTime<Utc>>,
+    /// What came earlier.
+    pub before: Option<DateTime<Utc>>,
+    /// Why.
+    pub reason: String,
+    /// By whom.
+    pub placed_by: String,
+    /// When.
+    pub placed_at: DateTime<Utc>,
+    /// Its end, if it has come.
+    pub released: Option<HoldReleaseOut>,
+}
+
+/// The end of a hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct HoldReleaseOut {
+    /// Why.
+    pub reason: String,
+    /// By whom.
+    pub by: String,
+    /// When.
+    pub at: DateTime<Utc>,
 }
 
 /// The file that a pack is sealed in, in the format age-encryption.org/v1.

@@ -166,7 +166,7 @@ pub fn event_out(event: Event, repository: String) -> EventOut {
 }
 
 /// Finds a repository by id or name.
-pub(super) fn find_repository(
+pub fn find_repository(
     conn: &mut PgConnection,
     name: &str,
 ) -> Result<repositories::Repository, AppError> {

@@ -1,20 +1,24 @@
 //! The API for people's tools: requests and decisions, events, repositories, replay. A bearer
 //! token says who asks; what they may see follows from it.
 
+mod bundle;
 mod caller;
 mod events;
 mod export;
 mod grants;
 mod health;
+pub mod holds;
 pub mod log;
 mod openapi;
 mod pushes;
 mod replay;
 mod requests;
 
+pub use bundle::bundle;
 pub use caller::{Caller, is_auditor};
 pub use events::{
-    event_out, list as events, page as events_page, parse as parse_query, parse_cursor,
+    event_out, find_repository, list as events, page as events_page, parse as parse_query,
+    parse_cursor,
 };
 pub use export::export as export_events;
 pub use grants::{ask as ask_for_grant, list as grants, revoke as revoke_grant};

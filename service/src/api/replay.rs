@@ -3,17 +3,17 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path, Query};
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 use diesel::PgConnection;
 use refwarden_model::{ObjectFormat, RepositoryId};
-use refwarden_wire::api::{ReplayOut, ReplayPack, RepositoryOut, SealedPack};
+use refwarden_wire::api::{DroppedPack, ReplayOut, ReplayPack, RepositoryOut, SealedPack};
 use serde::Deserialize;
 use tokio_util::io::ReaderStream;
 
 use super::Caller;
 use super::events::find_repository;
 use crate::db::repositories::Repository;
-use crate::db::{events, pushes, repositories as rows};
+use crate::db::{events, packs, pushes, repositories as rows};
 use crate::error::AppError;
 use crate::reconcile::{self, State};
 use crate::state::AppState;
@@ -74,7 +74,17 @@ pub async fn pack(
     let reader = caller.chain.describe();
     let pack = state
         .db(move |conn| {
-            let pack = rows::find_pack(conn, &digest)?.ok_or_else(AppError::not_found)?;
+            let Some(pack) = rows::find_pack(conn, &digest)? else {
+                return Err(
+                    dropped(conn, &digest)?.map_or_else(AppError::not_found, |gone| {
+                        AppError::gone(format!(
+                            "The pack was dropped by retention on {}, after {} days.",
+                            gone.at.to_rfc3339_opts(SecondsFormat::Secs, true),
+                            gone.after_days
+                        ))
+                    }),
+                );
+            };
             events::record_reading(conn, Utc::now(), &reader, &format!("pack {digest}"))?;
             Ok(pack)
         })
@@ -123,14 +133,14 @@ fn state_at(
         at: state.at,
         seq,
         head: state.head.clone(),
-        packs: packs(conn, &state)?,
+        packs: packs_of(conn, &state)?,
         refs: state.into_refs(),
     })
 }
 
 /// Packs of the baseline and of moves out of band hold all that they build on; those of pushes
 /// may build on any of them.
-fn packs(conn: &mut PgConnection, state: &State) -> Result<Vec<ReplayPack>, AppError> {
+fn packs_of(conn: &mut PgConnection, state: &State) -> Result<Vec<ReplayPack>, AppError> {
     let whole = state.packs.iter().map(|digest| (None, digest.clone()));
     let mut wanted: Vec<(Option<uuid::Uuid>, String)> = whole.collect();
     for chunk in state.released.chunks(10_000) {
@@ -139,7 +149,17 @@ fn packs(conn: &mut PgConnection, state: &State) -> Result<Vec<ReplayPack>, AppE
     }
     let mut out: Vec<ReplayPack> = Vec::new();
     for (push_id, digest) in wanted {
-        let pack = rows::find_pack(conn, &digest)?.ok_or_else(AppError::not_found)?;
+        let Some(pack) = rows::find_pack(conn, &digest)? else {
+            let gone = dropped(conn, &digest)?.ok_or_else(AppError::not_found)?;
+            out.push(ReplayPack {
+                digest,
+                bytes: 0,
+                push_id,
+                sealed: None,
+                dropped: Some(gone),
+            });
+            continue;
+        };
         let bytes = u64::try_from(pack.bytes).unwrap_or_default();
         out.push(ReplayPack {
             digest,
@@ -150,9 +170,15 @@ fn packs(conn: &mut PgConnection, state: &State) -> Result<Vec<ReplayPack>, AppE
                 bytes: u64::try_from(pack.stored_bytes).unwrap_or_default(),
                 recipients: pack.recipients,
             }),
+            dropped: None,
         });
     }
     Ok(out)
+}
+
+fn dropped(conn: &mut PgConnection, digest: &str) -> Result<Option<DroppedPack>, AppError> {
+    let found = packs::dropped(conn, digest)?;
+    Ok(found.map(|(at, after_days)| DroppedPack { at, after_days }))
 }
 
 fn repository_out(repository: &Repository) -> RepositoryOut {

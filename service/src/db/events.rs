@@ -280,6 +280,15 @@ pub fn of_kinds(
         .load(conn)
 }
 
+/// How many events a push has.
+///
+/// # Errors
+/// What diesel says.
+pub fn count_of_push(conn: &mut PgConnection, push: Uuid) -> QueryResult<i64> {
+    let of_it = events::table.filter(events::push_id.eq(push));
+    of_it.count().get_result(conn)
+}
+
 /// Finds an event.
 ///
 /// # Errors

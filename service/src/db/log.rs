@@ -379,3 +379,133 @@ fn unsigned(number: i64) -> u64 {
 fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
+
+/// Which events: of a push, or of a period and perhaps one stream.
+#[derive(Clone, Debug, Default)]
+pub struct Selection {
+    /// The push.
+    pub push: Option<Uuid>,
+    /// Then or later.
+    pub since: Option<DateTime<Utc>>,
+    /// Earlier.
+    pub before: Option<DateTime<Utc>>,
+    /// The repository.
+    pub stream: Option<Uuid>,
+}
+
+/// A leaf whose event was selected.
+#[derive(Clone, Copy, Debug)]
+pub struct Selected {
+    /// Its number in the log.
+    pub index: u64,
+    stream: Uuid,
+    seq: i64,
+}
+
+#[derive(QueryableByName)]
+struct SelectedRow {
+    #[diesel(sql_type = BigInt)]
+    leaf_index: i64,
+    #[diesel(sql_type = diesel::sql_types::Uuid)]
+    stream: Uuid,
+    #[diesel(sql_type = BigInt)]
+    seq: i64,
+}
+
+/// Selected events, in the order of the log, from number `from` to below `size`, at most `limit`.
+///
+/// # Errors
+/// What diesel says.
+pub fn select(
+    conn: &mut PgConnection,
+    selection: &Selection,
+    from: u64,
+    size: u64,
+    limit: i64,
+) -> QueryResult<Vec<Selected>> {
+    let rows: Vec<SelectedRow> = diesel::sql_query(
+        "SELECT l.leaf_index, l.stream, l.seq FROM log_leaves AS l
+        JOIN events AS e ON e.repository_id = l.stream AND e.seq = l.seq
+        WHERE l.leaf_index >= $1 AND l.leaf_index < $2
+            AND ($3 IS NULL OR e.push_id = $3) AND ($4 IS NULL OR e.recorded_at >= $4)
+            AND ($5 IS NULL OR e.recorded_at < $5) AND ($6 IS NULL OR l.stream = $6)
+        ORDER BY l.leaf_index LIMIT $7",
+    )
+    .bind::<BigInt, _>(signed(from))
+    .bind::<BigInt, _>(signed(size))
+    .bind::<Nullable<diesel::sql_types::Uuid>, _>(selection.push)
+    .bind::<Nullable<Timestamptz>, _>(selection.since)
+    .bind::<Nullable<Timestamptz>, _>(selection.before)
+    .bind::<Nullable<diesel::sql_types::Uuid>, _>(selection.stream)
+    .bind::<BigInt, _>(limit)
+    .load(conn)?;
+    let row = |row: SelectedRow| Selected {
+        index: unsigned(row.leaf_index),
+        stream: row.stream,
+        seq: row.seq,
+    };
+    Ok(rows.into_iter().map(row).collect())
+}
+
+/// Events of a push that are in the log below `size`.
+///
+/// # Errors
+/// What diesel says.
+pub fn count_of_push(conn: &mut PgConnection, push: Uuid, size: u64) -> QueryResult<i64> {
+    let selection = Selection {
+        push: Some(push),
+        ..Selection::default()
+    };
+    let found = select(conn, &selection, 0, size, i64::MAX)?;
+    Ok(i64::try_from(found.len()).unwrap_or(i64::MAX))
+}
+
+#[derive(QueryableByName)]
+struct OneText {
+    #[diesel(sql_type = Nullable<Text>)]
+    text: Option<String>,
+}
+
+/// What belongs to the event of a leaf, as the tables hold it now.
+///
+/// # Errors
+/// What diesel says.
+pub fn records_of(conn: &mut PgConnection, index: u64) -> QueryResult<Option<String>> {
+    diesel::sql_query(
+        "SELECT event_records(e.kind, e.push_id, e.request_id, e.recorded_at) AS text
+        FROM log_leaves AS l JOIN events AS e ON e.repository_id = l.stream AND e.seq = l.seq
+        WHERE l.leaf_index = $1",
+    )
+    .bind::<BigInt, _>(signed(index))
+    .get_result(conn)
+    .optional()
+    .map(|found: Option<OneText>| found.and_then(|found| found.text))
+}
+
+/// Digests of the packs that these events refer to: of their pushes, of a baseline, of a move out
+/// of band.
+///
+/// # Errors
+/// What diesel says.
+pub fn packs_of(conn: &mut PgConnection, events: &[Selected]) -> QueryResult<Vec<String>> {
+    let streams: Vec<Uuid> = events.iter().map(|event| event.stream).collect();
+    let seqs: Vec<i64> = events.iter().map(|event| event.seq).collect();
+    let rows: Vec<OneText> = diesel::sql_query(
+        "WITH asked AS (SELECT * FROM unnest($1, $2) AS asked (stream, seq))
+        SELECT DISTINCT text FROM (
+            SELECT p.pack_digest AS text FROM asked
+                JOIN events AS e ON e.repository_id = stream AND e.seq = asked.seq
+                JOIN pushes AS p ON p.id = e.push_id
+            UNION ALL
+            SELECT b.pack_digest FROM asked
+                JOIN baselines AS b ON b.repository_id = stream AND b.seq = asked.seq
+            UNION ALL
+            SELECT o.pack_digest FROM asked
+                JOIN out_of_band AS o ON o.repository_id = stream AND o.seq = asked.seq
+        ) AS found WHERE text IS NOT NULL ORDER BY text",
+    )
+    .bind::<diesel::sql_types::Array<diesel::sql_types::Uuid>, _>(streams)
+    .bind::<diesel::sql_types::Array<BigInt>, _>(seqs)
+    .load(conn)?;
+    Ok(rows.into_iter().filter_map(|row| row.text).collect())
+}

@@ -5,6 +5,7 @@ pub mod ancestry;
 pub mod comments;
 pub mod events;
 pub mod grants;
+pub mod holds;
 pub mod log;
 pub mod outbox;
 pub mod packs;

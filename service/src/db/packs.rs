@@ -3,7 +3,8 @@
 use chrono::{DateTime, Utc};
 use diesel::dsl::{exists, max, not};
 use diesel::prelude::*;
-use diesel::sql_types::Text;
+use diesel::sql_types::{BigInt, Bool, Integer, Nullable, Text, Timestamptz, Uuid as SqlUuid};
+use uuid::Uuid;
 
 use super::schema::{pack_copies, pack_drops, pack_receptions, packs};
 use crate::packs::StoredPack;
@@ -104,4 +105,150 @@ pub fn lock(conn: &mut PgConnection, digest: &str) -> QueryResult<()> {
         .bind::<Text, _>(digest)
         .execute(conn)
         .map(drop)
+}
+
+/// A file of the store that is older than retention keeps it, and may be held.
+#[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
+pub struct Old {
+    /// The pack.
+    #[diesel(sql_type = Text)]
+    pub digest: String,
+    /// Which copy.
+    #[diesel(sql_type = Integer)]
+    pub copy: i32,
+    /// Where the file is.
+    #[diesel(sql_type = Text)]
+    pub location: String,
+    /// Since when.
+    #[diesel(sql_type = Timestamptz)]
+    pub stored_at: DateTime<Utc>,
+}
+
+/// Files of packs that did not come since `cutoff`, the oldest first, behind `after`.
+///
+/// # Errors
+/// What diesel says.
+pub fn old(
+    conn: &mut PgConnection,
+    cutoff: DateTime<Utc>,
+    after: Option<&Old>,
+    limit: i64,
+) -> QueryResult<Vec<Old>> {
+    let (since, digest, copy) = after.map_or((DateTime::UNIX_EPOCH, "", 0), |after| {
+        (after.stored_at, &after.digest, after.copy)
+    });
+    diesel::sql_query(
+        "SELECT digest, copy, location, stored_at FROM pack_copies AS copies \
+         WHERE stored_at < $1 AND (stored_at, digest, copy) > ($2, $3, $4) \
+         AND NOT EXISTS (SELECT FROM pack_drops AS drops \
+             WHERE drops.digest = copies.digest AND drops.copy = copies.copy) \
+         AND NOT EXISTS (SELECT FROM pack_receptions AS came \
+             WHERE came.digest = copies.digest AND came.received_at >= $1) \
+         ORDER BY stored_at, digest, copy LIMIT $5",
+    )
+    .bind::<Timestamptz, _>(cutoff)
+    .bind::<Timestamptz, _>(since)
+    .bind::<Text, _>(digest)
+    .bind::<Integer, _>(copy)
+    .bind::<BigInt, _>(limit)
+    .load(conn)
+}
+
+/// A repository that refers to a pack, and the last push of it that does.
+#[derive(Clone, Debug, QueryableByName)]
+pub struct Use {
+    /// The repository.
+    #[diesel(sql_type = SqlUuid)]
+    pub repository_id: Uuid,
+    /// The push, where it is one.
+    #[diesel(sql_type = Nullable<SqlUuid>)]
+    pub push_id: Option<Uuid>,
+}
+
+/// The repositories that refer to a pack, in the order of their ids.
+///
+/// # Errors
+/// What diesel says.
+pub fn uses(conn: &mut PgConnection, digest: &str) -> QueryResult<Vec<Use>> {
+    diesel::sql_query(
+        "SELECT DISTINCT ON (repository_id) repository_id, push_id FROM pack_references \
+         WHERE digest = $1 ORDER BY repository_id, came_at DESC",
+    )
+    .bind::<Text, _>(digest)
+    .load(conn)
+}
+
+#[derive(QueryableByName)]
+struct Answer {
+    #[diesel(sql_type = Bool)]
+    is_so: bool,
+}
+
+/// Whether a pack may be dropped still: it is there, did not come since `cutoff`, and no hold
+/// keeps it. Asked under [`lock`].
+///
+/// # Errors
+/// What diesel says.
+pub fn may_drop(conn: &mut PgConnection, old: &Old, cutoff: DateTime<Utc>) -> QueryResult<bool> {
+    diesel::sql_query(
+        "SELECT NOT pack_is_held($1) \
+         AND NOT EXISTS (SELECT FROM pack_drops WHERE digest = $1 AND copy = $2) \
+         AND NOT EXISTS (SELECT FROM pack_receptions WHERE digest = $1 AND received_at >= $3) \
+         AS is_so",
+    )
+    .bind::<Text, _>(&old.digest)
+    .bind::<Integer, _>(old.copy)
+    .bind::<Timestamptz, _>(cutoff)
+    .get_result(conn)
+    .map(|answer: Answer| answer.is_so)
+}
+
+/// Records that a file is dropped.
+///
+/// # Errors
+/// What diesel says.
+pub fn insert_drop(
+    conn: &mut PgConnection,
+    old: &Old,
+    days: u16,
+    now: DateTime<Utc>,
+) -> QueryResult<()> {
+    diesel::insert_into(pack_drops::table)
+        .values((
+            pack_drops::digest.eq(&old.digest),
+            pack_drops::copy.eq(old.copy),
+            pack_drops::dropped_at.eq(now),
+            pack_drops::after_days.eq(i32::from(days)),
+        ))
+        .execute(conn)
+        .map(drop)
+}
+
+/// When a pack was dropped last, and after how many days.
+///
+/// # Errors
+/// What diesel says.
+pub fn dropped(conn: &mut PgConnection, digest: &str) -> QueryResult<Option<(DateTime<Utc>, i32)>> {
+    pack_drops::table
+        .filter(pack_drops::digest.eq(digest))
+        .order(pack_drops::copy.desc())
+        .select((pack_drops::dropped_at, pack_drops::after_days))
+        .first(conn)
+        .optional()
+}
+
+/// Locations of files that were dropped since `since`.
+///
+/// # Errors
+/// What diesel says.
+pub fn dropped_since(conn: &mut PgConnection, since: DateTime<Utc>) -> QueryResult<Vec<String>> {
+    pack_drops::table
+        .inner_join(
+            pack_copies::table.on(pack_copies::digest
+                .eq(pack_drops::digest)
+                .and(pack_copies::copy.eq(pack_drops::copy))),
+        )
+        .filter(pack_drops::dropped_at.ge(since))
+        .select(pack_copies::location)
+        .load(conn)
 }

@@ -24,6 +24,18 @@ diesel::table! {
     }
 }
 diesel::table! {
+    holds (id) {
+        id -> Uuid, repository_id -> Nullable<Uuid>, push_id -> Nullable<Uuid>,
+        since -> Nullable<Timestamptz>, before -> Nullable<Timestamptz>, reason -> Text,
+        placed_by -> Text, placed_at -> Timestamptz,
+    }
+}
+diesel::table! {
+    hold_releases (hold_id) {
+        hold_id -> Uuid, reason -> Text, released_by -> Text, released_at -> Timestamptz,
+    }
+}
+diesel::table! {
     baselines (repository_id, epoch) {
         repository_id -> Uuid, epoch -> Int4, seq -> Int8, recorded_at -> Timestamptz,
         head -> Bytea, refs -> Jsonb, pack_digest -> Nullable<Text>,
@@ -195,6 +207,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     pack_copies,
     pack_receptions,
     pack_drops,
+    holds,
+    hold_releases,
     baselines,
     pushes,
     requests,

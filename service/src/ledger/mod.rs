@@ -13,6 +13,7 @@ use std::path::Path;
 use std::sync::Mutex;
 
 use refwarden_config::Config;
+use refwarden_merkle::bundle::{Manifest, Writer};
 use refwarden_merkle::{PublicKey, SecretKey, Tree};
 
 use self::second_place::SecondPlace;
@@ -55,6 +56,18 @@ impl Ledger {
             second_place,
             tree: Mutex::new(None),
         })
+    }
+
+    /// Ends an evidence bundle with its manifest, signed with the log's key.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn end_bundle<W: std::io::Write>(
+        &self,
+        bundle: Writer<W>,
+        manifest: Manifest,
+    ) -> std::io::Result<W> {
+        bundle.finish(manifest, &self.key)
     }
 
     /// The key that checks checkpoints.

@@ -13,7 +13,9 @@
 mod approval;
 mod asked;
 mod asking;
+mod backup;
 mod build_jobs;
+mod bundle;
 mod exchange;
 mod facts;
 mod forger;
@@ -32,6 +34,7 @@ mod policy;
 mod proxy;
 mod reconcile;
 mod records;
+mod retention;
 mod roles;
 mod scan;
 mod secrets;

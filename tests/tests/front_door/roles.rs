@@ -7,7 +7,7 @@ use refwarden_testkit::{Outcome, Repository, Stack, Via, run};
 use crate::shared::stack;
 
 /// Tables that are only ever added to.
-const LEDGER: [&str; 18] = [
+const LEDGER: [&str; 20] = [
     "events",
     "readings",
     "commits",
@@ -26,6 +26,8 @@ const LEDGER: [&str; 18] = [
     "pack_copies",
     "pack_receptions",
     "pack_drops",
+    "holds",
+    "hold_releases",
 ];
 /// Tables whose rows have a state that changes, with a column that does not.
 const STATES: [(&str, &str); 4] = [
@@ -148,6 +150,8 @@ fn the_service_adds_to_the_ledger_and_cannot_change_it() {
         ("pack_copies", "location"),
         ("pack_receptions", "received_at"),
         ("pack_drops", "dropped_at"),
+        ("holds", "reason"),
+        ("hold_releases", "reason"),
     ] {
         statements.push(format!("UPDATE {table} SET {column} = {column}"));
     }

@@ -1,6 +1,8 @@
 //! `refwarden audit`: lists, exports, verifies, proves and witnesses the record.
 
+mod bundle;
 mod export;
+mod hold;
 mod list;
 mod prove;
 mod sources;
@@ -23,6 +25,9 @@ pub fn run(args: &Audit) -> Outcome {
         Some(AuditCommand::Verify(args)) => verify::run(args),
         Some(AuditCommand::Prove(args)) => prove::run(args),
         Some(AuditCommand::Witness(args)) => witness::run(args),
+        Some(AuditCommand::Bundle(args)) => bundle::fetch(args),
+        Some(AuditCommand::VerifyBundle(args)) => bundle::verify(args),
+        Some(AuditCommand::Hold(args)) => hold::run(args),
         Some(AuditCommand::Key(args)) => {
             let api = Api::connect(&args.service)?;
             output::line(&text(&api, "/api/v1/log/key")?)?;

@@ -12,11 +12,14 @@ use crate::failure::{Context as _, Failure, Outcome};
 use crate::sealed::Identities;
 use crate::{git, progress};
 
+/// Dropped packs that are told one by one.
+const TOLD: usize = 10;
 /// What the value of a symbolic ref begins with.
 const SYMBOLIC: &[u8] = b"ref: ";
 
 /// Builds the repository in `into`, which is absent or empty.
 pub fn rebuild(api: &Api, state: &ReplayOut, identities: &Identities, into: &Path) -> Outcome<()> {
+    refuse_dropped(state)?;
     for pack in &state.packs {
         identities.must_open(pack)?;
     }
@@ -43,6 +46,42 @@ pub fn rebuild(api: &Api, state: &ReplayOut, identities: &Identities, into: &Pat
     // After the check, for which a symbolic ref that names nothing is an error: the repository
     // may have had one, and is rebuilt as it was.
     set_symbolic_refs(state, into)
+}
+
+/// Refuses what cannot be rebuilt any more, and says since when.
+fn refuse_dropped(state: &ReplayOut) -> Outcome<()> {
+    let dropped = state.packs.iter().filter_map(|pack| {
+        let dropped = pack.dropped.as_ref()?;
+        let whose = pack.push_id.map_or_else(
+            || "recorded with the refs".to_owned(),
+            |push| format!("of push {push}"),
+        );
+        Some(format!(
+            "{} {whose}, on {}, after {} day(s)",
+            pack.digest,
+            dropped
+                .at
+                .to_rfc3339_opts(chrono::SecondsFormat::Secs, true),
+            dropped.after_days
+        ))
+    });
+    let dropped: Vec<String> = dropped.collect();
+    if dropped.is_empty() {
+        return Ok(());
+    }
+    let mut told = dropped.iter().take(TOLD).cloned().collect::<Vec<_>>();
+    if dropped.len() > TOLD {
+        told.push(format!("and {} more", dropped.len() - TOLD));
+    }
+    Err(Failure::new(format!(
+        "{} pack(s) that {} was made of were dropped by retention",
+        dropped.len(),
+        state.repository.name
+    ))
+    .why(told.join("\n"))
+    .next(
+        "a backup of the pack store may have them; what is recorded of them stays: refwarden audit",
+    ))
 }
 
 /// Downloads a pack into `git index-pack`. Git looks at whole packs only, so one whose digest

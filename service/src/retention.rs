@@ -1,0 +1,111 @@
+//! Retention: drops packs that are older than `[retention] packs_days`, unless a hold keeps them.
+//!
+//! First it is recorded, with an event for each repository that refers to the pack, then the
+//! file is deleted: what the record does not call dropped is there. Records, hashes and leaves
+//! of the log are never touched. Files that no row names are left alone: after a restore from an
+//! older backup they may be all that is left of what the rows told.
+
+mod holds;
+
+pub use holds::{place, release};
+
+use std::time::Duration;
+
+use actix_web::web::Data;
+use chrono::{DateTime, TimeDelta, Utc};
+use diesel::{Connection as _, PgConnection};
+
+use crate::db::events::{self, NewEvent};
+use crate::db::packs::{self, Old};
+use crate::db::{holds as rows, repositories};
+use crate::error::AppError;
+use crate::state::AppState;
+
+/// Time between two runs.
+const EVERY: Duration = Duration::from_hours(1);
+/// Files that are looked at together.
+const PAGE: i64 = 500;
+/// Days for which it is tried again to delete a file that was dropped.
+const AGAIN: TimeDelta = TimeDelta::days(30);
+
+/// Starts the task, where `packs_days` is given. Its first run is at once.
+pub fn start(state: &Data<AppState>) {
+    let Some(days) = state.config.retention.packs_days else {
+        return;
+    };
+    let state = state.clone();
+    actix_web::rt::spawn(async move {
+        loop {
+            let shared = state.clone();
+            let run = actix_web::web::block(move || run(&shared, days.get(), Utc::now()));
+            match run.await.map_err(AppError::from).and_then(|done| done) {
+                Ok(0) => {}
+                Ok(dropped) => tracing::info!(dropped, days = days.get(), "packs dropped"),
+                Err(error) => tracing::error!(cause = %error, "retention did not get through"),
+            }
+            tokio::time::sleep(EVERY).await;
+        }
+    });
+}
+
+/// Drops what is too old; how many files that were.
+fn run(state: &AppState, days: u16, now: DateTime<Utc>) -> Result<u64, AppError> {
+    let cutoff = now - TimeDelta::days(i64::from(days));
+    let gone = packs::dropped_since(&mut *state.pool.get()?, now - AGAIN)?;
+    for location in gone {
+        state.packs.delete(&location).map_err(AppError::internal)?;
+    }
+    let mut dropped = 0;
+    let mut last: Option<Old> = None;
+    loop {
+        let page = packs::old(&mut *state.pool.get()?, cutoff, last.as_ref(), PAGE)?;
+        for old in &page {
+            // A connection for each, so that pushes wait for none.
+            if drop_one(&mut *state.pool.get()?, old, days, cutoff, now)? {
+                state
+                    .packs
+                    .delete(&old.location)
+                    .map_err(AppError::internal)?;
+                dropped += 1;
+            }
+        }
+        last = page.last().cloned();
+        if last.is_none() {
+            return Ok(dropped);
+        }
+    }
+}
+
+/// Records that a file is dropped, if it may be.
+fn drop_one(
+    conn: &mut PgConnection,
+    old: &Old,
+    days: u16,
+    cutoff: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<bool, AppError> {
+    conn.transaction(|conn| {
+        rows::lock(conn)?;
+        let uses = packs::uses(conn, &old.digest)?;
+        // Repositories before packs, as pushes do.
+        for one in &uses {
+            repositories::lock(conn, one.repository_id)?;
+        }
+        packs::lock(conn, &old.digest)?;
+        if !packs::may_drop(conn, old, cutoff)? {
+            return Ok(false);
+        }
+        packs::insert_drop(conn, old, days, now)?;
+        for one in uses {
+            let event = NewEvent {
+                kind: "pack.dropped",
+                actor: "retention".to_owned(),
+                push_id: one.push_id,
+                summary: format!("pack {} was dropped after {days} days", old.digest),
+                ..NewEvent::default()
+            };
+            events::append(conn, one.repository_id, now, vec![event])?;
+        }
+        Ok(true)
+    })
+}
