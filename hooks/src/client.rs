@@ -5,7 +5,8 @@
 //! get on.
 
 use std::io::Read;
-use std::time::Duration;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use refwarden_model::Code;
 use refwarden_wire::Problem;
@@ -37,6 +38,8 @@ pub struct Client {
     base: String,
     credential: HeaderValue,
     timeout: Duration,
+    /// Milliseconds that were waited for older reports, and are not waited again.
+    spent: AtomicU64,
 }
 
 /// Why a call did not get its answer.
@@ -80,7 +83,14 @@ impl Client {
             base,
             credential,
             timeout: Duration::from_millis(host.config.timeout_ms.min(5000)),
+            spent: AtomicU64::new(0),
         })
+    }
+
+    /// The same, which waits for an answer so long at most.
+    pub fn within(mut self, limit: Duration) -> Self {
+        self.timeout = self.timeout.min(limit);
+        self
     }
 
     /// Posts a JSON body and reads a JSON answer.
@@ -91,7 +101,8 @@ impl Client {
     ) -> Result<O, CallError> {
         let body = serde_json::to_vec(body)
             .map_err(|_| CallError::Failed(Fault::hook("a message cannot be written")))?;
-        self.call_raw(path, body)
+        let request = self.request(path).timeout(self.timeout);
+        answer(request.header(CONTENT_TYPE, "application/json").body(body))
     }
 
     /// Posts a JSON body on behalf of whoever holds the token, and reads a JSON answer.
@@ -105,10 +116,20 @@ impl Client {
         answer(with_token(request, token))
     }
 
-    /// Posts JSON as it stands, from the spool.
-    pub fn call_raw<O: DeserializeOwned>(&self, path: &str, body: Vec<u8>) -> Result<O, CallError> {
-        let request = self.request(path).timeout(self.timeout);
-        answer(request.header(CONTENT_TYPE, "application/json").body(body))
+    /// Posts JSON as it stands, from the spool, and waits so long at most. The time is not waited
+    /// again for the push itself, so that a service that hangs costs it no more than without a spool.
+    pub fn call_spooled<O: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: Vec<u8>,
+        limit: Duration,
+    ) -> Result<O, CallError> {
+        let begun = Instant::now();
+        let request = self.request(path).timeout(self.timeout.min(limit));
+        let answer = answer(request.header(CONTENT_TYPE, "application/json").body(body));
+        let spent = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.spent.fetch_add(spent, Ordering::Relaxed);
+        answer
     }
 
     /// Posts a JSON body to which there is no answer but that it was taken.
@@ -178,7 +199,9 @@ impl Client {
                 Body::new(std::io::Cursor::new(head).chain(pack))
             }
         };
-        let request = self.request(PUSHES).timeout(self.timeout + more);
+        let spent = Duration::from_millis(self.spent.load(Ordering::Relaxed));
+        let left = self.timeout.saturating_sub(spent);
+        let request = self.request(PUSHES).timeout(left + more);
         let request = with_token(request, token);
         match answer(request.header(CONTENT_TYPE, FRAMED).body(body)) {
             Ok(answer) => Ok(answer),

@@ -10,7 +10,7 @@ use crate::correlation::Parent;
 use crate::fault::Fault;
 use crate::host::Host;
 use crate::report;
-use crate::spool::{Spool, observed};
+use crate::spool::{IN_A_PUSH, Spool, observed};
 use crate::updates;
 
 /// Runs the hook.
@@ -25,6 +25,10 @@ fn complete() -> Result<(), Fault> {
     let host = Host::open()?;
     let updates = updates::read(std::io::stdin().lock(), host.repository.object_format)?;
     let parent = Parent::of_this_process()?;
+    if !parent.is_receive_pack {
+        // receive-pack was killed meanwhile: of this process's new parent nobody knows a push.
+        return Err(Fault::hook("the hook does not run for git receive-pack"));
+    }
     let names: Vec<RefName> = updates.into_iter().map(|update| update.name).collect();
     let seen = CompleteIn {
         repository: host.id,
@@ -49,6 +53,6 @@ fn complete() -> Result<(), Fault> {
 
 fn tell(host: &Host, client: &Client, seen: &CompleteIn) -> Result<CompleteOut, Fault> {
     // Older reports first: the receipt counts what they say.
-    Spool::of(host).drain(client)?;
+    Spool::of(host).drain(client, IN_A_PUSH)?;
     client.call(COMPLETE, seen).map_err(CallError::into)
 }

@@ -23,7 +23,7 @@ use crate::options::Wishes;
 use crate::placeholders;
 use crate::scanning::Report;
 use crate::signing::Signatures;
-use crate::spool::Spool;
+use crate::spool::{IN_A_PUSH, Spool};
 use crate::updates::{self, Update};
 
 /// Runs the hook.
@@ -31,6 +31,9 @@ pub fn run() -> Result<(), Fault> {
     let clock = Clock::start();
     let host = Host::open()?;
     let parent = Parent::of_this_process()?;
+    if !parent.is_receive_pack {
+        return Err(Fault::hook("the hook does not run for git receive-pack"));
+    }
     let ended = judge(&host, &parent, clock);
     if let Err(fault) = &ended {
         record(&host, &parent, fault);
@@ -63,7 +66,7 @@ fn judge(host: &Host, parent: &Parent, mut clock: Clock) -> Result<(), Fault> {
     let client = client?;
     let incoming = incoming?;
     clock.step("history");
-    Spool::of(host).drain(&client)?;
+    Spool::of(host).drain(&client, IN_A_PUSH)?;
     let facts = learn(
         host,
         &updates,

@@ -7,6 +7,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 use std::io::{BufRead, Read};
+use std::time::Duration;
 
 use refwarden_gitio::refs::{RefValue, Resolved};
 use refwarden_gitio::{Refs, Repository};
@@ -21,6 +22,10 @@ use crate::spool::{Spool, observed};
 
 /// Longest input, in bytes.
 const INPUT_MAX: u64 = 64 << 20;
+
+/// How long `aborted` waits for the service. Where `prepared` has waited in vain, the pusher has waited
+/// long enough; what is not reported in this time is spooled.
+const ABORTED: Duration = Duration::from_millis(500);
 
 /// What a line says a ref is to become, or was.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -141,7 +146,7 @@ fn aborted() -> Result<(), Fault> {
     if refs.is_empty() {
         return Ok(());
     }
-    let client = Client::new(&host);
+    let client = Client::new(&host).map(|client| client.within(ABORTED));
     let report = SettleIn {
         repository: host.id,
         correlation: parent.correlation,

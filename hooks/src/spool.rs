@@ -29,7 +29,10 @@ pub struct Spool {
 }
 
 /// How long a push waits for older reports to be sent.
-const DRAIN_TIME: Duration = Duration::from_secs(1);
+pub const IN_A_PUSH: Duration = Duration::from_secs(1);
+
+/// How long the reconciler does, whom nobody waits for.
+pub const AT_LEISURE: Duration = Duration::from_secs(10);
 
 /// Where refs are now, each once, a symbolic ref by its target.
 pub fn observed(host: &Host, names: &[RefName]) -> Result<Vec<Observed>, Fault> {
@@ -95,12 +98,12 @@ impl Spool {
         length.unwrap_or(0)
     }
 
-    /// Sends what there is, in order, and stops at the first failure.
-    pub fn drain(&self, client: &Client) -> Result<(), Fault> {
+    /// Sends what there is, in order, and stops at the first failure and when time is up.
+    pub fn drain(&self, client: &Client, limit: Duration) -> Result<(), Fault> {
         if self.is_empty() {
             return Ok(());
         }
-        self.drain_until(client, Instant::now() + DRAIN_TIME)
+        self.drain_until(client, Instant::now() + limit)
             .map_err(|error| Fault::hook(format!("the spool: {}", error.kind())))
     }
 
@@ -116,7 +119,8 @@ impl Spool {
             let end = rest.iter().position(|&byte| byte == b'\n');
             let length = end.map_or(rest.len(), |end| end + 1);
             let (line, later) = rest.split_at_checked(length).unwrap_or((rest, b""));
-            match client.call_raw::<SettleOut>(SETTLE, line.to_vec()) {
+            let left = deadline.saturating_duration_since(Instant::now());
+            match client.call_spooled::<SettleOut>(SETTLE, line.to_vec(), left) {
                 Ok(_) => {}
                 Err(CallError::Rejected(_)) => self.append_to("rejected", line)?,
                 Err(CallError::Failed(_)) => break,

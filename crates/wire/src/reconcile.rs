@@ -35,6 +35,10 @@ pub struct LedgerOut {
     pub refs: Vec<ReplayRef>,
     /// Ref updates that were about to move and that nobody has settled.
     pub prepared: Vec<Prepared>,
+    /// Ref updates that were granted in the last day and never got as far; `since` is when their
+    /// push was recorded. An older service does not say.
+    #[serde(default)]
+    pub released: Vec<Prepared>,
     /// Recorded moves that started from another value than the ledger had.
     pub gaps: Vec<Gap>,
 }

@@ -86,6 +86,7 @@ mod tests {
             value: ByteText::from(*value),
         });
         LedgerOut {
+            released: Vec::new(),
             seq: 1,
             head: ByteText::from("refs/heads/main"),
             refs: refs.collect(),

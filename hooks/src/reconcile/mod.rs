@@ -9,6 +9,7 @@
 
 mod compare;
 mod guard;
+mod idle;
 mod locks;
 mod objects;
 
@@ -23,7 +24,7 @@ use crate::client::Client;
 use crate::correlation::may_run;
 use crate::fault::Fault;
 use crate::host::Host;
-use crate::spool::Spool;
+use crate::spool::{AT_LEISURE, Spool};
 
 /// Looks at a repository in one run at most: settling updates makes another look necessary, and
 /// so does a report that was full.
@@ -120,15 +121,15 @@ fn run(path: &Path) -> Result<Reconciled, Fault> {
     let host = open(path)?;
     let client = Client::new(&host)?;
     let spool = Spool::of(&host);
-    spool.drain(&client)?;
+    spool.drain(&client, AT_LEISURE)?;
     let mut out = Reconciled {
         name: host.repository.name.clone().unwrap_or_default(),
         ..Reconciled::default()
     };
     for _ in 0..LOOKS {
         let known = ledger(&client, &host)?;
-        let dead = dead(&known);
-        locks::release(&host.repository, &dead);
+        let dead = dead(&known.prepared);
+        locks::release(&host.repository, &dead, &self::dead(&known.released));
         let ended = ended(&host.repository, &dead)?;
         let mut defects = guard::defects(&host, &spool);
         let mut report = ReconcileIn {
@@ -170,9 +171,9 @@ fn run(path: &Path) -> Result<Reconciled, Fault> {
 }
 
 /// Updates that nobody will settle any more: their receive-pack has ended.
-fn dead(known: &LedgerOut) -> Vec<&Prepared> {
-    let prepared = known.prepared.iter();
-    prepared.filter(|one| !may_run(&one.correlation)).collect()
+fn dead(updates: &[Prepared]) -> Vec<&Prepared> {
+    let updates = updates.iter();
+    updates.filter(|one| !may_run(&one.correlation)).collect()
 }
 
 /// Where the refs of dead pushes are. Read after the deaths are known: nothing moves them since.
@@ -203,7 +204,7 @@ fn look(path: &Path) -> Result<Examined, Fault> {
             return Ok(out);
         }
     };
-    out.unsettled = dead(&known).len();
+    out.unsettled = dead(&known.prepared).len();
     let live = Refs::new(&host.repository).all()?;
     let mut changes = compare::changes(&known, &live);
     changes.extend(known.gaps.into_iter().map(|gap| gap.change));

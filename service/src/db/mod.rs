@@ -9,6 +9,7 @@ pub mod holds;
 pub mod log;
 pub mod outbox;
 pub mod packs;
+mod patience;
 pub mod people;
 pub mod push_facts;
 pub mod pushes;
@@ -50,15 +51,16 @@ impl CustomizeConnection<PgConnection, diesel::r2d2::Error> for Settings {
     }
 }
 
-/// Opens the pool. Connections are made when they are needed.
+/// Opens the pool. Connections are made when they are needed, and tried before they are used: one
+/// that a restart of the server has ended is replaced, and costs nobody a refusal.
 pub fn pool(url: &str, size: u32) -> DbPool {
     Pool::builder()
         .max_size(size)
         .min_idle(Some(size.min(4)))
         .connection_timeout(Duration::from_secs(2))
         .connection_customizer(Box::new(Settings))
-        .test_on_check_out(false)
-        .build_unchecked(ConnectionManager::new(url))
+        .test_on_check_out(true)
+        .build_unchecked(ConnectionManager::new(patience::bounded(url)))
 }
 
 #[derive(QueryableByName)]

@@ -4,7 +4,7 @@ use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use uuid::Uuid;
 
-use super::pushes::{RefUpdate, update_state};
+use super::pushes::{RefUpdate, push_state, update_state};
 use super::schema::{events, guards, out_of_band, pushes, ref_updates};
 
 /// Kinds of event after which a ref may stand elsewhere than it did.
@@ -14,6 +14,9 @@ pub const MOVES: [&str; 4] = [
     "ref.not_moved",
     "ref.out_of_band",
 ];
+
+/// The most updates that [`released`] tells.
+const RELEASED_MAX: i64 = 1000;
 
 /// A move that the reconciler found.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
@@ -50,6 +53,37 @@ pub fn prepared(conn: &mut PgConnection, repository: Uuid) -> QueryResult<Vec<In
         .select((
             RefUpdate::as_select(),
             ref_updates::prepared_at,
+            (
+                pushes::boot_id,
+                pushes::pid_namespace,
+                pushes::pid,
+                pushes::start_ticks,
+            ),
+        ))
+        .load(conn)
+}
+
+/// Updates of pushes recorded since a time that were granted and never about to move, with the time
+/// of their push; at most [`RELEASED_MAX`], the latest.
+///
+/// # Errors
+/// What diesel says.
+pub fn released(
+    conn: &mut PgConnection,
+    repository: Uuid,
+    after: DateTime<Utc>,
+) -> QueryResult<Vec<InDoubt>> {
+    pushes::table
+        .inner_join(ref_updates::table.on(ref_updates::push_id.eq(pushes::id)))
+        .filter(pushes::repository_id.eq(repository))
+        .filter(pushes::received_at.gt(after))
+        .filter(pushes::state.eq(push_state::GRANTED))
+        .filter(ref_updates::state.eq(update_state::RELEASED))
+        .order((pushes::received_at.desc(), ref_updates::ordinal))
+        .limit(RELEASED_MAX)
+        .select((
+            RefUpdate::as_select(),
+            pushes::received_at.nullable(),
             (
                 pushes::boot_id,
                 pushes::pid_namespace,

@@ -182,7 +182,7 @@ pub async fn ledger(
     body: Json<LedgerIn>,
 ) -> Result<HttpResponse, AppError> {
     let out = state
-        .db(move |conn| crate::reconcile::ledger(conn, &host.name, *body))
+        .db(move |conn| crate::reconcile::ledger(conn, &host.name, *body, Utc::now()))
         .await?;
     Ok(HttpResponse::Ok().json(out))
 }

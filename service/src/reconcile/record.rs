@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use diesel::{Connection as _, PgConnection};
 use refwarden_model::{ByteText, Oid, PushId, RefName};
 use refwarden_wire::hook::Correlation;
@@ -12,17 +12,26 @@ use refwarden_wire::reconcile::{
 
 use super::fold::fold;
 use crate::db::events::{self, NewEvent};
-use crate::db::reconcile::{self, OutOfBand};
+use crate::db::reconcile::{self, InDoubt, OutOfBand};
 use crate::db::repositories::{self, Repository};
 use crate::error::AppError;
 use crate::lifecycle::{mark_overtaken, settle_one};
 use crate::packs::StoredPack;
 
+/// How far back pushes are told that were granted and moved nothing: what they left behind is looked
+/// for as long.
+const RELEASED: TimeDelta = TimeDelta::days(1);
+
 /// Says where the ledger has a repository's refs, as of one event.
 ///
 /// # Errors
 /// [`AppError::NotFound`] for a repository that is not this host's, and what the database says.
-pub fn ledger(conn: &mut PgConnection, host: &str, asked: LedgerIn) -> Result<LedgerOut, AppError> {
+pub fn ledger(
+    conn: &mut PgConnection,
+    host: &str,
+    asked: LedgerIn,
+    now: DateTime<Utc>,
+) -> Result<LedgerOut, AppError> {
     // One snapshot, so that number, fold and prepared updates belong together.
     conn.build_transaction()
         .repeatable_read()
@@ -37,7 +46,8 @@ pub fn ledger(conn: &mut PgConnection, host: &str, asked: LedgerIn) -> Result<Le
                 seq,
                 head,
                 gaps,
-                prepared: prepared(conn, &repository)?,
+                prepared: told(reconcile::prepared(conn, repository.id)?)?,
+                released: told(reconcile::released(conn, repository.id, now - RELEASED)?)?,
                 refs: state.into_refs(),
             })
         })
@@ -48,8 +58,7 @@ fn own(conn: &mut PgConnection, host: &str, id: uuid::Uuid) -> Result<Repository
     known.ok_or_else(AppError::not_found)
 }
 
-fn prepared(conn: &mut PgConnection, repository: &Repository) -> Result<Vec<Prepared>, AppError> {
-    let found = reconcile::prepared(conn, repository.id)?;
+fn told(found: Vec<InDoubt>) -> Result<Vec<Prepared>, AppError> {
     let out = found.into_iter().map(|(update, since, run)| {
         let (boot_id, namespace, pid, start) = run;
         Ok(Prepared {
