@@ -48,10 +48,7 @@ impl Ledger {
 
     /// The state of a request.
     pub fn request(&self, id: &str) -> String {
-        let found = self
-            .list("requests")
-            .iter()
-            .find(|it| text(it, "id") == id);
+        let found = self.list("requests").iter().find(|it| text(it, "id") == id);
         found.map_or_else(String::new, |it| text(it, "state").to_owned())
     }
 
@@ -125,7 +122,9 @@ impl Ledger {
         for name in names {
             let (recorded, actual) = (fold.get(name), live.get(name));
             if recorded != actual {
-                broken.push(format!("{name} is {actual:?}, and {recorded:?} in the ledger"));
+                broken.push(format!(
+                    "{name} is {actual:?}, and {recorded:?} in the ledger"
+                ));
             }
         }
     }
@@ -136,7 +135,10 @@ impl Ledger {
         for update in self.list("updates") {
             if update["prepared"] == true && update["request"].is_string() {
                 let request = text(update, "request");
-                users.entry(request).or_default().insert(text(update, "push"));
+                users
+                    .entry(request)
+                    .or_default()
+                    .insert(text(update, "push"));
             }
         }
         for request in self.list("requests") {

@@ -1,6 +1,6 @@
 //! Random choices that come out the same for the same seed and trial.
 
-/// A SplitMix64 generator (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators,
+/// A `SplitMix64` generator (Steele, Lea, Flood: Fast Splittable Pseudorandom Number Generators,
 /// OOPSLA 2014). Not for secrets.
 pub struct Dice(u64);
 

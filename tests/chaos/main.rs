@@ -7,7 +7,6 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
-    clippy::panic,
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "a test that cannot go on says why and ends"
@@ -78,17 +77,24 @@ fn trials(arguments: &Arguments) -> Report {
         }
         let Some(here) = &ground else { break };
         let plan = Plan::of(arguments.seed, trial, arguments.share);
+        let started = Instant::now();
         let told = trial::run(&parts, here, &plan, trial);
         if arguments.verbose {
             let step = told.step.map_or("missed", step::Step::name);
-            eprintln!("{trial} {step} passed {} {plan:?}", told.passed);
+            let took = started.elapsed();
+            eprintln!("{trial} {took:?} {step} passed {} {plan:?}", told.passed);
         }
         report.add(trial, &plan, &told);
+        if !told.violations.is_empty() {
+            for line in parts.faults() {
+                eprintln!("  {line}");
+            }
+        }
         if !told.violations.is_empty() {
             // What is broken stays broken in that repository.
             ground = None;
         }
-        if report.trials() % 100 == 0 {
+        if report.trials().is_multiple_of(100) {
             eprintln!("chaos: {} trials in {:?}", report.trials(), begun.elapsed());
         }
     }

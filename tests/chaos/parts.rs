@@ -44,7 +44,9 @@ impl Parts {
     pub fn start() -> Self {
         let mut stack = Stack::start();
         let url = stack.started().database_url.clone();
-        let socket = url.split(['?', '&']).find_map(|it| it.strip_prefix("host="));
+        let socket = url
+            .split(['?', '&'])
+            .find_map(|it| it.strip_prefix("host="));
         let socket = socket.unwrap().replace("%2F", "/");
         let relay = Relay::start(&PathBuf::from(socket).join(".s.PGSQL.5432"));
         let file = stack.directory().join("refwarden.toml");
@@ -137,6 +139,15 @@ impl Parts {
             std::fs::write(directory.join(format!("run/{part}.pid")), text).unwrap();
         }
         self.children.borrow_mut().insert(part, child);
+    }
+
+    /// The last errors of the logs.
+    pub fn faults(&self) -> Vec<String> {
+        let logs = self.stack.logs();
+        let lines = logs.lines().filter(|line| line.contains("ERROR"));
+        let mut last: Vec<String> = lines.rev().take(8).map(str::to_owned).collect();
+        last.reverse();
+        last
     }
 
     /// Whether service, proxy and database answer, within a time.

@@ -65,7 +65,10 @@ impl Report {
     fn violations(&mut self, trial: u64, plan: &Plan, told: &Told) {
         for what in &told.violations {
             let plan = format!("{plan:?}");
-            eprintln!("violation: seed {} trial {trial}: {what}\n  {plan}", self.seed);
+            eprintln!(
+                "violation: seed {} trial {trial}: {what}\n  {plan}",
+                self.seed
+            );
             let what = what.clone();
             self.broken.push(Broken { trial, what, plan });
         }
@@ -87,9 +90,9 @@ impl Report {
 
     /// For programs.
     pub fn json(&self) -> Value {
-        let broken = self.broken.iter().map(|it| {
-            json!({"seed": self.seed, "trial": it.trial, "what": it.what, "plan": it.plan})
-        });
+        let broken = self.broken.iter().map(
+            |it| json!({"seed": self.seed, "trial": it.trial, "what": it.what, "plan": it.plan}),
+        );
         json!({
             "seed": self.seed,
             "trials": self.trials,
@@ -119,11 +122,19 @@ impl Report {
         );
         println!("{} of the pushes passed all the same", self.passed);
         println!("\nkills by victim");
-        table(self.kills.iter().map(|(name, count)| (name.as_str(), *count)));
+        table(
+            self.kills
+                .iter()
+                .map(|(name, count)| (name.as_str(), *count)),
+        );
         println!("\nkills by step");
         table(self.steps.iter().map(|(name, count)| (*name, *count)));
         println!("\nfaults by kind");
-        table(self.faults.iter().map(|(name, count)| (name.as_str(), *count)));
+        table(
+            self.faults
+                .iter()
+                .map(|(name, count)| (name.as_str(), *count)),
+        );
         println!("\nfaults by the step in which they began");
         table(self.fault_steps.iter().map(|(name, count)| (*name, *count)));
         for it in &self.broken {

@@ -68,8 +68,7 @@ impl Step {
         match before {
             Self::Connecting if receives => Self::Receiving,
             Self::Judging => Self::Judged,
-            Self::Preparing => Self::Moving,
-            Self::Committed => Self::Moving,
+            Self::Preparing | Self::Committed => Self::Moving,
             Self::Completing => Self::Ending,
             before => before,
         }

@@ -150,12 +150,15 @@ fn end(
     told: &mut Told,
 ) {
     if !wait(HANGS, || running.ended.is_finished()) {
-        told.violations.push(format!("the push still runs after {HANGS:?}"));
+        told.violations
+            .push(format!("the push still runs after {HANGS:?}"));
         let _ = signal(running.pid, Signal::KILL);
         return;
     }
     let (output, took) = running.ended.join().unwrap();
-    let since = struck_at.map_or(took, |at| (running.begun + took).saturating_duration_since(at));
+    let since = struck_at.map_or(took, |at| {
+        (running.begun + took).saturating_duration_since(at)
+    });
     told.passed = output.status.success();
     told.took = took;
     let said = String::from_utf8_lossy(&output.stderr);
@@ -163,14 +166,18 @@ fn end(
         let live = ground.refs();
         for (name, new) in &ready.moves {
             if live.get(name) != new.as_ref() {
-                told.violations.push(format!("the push passed, and {name} is not where it put it"));
+                told.violations.push(format!(
+                    "the push passed, and {name} is not where it put it"
+                ));
             }
         }
     } else if told.step.is_none() {
-        told.violations.push(format!("the push failed, and nothing had happened: {said}"));
+        told.violations
+            .push(format!("the push failed, and nothing had happened: {said}"));
     }
     if matches!(plan.blow, Blow::Fault(..)) && since > PATIENCE {
-        told.violations.push(format!("the push took {since:?} after the fault: {said}"));
+        told.violations
+            .push(format!("the push took {since:?} after the fault: {said}"));
     }
     if said.contains("panicked") || said.contains("RUST_BACKTRACE") {
         told.violations.push(format!("not in plain words: {said}"));
@@ -256,7 +263,9 @@ fn kill(
             killed
         }),
         Victim::Hook => {
-            let hook = processes.iter().find(|it| HOOKS.contains(&it.name.as_str()));
+            let hook = processes
+                .iter()
+                .find(|it| HOOKS.contains(&it.name.as_str()));
             hook.is_some_and(|it| signal(it.pid, Signal::KILL))
         }
         Victim::Client => signal(running.pid, Signal::KILL),
@@ -272,8 +281,11 @@ fn backend(parts: &Parts, which: u64) -> bool {
     let children = below(parts.pid("postgres"));
     let serving = children.iter().filter(|it| it.name.contains("refwarden"));
     let serving: Vec<u32> = serving.map(|it| it.pid).collect();
-    let count = serving.len() as u64;
-    count > 0 && serving.get((which % count) as usize).is_some_and(|pid| signal(*pid, Signal::KILL))
+    let count = u64::try_from(serving.len()).unwrap();
+    let chosen = which
+        .checked_rem(count)
+        .map(|it| usize::try_from(it).unwrap());
+    chosen.is_some_and(|it| signal(serving[it], Signal::KILL))
 }
 
 fn fail(parts: &Parts, fault: Fault) {
@@ -299,15 +311,19 @@ fn meanwhile(
 ) {
     let before = ground.refs();
     let refused = ground.push(token, false, &ready.next);
-    if refused.code != Some(1) || refused.took > PATIENCE || !refused.said().contains("error: RW5") {
-        told.violations.push(format!("a push while it lasts: {refused}"));
+    if refused.code != Some(1) || refused.took > PATIENCE || !refused.said().contains("error: RW5")
+    {
+        told.violations
+            .push(format!("a push while it lasts: {refused}"));
     }
     if ground.refs() != before {
-        told.violations.push(format!("a ref has moved while it lasts: {refused}"));
+        told.violations
+            .push(format!("a ref has moved while it lasts: {refused}"));
     }
     let read = ground.read(reader);
     if !read.ok() {
-        told.violations.push(format!("a read while it lasts: {read}"));
+        told.violations
+            .push(format!("a read while it lasts: {read}"));
     }
     let _ = parts;
 }
@@ -321,7 +337,8 @@ fn recover(parts: &Parts, ground: &Ground<'_>, plan: &Plan, told: &mut Told) {
     }
     // Of Postgres's way back up, every trial but those of it has no part.
     if !parts.answer() {
-        told.violations.push("service and proxy do not answer again".to_owned());
+        told.violations
+            .push("service and proxy do not answer again".to_owned());
     }
     let rest = || processes::working_in(ground.path());
     if !wait(HANGS, || rest().is_empty()) {
@@ -329,7 +346,8 @@ fn recover(parts: &Parts, ground: &Ground<'_>, plan: &Plan, told: &mut Told) {
             .iter()
             .filter_map(|pid| std::fs::read_to_string(format!("/proc/{pid}/comm")).ok())
             .collect();
-        told.violations.push(format!("what the push began still runs: {names:?}"));
+        told.violations
+            .push(format!("what the push began still runs: {names:?}"));
     }
 }
 
@@ -362,15 +380,18 @@ fn settle(parts: &Parts, ground: &Ground<'_>, plan: &Plan, told: &mut Told) {
             revive(parts, plan);
         }
         if !parts.answer() {
-            told.violations.push("service and proxy do not answer again".to_owned());
+            told.violations
+                .push("service and proxy do not answer again".to_owned());
         }
     }
     let path = ground.path().display().to_string();
     let outcome = parts.stack.refwarden(&["reconcile", &path, "--json"]);
     if !outcome.ok() {
-        told.violations.push(format!("the reconciler: {}", outcome.everything().trim()));
+        told.violations
+            .push(format!("the reconciler: {}", outcome.everything().trim()));
     }
-    told.violations.extend(Ledger::read(ground).violations(ground));
+    told.violations
+        .extend(Ledger::read(ground).violations(ground));
 }
 
 /// The next pushes pass: the same one once more where its approval is left, and others of the
@@ -381,7 +402,8 @@ fn afterwards(parts: &Parts, ground: &Ground<'_>, ready: &Ready, token: &str, to
     {
         let again = ground.push(&parts.stack.token("ada"), false, &ready.arguments);
         if !again.ok() {
-            told.violations.push(format!("the approved push, once more: {again}"));
+            told.violations
+                .push(format!("the approved push, once more: {again}"));
         }
     }
     let next = ground.push(token, false, &ready.next);
@@ -389,4 +411,3 @@ fn afterwards(parts: &Parts, ground: &Ground<'_>, ready: &Ready, token: &str, to
         told.violations.push(format!("the next push: {next}"));
     }
 }
-

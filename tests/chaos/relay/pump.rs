@@ -50,10 +50,7 @@ pub fn start(shared: &Arc<Shared>, client: TcpStream) {
 fn ask(shared: &Shared, mut client: TcpStream, mut server: UnixStream, holding: &Holding) {
     let mut watch = Watch::default();
     let mut bytes = vec![0; 64 << 10];
-    loop {
-        let Ok(length @ 1..) = client.read(&mut bytes) else {
-            break;
-        };
+    while let Ok(length @ 1..) = client.read(&mut bytes) {
         shared.pass();
         let commits = watch.commits(&bytes[..length]);
         let trap = shared.trap.lock().unwrap().clone();
@@ -76,10 +73,7 @@ fn ask(shared: &Shared, mut client: TcpStream, mut server: UnixStream, holding: 
 /// From the database to the service.
 fn answer(shared: &Shared, mut client: TcpStream, mut server: UnixStream, holding: &Holding) {
     let mut bytes = vec![0; 64 << 10];
-    loop {
-        let Ok(length @ 1..) = server.read(&mut bytes) else {
-            break;
-        };
+    while let Ok(length @ 1..) = server.read(&mut bytes) {
         let trap = holding.lock().unwrap().take();
         if trap.is_some_and(|trap| !trap.stop()) {
             end(&client, true);

@@ -1,5 +1,5 @@
 //! Which transaction of the service a commit is of: what the frontend sends is read as far as that
-//! needs (PostgreSQL's documentation, "Message Formats").
+//! needs (documentation of Postgres, "Message Formats").
 
 use std::collections::HashMap;
 
@@ -85,12 +85,18 @@ mod tests {
         let all = [
             vec![0, 0, 0, 8, 0, 3, 0, 0],
             message(b'Q', b"BEGIN\0"),
-            message(b'P', b"s1\0INSERT INTO \"used_tokens\" (x) VALUES ($1)\0\0\0"),
+            message(
+                b'P',
+                b"s1\0INSERT INTO \"used_tokens\" (x) VALUES ($1)\0\0\0",
+            ),
             message(b'B', b"\0s1\0\0\0\0\0\0\0"),
             message(b'Q', b"COMMIT\0"),
         ]
         .concat();
-        let found: Vec<_> = all.iter().filter_map(|&byte| watch.commits(&[byte])).collect();
+        let found: Vec<_> = all
+            .iter()
+            .filter_map(|&byte| watch.commits(&[byte]))
+            .collect();
         assert_eq!(found, [Transaction::Prepare]);
         // The statement is known by its name from now on.
         let again = [

@@ -16,6 +16,7 @@ mod asking;
 mod backup;
 mod build_jobs;
 mod bundle;
+mod chaos;
 mod exchange;
 mod facts;
 mod forger;

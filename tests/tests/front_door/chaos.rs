@@ -1,0 +1,39 @@
+//! A short run of `make chaos`, whose seed is fixed so that everybody's run tries the same.
+
+use std::process::Command;
+
+use refwarden_testkit::{program, run};
+use serde_json::Value;
+
+fn chaos(arguments: &[&str]) -> Value {
+    let mut command = Command::new(program("chaos"));
+    command.args(arguments).arg("--json");
+    let outcome = run(command, b"");
+    assert_eq!(outcome.code, Some(0), "{outcome}");
+    serde_json::from_str(&outcome.text()).unwrap_or_else(|error| panic!("{error}: {outcome}"))
+}
+
+#[test]
+fn pushes_survive_kills() {
+    let report = chaos(&["--seed", "20", "--trials", "24", "--only", "kills"]);
+    assert_eq!(report["trials"], 24);
+    // A kill that comes after the push has ended is none; most must have struck.
+    assert!(report["kills"].as_u64() > Some(12), "{report}");
+    assert_eq!(report["violations"], serde_json::json!([]));
+}
+
+#[test]
+fn pushes_survive_a_database_that_does_not_answer() {
+    let report = chaos(&["--seed", "21", "--trials", "3", "--only", "faults"]);
+    assert!(report["faults"].as_u64() > Some(1), "{report}");
+    assert_eq!(report["violations"], serde_json::json!([]));
+}
+
+#[test]
+fn an_argument_that_is_not_known_is_refused() {
+    let mut command = Command::new(program("chaos"));
+    command.arg("--sed");
+    let outcome = run(command, b"");
+    assert_eq!(outcome.code, Some(2), "{outcome}");
+    outcome.says(&["--sed is not known", "usage: chaos"]);
+}
