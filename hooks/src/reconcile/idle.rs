@@ -37,11 +37,18 @@ fn works_in(pid: u32, gitdir: &Path) -> bool {
     }
 }
 
-/// Whether the arguments name the repository.
+/// Whether the arguments or the environment name the repository, or may do so: a directory that is
+/// told relatively is not looked for.
 fn is_told(process: &Path, gitdir: &Path) -> bool {
-    let arguments = std::fs::read(process.join("cmdline")).unwrap_or_default();
-    let text = String::from_utf8_lossy(&arguments).into_owned();
-    text.contains(gitdir.to_string_lossy().as_ref())
+    let gitdir = gitdir.to_string_lossy();
+    let names = |file: &str, otherwise: &str| match std::fs::read(process.join(file)) {
+        Ok(bytes) => {
+            let text = String::from_utf8_lossy(&bytes).into_owned();
+            text.contains(gitdir.as_ref()) || text.contains(otherwise)
+        }
+        Err(error) => error.kind() != std::io::ErrorKind::NotFound,
+    };
+    names("cmdline", "--git-dir") || names("environ", "GIT_DIR=")
 }
 
 #[cfg(test)]

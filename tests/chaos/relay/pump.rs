@@ -76,7 +76,7 @@ fn answer(shared: &Shared, mut client: TcpStream, mut server: UnixStream, holdin
     while let Ok(length @ 1..) = server.read(&mut bytes) {
         let trap = holding.lock().unwrap().take();
         if trap.is_some_and(|trap| !trap.stop()) {
-            end(&client, true);
+            end(&client, false);
             let _ = server.shutdown(Shutdown::Both);
             return;
         }

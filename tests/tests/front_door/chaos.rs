@@ -15,17 +15,17 @@ fn chaos(arguments: &[&str]) -> Value {
 
 #[test]
 fn pushes_survive_kills() {
-    let report = chaos(&["--seed", "20", "--trials", "24", "--only", "kills"]);
-    assert_eq!(report["trials"], 24);
+    let report = chaos(&["--seed", "20", "--trials", "16", "--only", "kills"]);
+    assert_eq!(report["trials"], 16);
     // A kill that comes after the push has ended is none; most must have struck.
-    assert!(report["kills"].as_u64() > Some(12), "{report}");
+    assert!(report["kills"].as_u64() > Some(8), "{report}");
     assert_eq!(report["violations"], serde_json::json!([]));
 }
 
 #[test]
 fn pushes_survive_a_database_that_does_not_answer() {
-    let report = chaos(&["--seed", "21", "--trials", "3", "--only", "faults"]);
-    assert!(report["faults"].as_u64() > Some(1), "{report}");
+    let report = chaos(&["--seed", "21", "--trials", "2", "--only", "faults"]);
+    assert!(report["faults"].as_u64() > Some(0), "{report}");
     assert_eq!(report["violations"], serde_json::json!([]));
 }
 
