@@ -171,3 +171,80 @@ fn oid<'a>(value: &'a Value, name: &str) -> Option<&'a str> {
     let oid = text(value, name);
     oid.bytes().any(|byte| byte != b'0').then_some(oid)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const A: &str = "aaaa";
+    const B: &str = "bbbb";
+    const ZERO: &str = "0000";
+
+    fn event(kind: &str, push: &str, old: &str, new: &str) -> Value {
+        json!({"kind": kind, "push": push, "ref": "refs/heads/x", "old": old, "new": new})
+    }
+
+    fn moves(events: &[Value], live: &[(&str, &str)]) -> usize {
+        let refs = |pairs: &[(&str, &str)]| -> Refs {
+            let owned = pairs.iter().map(|(a, b)| ((*a).into(), (*b).into()));
+            owned.collect()
+        };
+        let mut broken = Vec::new();
+        Ledger(json!({"events": events})).moves(&refs(&[]), &refs(live), &mut broken);
+        broken.len()
+    }
+
+    #[test]
+    fn what_the_refs_and_the_ledger_do_not_agree_on_is_told() {
+        let prepared = event("ref.prepared", "p", ZERO, A);
+        let committed = event("ref.committed", "p", ZERO, A);
+        let whole = [prepared.clone(), committed.clone()];
+        let live = [("refs/heads/x", A)];
+        assert_eq!(moves(&whole, &live), 0);
+        // Moved without a record, recorded without a move, moved elsewhere.
+        assert_eq!(moves(&[], &live), 1);
+        assert_eq!(moves(&whole, &[]), 1);
+        assert_eq!(moves(&whole, &[("refs/heads/x", B)]), 1);
+        // Not prepared; twice; from elsewhere; out of band.
+        assert_eq!(moves(std::slice::from_ref(&committed), &live), 1);
+        let twice = [&whole[..], std::slice::from_ref(&committed)].concat();
+        assert_eq!(moves(&twice, &live), 2);
+        assert_eq!(
+            moves(&[prepared, event("ref.committed", "p", B, A)], &live),
+            1
+        );
+        let around = [&whole[..], &[event("ref.out_of_band", "", A, A)]].concat();
+        assert_eq!(moves(&around, &live), 1);
+    }
+
+    #[test]
+    fn an_approval_that_was_not_consumed_exactly_once_is_told() {
+        let check = |state: &str, consumed: Option<&str>, pushes: &[&str]| {
+            let update = |push: &&str| json!({"push": push, "request": "r", "prepared": true});
+            let updates: Vec<Value> = pushes.iter().map(update).collect();
+            let requests = json!([{"id": "r", "state": state, "consumed": consumed}]);
+            let mut broken = Vec::new();
+            Ledger(json!({"updates": updates, "requests": requests})).approvals(&mut broken);
+            broken.is_empty()
+        };
+        assert!(check("approved", None, &[]));
+        assert!(check("used", Some("p"), &["p"]));
+        assert!(!check("used", Some("p"), &[]));
+        assert!(!check("used", Some("p"), &["q"]));
+        assert!(!check("used", Some("p"), &["p", "q"]));
+        assert!(!check("approved", None, &["p"]));
+    }
+
+    #[test]
+    fn a_number_that_is_missing_is_told() {
+        let check = |count: i64, last: i64, next: i64| {
+            let mut broken = Vec::new();
+            Ledger(json!({"count": count, "last": last, "next": next})).gapless(&mut broken);
+            broken.is_empty()
+        };
+        assert!(check(3, 3, 4));
+        assert!(!check(2, 3, 4));
+        assert!(!check(3, 3, 5));
+    }
+}
