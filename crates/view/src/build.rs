@@ -8,7 +8,7 @@
 //!    shadow is packed by git and compared with what it may hold.
 //!
 //! Memory: 4 bytes for each entry of each tree, the bytes of all commits and tags, and one object
-//! at a time of no more than [`WHOLE_MAX`].
+//! at a time of no more than [`WHOLE_MAX`]; a zip archive up to [`ZIP_MAX`](crate::mask::ZIP_MAX).
 
 mod graph;
 mod order;

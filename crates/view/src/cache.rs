@@ -24,7 +24,7 @@ use crate::unmask::Maps;
 
 /// Version of what a view does with the same rules. Part of every view's id; raised with each
 /// change that can change a masked object.
-pub const VIEW_VERSION: u32 = 3;
+pub const VIEW_VERSION: u32 = 4;
 
 const SHADOW: &str = "shadow.git";
 const MAP: &str = "commits.map";

@@ -5,6 +5,8 @@
 
 mod blob;
 pub(crate) mod commit;
+mod contents;
+mod large;
 mod mention;
 pub(crate) mod pushed;
 pub(crate) mod tree;
@@ -15,8 +17,9 @@ use refwarden_scan::{Finding, FingerprintKey, Ruleset, Scanner};
 
 use crate::placeholder::Known;
 
-pub use blob::Large;
 pub use commit::{Links, links, message, target};
+pub(crate) use contents::Opaque;
+pub use large::{Large, ZIP_MAX};
 pub use mention::{MENTION_MIN, Names, mentions};
 pub use tree::{Entry, TreeError, entries};
 
@@ -61,13 +64,6 @@ impl<'r> Mask<'r> {
         })
     }
 
-    /// How the findings of a blob depend on its path.
-    pub fn dependence(&self, bytes: &[u8]) -> Dependence {
-        let plain = !self.findings(bytes, None).is_empty();
-        let conditional = self.conditional.scan(bytes, None);
-        Self::depends(plain, !self.open(bytes, conditional).is_empty())
-    }
-
     fn depends(plain: bool, conditional: bool) -> Dependence {
         match (plain, conditional) {
             (false, false) => Dependence::Clean,
@@ -75,11 +71,6 @@ impl<'r> Mask<'r> {
             (true, true) => Dependence::ByPath,
             (false, true) => Dependence::OnlyByPath,
         }
-    }
-
-    /// Whether a rule with a path condition is meant for this path.
-    pub fn has_conditions_for(&self, path: &[u8]) -> bool {
-        self.at_path.ruleset().has_conditions_for(path)
     }
 
     /// What is written for a name that must not be told and has no counterpart: as many digits.
@@ -90,26 +81,19 @@ impl<'r> Mask<'r> {
 
     /// Whether anything is found in these bytes, a name or a text without a path.
     pub fn is_affected(&self, bytes: &[u8]) -> bool {
-        !self.findings(bytes, None).is_empty()
-    }
-
-    /// Starts on a blob that is too large to hold.
-    pub fn large(&self) -> Large<'_> {
-        Large {
-            plain: self.at_path.stream(None),
-            conditional: self.conditional.stream(None),
-            key: &self.key,
-        }
+        !self.findings(bytes).is_empty()
     }
 
     /// Masks text that is no blob: a message, a name. Borrows where there is nothing to mask.
+    /// Nobody looks for containers in it.
     pub fn text<'b>(&self, bytes: &'b [u8]) -> Cow<'b, [u8]> {
-        blob::mask(self, bytes, None)
+        let look = |bytes: &[u8]| contents::Look::Lines(self.findings(bytes));
+        blob::mask(self, bytes, look)
     }
 
     /// Findings that are not placeholders themselves.
-    fn findings(&self, bytes: &[u8], path: Option<&[u8]>) -> Vec<Finding> {
-        self.open(bytes, self.at_path.scan(bytes, path))
+    fn findings(&self, bytes: &[u8]) -> Vec<Finding> {
+        self.open(bytes, self.at_path.scan(bytes, None))
     }
 
     fn open(&self, bytes: &[u8], mut findings: Vec<Finding>) -> Vec<Finding> {

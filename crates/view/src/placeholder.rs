@@ -9,6 +9,8 @@ use std::ops::Range;
 
 use refwarden_scan::{Fingerprint, Ruleset};
 
+use crate::mask::Opaque;
+
 /// What every placeholder begins with.
 pub const PREFIX: &str = "REFWARDEN-MASKED-";
 
@@ -54,7 +56,7 @@ fn is_digit(byte: u8) -> bool {
 
 /// Recognises placeholders of a ruleset.
 ///
-/// Only ids of rules that exist count: otherwise a secret of lower-case letters could pass for
+/// Only ids of rules that exist count, and those of [`Opaque`]: otherwise a secret of lower-case letters could pass for
 /// the middle of a placeholder.
 #[derive(Debug)]
 pub(crate) struct Known {
@@ -64,7 +66,9 @@ pub(crate) struct Known {
 
 impl Known {
     pub(crate) fn new(ruleset: &Ruleset) -> Self {
-        let mut ids: Vec<String> = ruleset.rules().map(|rule| rule.id().to_owned()).collect();
+        let rules = ruleset.rules().map(|rule| rule.id().to_owned());
+        let opaque = Opaque::ALL.iter().map(|why| why.id().to_owned());
+        let mut ids: Vec<String> = rules.chain(opaque).collect();
         ids.sort_by_key(|id| std::cmp::Reverse(id.len()));
         Self { ids }
     }

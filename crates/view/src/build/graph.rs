@@ -229,7 +229,7 @@ struct Reader<'a, 'r> {
     /// Names of entries that were scanned, and what came of it.
     names: HashMap<Vec<u8>, bool>,
     /// A large blob that is being scanned.
-    large: Option<Large<'a>>,
+    large: Option<Large<'a, 'r>>,
 }
 
 impl Reader<'_, '_> {
@@ -263,7 +263,7 @@ impl Reader<'_, '_> {
                 Ok(None)
             }
             Event::End(header) => {
-                let large = self.large.take().map(Large::finish);
+                let large = self.large.take().map(Large::finish).transpose()?;
                 let (touched, masked) = large.unwrap_or((Dependence::Clean, Vec::new()));
                 Ok(Some(Object {
                     bytes: masked,

@@ -145,7 +145,8 @@ impl Trees<'_, '_> {
             };
         };
         let mut touched = object.touched;
-        if object.kind == Kind::Blob && !self.has_conditions(path) {
+        let by_path = matches!(touched, Dependence::ByPath | Dependence::OnlyByPath);
+        if by_path && object.kind == Kind::Blob && !self.has_conditions(path) {
             touched = match touched {
                 Dependence::OnlyByPath => Dependence::Clean,
                 Dependence::ByPath => Dependence::Anywhere,

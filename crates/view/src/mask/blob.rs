@@ -3,9 +3,10 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use refwarden_scan::{Finding, FingerprintKey, Stream};
+use refwarden_scan::Finding;
 
-use super::{Dependence, Mask, splice};
+use super::contents::{Look, Opaque};
+use super::{Mask, splice};
 use crate::placeholder::{PREFIX, placeholder};
 
 /// Rounds of masking lines before the whole blob is masked. Each round takes lines out of what
@@ -17,46 +18,10 @@ impl Mask<'_> {
     ///
     /// Findings become placeholders, and the number of lines stays. What is still found then
     /// masks its lines, and in the end everything. A blob with a NUL byte is masked whole, and
-    /// has one line then. Masking the result again changes nothing.
+    /// has one line then; so is a container in which something is found. Masking the result
+    /// again changes nothing.
     pub fn blob<'b>(&self, bytes: &'b [u8], path: Option<&[u8]>) -> Cow<'b, [u8]> {
-        mask(self, bytes, path)
-    }
-}
-
-/// A blob that is too large to hold, on its way past the scanner.
-pub struct Large<'m> {
-    pub(super) plain: Stream<'m>,
-    pub(super) conditional: Stream<'m>,
-    pub(super) key: &'m FingerprintKey,
-}
-
-impl Large<'_> {
-    /// Takes the next bytes.
-    pub fn push(&mut self, bytes: &[u8]) {
-        self.plain.push(bytes);
-        self.conditional.push(bytes);
-    }
-
-    /// How its findings depend on its path, and what stands for it where there are any: one
-    /// line, whose digits come from the findings.
-    pub fn finish(self) -> (Dependence, Vec<u8>) {
-        let (plain, conditional) = (self.plain.finish(), self.conditional.finish());
-        let depends = match Mask::depends(!plain.is_empty(), !conditional.is_empty()) {
-            // All of it is masked either way.
-            Dependence::ByPath => Dependence::Anywhere,
-            other => other,
-        };
-        let findings = if plain.is_empty() { conditional } else { plain };
-        let Some(first) = findings.first() else {
-            return (depends, Vec::new());
-        };
-        let mut all = Vec::new();
-        for finding in &findings {
-            all.extend_from_slice(finding.fingerprint.as_bytes());
-        }
-        let mut text = placeholder(&first.rule_id, self.key.fingerprint(&all));
-        text.push('\n');
-        (depends, text.into_bytes())
+        mask(self, bytes, |bytes| self.look(bytes, path))
     }
 }
 
@@ -78,33 +43,50 @@ pub(super) fn within(placeholders: &[Range<usize>], span: &Range<usize>) -> bool
     at >= span.end && span.start < span.end
 }
 
-pub(super) fn mask<'b>(mask: &Mask<'_>, bytes: &'b [u8], path: Option<&[u8]>) -> Cow<'b, [u8]> {
-    let findings = mask.findings(bytes, path);
-    let Some(first) = findings.first() else {
-        return Cow::Borrowed(bytes);
+/// Masks what `look` sees.
+pub(super) fn mask<'b>(
+    mask: &Mask<'_>,
+    bytes: &'b [u8],
+    look: impl Fn(&[u8]) -> Look,
+) -> Cow<'b, [u8]> {
+    let findings = match look(bytes) {
+        Look::Lines(findings) if findings.is_empty() => return Cow::Borrowed(bytes),
+        _ if is_whole(mask, bytes) => return Cow::Borrowed(bytes),
+        Look::Lines(findings) => findings,
+        Look::Opaque(why) => return Cow::Owned(opaque(mask, bytes, why)),
     };
-    if is_whole(mask, bytes) {
-        return Cow::Borrowed(bytes);
-    }
+    let rule = findings.first().map_or("", |first| &*first.rule_id);
     if memchr::memchr(0, bytes).is_some() {
-        let mut line = placeholder(&first.rule_id, mask.key.fingerprint(bytes));
-        line.push('\n');
-        return Cow::Owned(line.into_bytes());
+        return Cow::Owned(one_line(mask, bytes, rule));
     }
-    let whole = whole(mask, bytes, &first.rule_id);
     let mut masked = replaced(mask, bytes, &findings, |span| span);
     for _ in 0..ROUNDS {
-        let left = mask.findings(&masked, path);
-        if left.is_empty() {
-            return Cow::Owned(masked);
-        }
+        let left = match look(&masked) {
+            Look::Lines(left) if left.is_empty() => return Cow::Owned(masked),
+            Look::Lines(left) => left,
+            Look::Opaque(why) => return Cow::Owned(opaque(mask, bytes, why)),
+        };
         let before = masked;
         masked = replaced(mask, &before, &left, |span| lines(&before, &span));
     }
-    if mask.findings(&masked, path).is_empty() {
+    if matches!(look(&masked), Look::Lines(left) if left.is_empty()) {
         return Cow::Owned(masked);
     }
-    Cow::Owned(whole)
+    Cow::Owned(whole(mask, bytes, rule))
+}
+
+/// What stands for bytes that are masked as one. Text keeps its lines.
+fn opaque(mask: &Mask<'_>, bytes: &[u8], why: Opaque) -> Vec<u8> {
+    if why == Opaque::Container || memchr::memchr(0, bytes).is_some() {
+        return one_line(mask, bytes, why.id());
+    }
+    whole(mask, bytes, why.id())
+}
+
+fn one_line(mask: &Mask<'_>, bytes: &[u8], id: &str) -> Vec<u8> {
+    let mut line = placeholder(id, mask.key.fingerprint(bytes)).into_bytes();
+    line.push(b'\n');
+    line
 }
 
 /// Replaces what is found, widened by `widen`. What overlaps is replaced as one.

@@ -139,7 +139,7 @@ impl Walk<'_, '_> {
         if has_form {
             return Err(at.refuse(Problem::NotLines, None));
         }
-        let told = match large.finish().0 {
+        let told = match large.finish()?.0 {
             Dependence::Clean => false,
             Dependence::OnlyByPath => self.view.mask.has_conditions_for(&at.original),
             Dependence::Anywhere | Dependence::ByPath => true,

@@ -6,6 +6,9 @@
     reason = "helpers of tests fail by panicking"
 )]
 
+#[path = "../../../scan/tests/archives/mod.rs"]
+mod archives;
+mod containers;
 mod desk;
 mod laws;
 mod rows;

@@ -1,0 +1,103 @@
+//! Archives and compressed files: a secret inside masks the whole blob.
+//!
+//! Nothing can be replaced inside: the client would need the same packer. What the scanner cannot
+//! look into stays as it is, be it encrypted, damaged, of a format that is not read, or too much;
+//! only what is made so that looking does not end is masked whole, too, as text that is made so.
+//!
+//! What it deliberately does not do: the placeholder tells neither rule nor member, so that it is
+//! the same under every path.
+
+use refwarden_scan::{FINDINGS_MAX, Finding, Format, Inspection, Limits, Unread};
+
+use super::{Dependence, Mask};
+
+/// Why a blob is masked as one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Opaque {
+    /// A secret stands inside a container.
+    Container,
+    /// It is made so that looking into it does not end ([`refwarden_scan::Reason::is_attack`]).
+    Attack,
+}
+
+impl Opaque {
+    /// What stands in its placeholder in place of a rule.
+    pub(crate) const fn id(self) -> &'static str {
+        match self {
+            Self::Container => "container",
+            Self::Attack => "unread",
+        }
+    }
+
+    /// All of them, for those who recognise placeholders.
+    pub(crate) const ALL: [Self; 2] = [Self::Container, Self::Attack];
+
+    /// What an inspection says of the blob as a whole.
+    pub(super) fn of(inspection: &Inspection) -> Option<Self> {
+        let is_attack = |unread: &Unread| unread.reason.is_attack();
+        if inspection.unread.iter().any(is_attack) {
+            return Some(Self::Attack);
+        }
+        let contained = inspection.findings.iter().any(Finding::is_contained);
+        contained.then_some(Self::Container)
+    }
+}
+
+/// What is seen in bytes.
+pub(super) enum Look {
+    /// Findings that stand in the bytes, and are no placeholders.
+    Lines(Vec<Finding>),
+    /// All of it is to be masked.
+    Opaque(Opaque),
+}
+
+impl Mask<'_> {
+    /// Looks at a blob, and into it.
+    pub(super) fn look(&self, bytes: &[u8], path: Option<&[u8]>) -> Look {
+        let inspection = self.at_path.inspect(bytes, path, &Limits::default());
+        match Opaque::of(&inspection) {
+            Some(why) => Look::Opaque(why),
+            // There may have been no room left for what stands inside.
+            None if inspection.findings.len() >= FINDINGS_MAX && Format::of(bytes).is_some() => {
+                Look::Opaque(Opaque::Container)
+            }
+            None => Look::Lines(self.open(bytes, inspection.findings)),
+        }
+    }
+
+    /// How the findings of a blob depend on its path.
+    pub fn dependence(&self, bytes: &[u8]) -> Dependence {
+        let Look::Lines(plain) = self.look(bytes, None) else {
+            return Dependence::Anywhere;
+        };
+        // Only what is compressed by itself is scanned under the blob's path; members of archives
+        // have their own.
+        let conditional = if is_compressed(Format::of(bytes)) {
+            let inside = self.conditional.inspect(bytes, None, &Limits::default());
+            !inside.findings.is_empty()
+        } else {
+            !self
+                .open(bytes, self.conditional.scan(bytes, None))
+                .is_empty()
+        };
+        Self::depends(!plain.is_empty(), conditional)
+    }
+
+    /// Whether a rule with a path condition is meant for this path, or for what a compressed file
+    /// at this path holds: the path without its last extensions.
+    pub fn has_conditions_for(&self, path: &[u8]) -> bool {
+        let name = memchr::memrchr(b'/', path).map_or(0, |at| at + 1);
+        let dots = memchr::memrchr_iter(b'.', path).take_while(|at| *at > name);
+        let shorter = dots.take(Limits::default().depth);
+        let shorter = shorter.filter_map(|at| path.get(..at));
+        let ruleset = self.at_path.ruleset();
+        std::iter::once(path)
+            .chain(shorter)
+            .any(|path| ruleset.has_conditions_for(path))
+    }
+}
+
+/// Whether it is a compressed stream, which has no names of members.
+pub(super) fn is_compressed(format: Option<Format>) -> bool {
+    matches!(format, Some(Format::Gzip | Format::Xz | Format::Zstd))
+}
