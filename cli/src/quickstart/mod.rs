@@ -10,9 +10,16 @@ use std::net::TcpListener;
 
 use sha2::{Digest as _, Sha256};
 
-use crate::failure::{Context as _, Failure, Outcome};
+use crate::failure::{Failure, Outcome};
 use crate::layout::{DataDir, make_dir, write_file};
 use crate::sealed;
+
+const LOOPBACK: &str = "127.0.0.1";
+
+/// Where ports are picked. A port is picked once and written down, so it must be free at each
+/// later start: these are below those that Linux gives to outgoing connections (32768 and up by
+/// default, `net.ipv4.ip_local_port_range`), and above most services'.
+const PICKED: std::ops::Range<u16> = 20_000..32_000;
 
 /// What a person may choose about a new data directory.
 #[derive(Clone, Copy, Debug, Default)]
@@ -74,20 +81,36 @@ pub fn generate(
 /// Two different free ports of the loopback address. Both are held while they are picked.
 fn ports(choices: Choices) -> Outcome<(u16, u16)> {
     let hold = |port: u16| {
-        let listener = TcpListener::bind(("127.0.0.1", port)).map_err(|error| {
+        let held = if port == 0 {
+            pick()
+        } else {
+            TcpListener::bind((LOOPBACK, port)).map(|listener| (listener, port))
+        };
+        held.map_err(|error| {
             Failure::new(format!("port {port} cannot be listened on"))
                 .why(error)
                 .next("choose another port, or 0 to have one picked")
-        })?;
-        let port = listener
-            .local_addr()
-            .context(|| "a port cannot be picked".to_owned())?
-            .port();
-        Ok::<_, Failure>((listener, port))
+        })
     };
     let (_one, port) = hold(choices.port)?;
     let (_two, proxy_port) = hold(choices.proxy_port)?;
     Ok((port, proxy_port))
+}
+
+/// Holds a free port of [`PICKED`].
+fn pick() -> std::io::Result<(TcpListener, u16)> {
+    let mut last = None;
+    for _ in 0..100 {
+        let mut bytes = [0; 2];
+        aws_lc_rs::rand::fill(&mut bytes)
+            .map_err(|_| std::io::Error::other("no random numbers"))?;
+        let port = PICKED.start + u16::from_ne_bytes(bytes) % (PICKED.end - PICKED.start);
+        match TcpListener::bind((LOOPBACK, port)) {
+            Ok(listener) => return Ok((listener, port)),
+            Err(error) => last = Some(error),
+        }
+    }
+    Err(last.unwrap_or_else(|| std::io::Error::other("no port was tried")))
 }
 
 #[cfg(test)]
