@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
-use refwarden_testkit::{Repository, Stack, Via, run};
+use refwarden_testkit::{Repository, Stack, Via, run, until};
 
 use crate::reconcile::reconcile;
 use crate::shared::replay;
@@ -16,6 +17,22 @@ fn copy(from: &Path, to: &Path) {
     let mut command = Command::new("cp");
     command.arg("-a").arg(from).arg(to);
     run(command, b"").passes();
+}
+
+/// What the second place says that the log attests, in events.
+fn attested(stack: &Stack) -> Option<usize> {
+    let note = std::fs::read_to_string(stack.directory().join("checkpoints/checkpoint")).ok()?;
+    note.lines().nth(1)?.parse().ok()
+}
+
+/// Events of all streams in the database.
+fn recorded(stack: &Stack) -> usize {
+    let mut command = Command::new("psql");
+    let count = "SELECT count(*) FROM events";
+    command.args(["-X", "-q", "-t", "-A", "-c", count]);
+    command.arg(&stack.started().database_url);
+    let said = run(command, b"").passes().text();
+    said.trim().parse().unwrap()
 }
 
 #[test]
@@ -39,6 +56,7 @@ fn an_older_database_reports_every_missing_move_and_invents_nothing() {
     stack.refwarden(&["down"]).passes();
     copy(&cluster, &backup);
     stack.restart();
+    let in_backup = recorded(&stack);
 
     let (expected, events) = {
         let repository = Repository::named(&stack, "restored");
@@ -68,7 +86,12 @@ fn an_older_database_reports_every_missing_move_and_invents_nothing() {
             .collect();
         (expected, stack.api("audrey").events("restored").len())
     };
+    // Only what a checkpoint attests can be missed by the log.
+    until("later events are attested", Duration::from_secs(90), || {
+        attested(&stack).filter(|size| *size > in_backup)
+    });
     stack.refwarden(&["down"]).passes();
+    let lost = attested(&stack).unwrap();
     copy(&backup, &cluster);
     stack.restart();
 
@@ -98,6 +121,19 @@ fn an_older_database_reports_every_missing_move_and_invents_nothing() {
     // Their objects came along: the record rebuilds what is there.
     replay(&repository).passes();
     replay(&untouched).passes();
+    // The log does not go on over another history than its second place has.
+    let said = until("the log says so", Duration::from_mins(1), || {
+        let said = stack.logs();
+        said.contains("an older one was restored").then_some(said)
+    });
+    assert!(
+        said.contains(&format!("a checkpoint attests {lost}")),
+        "{said}"
+    );
+    let second = stack.directory().join("checkpoints").display().to_string();
+    let verdict = stack.refwarden(&["audit", "verify", "--checkpoints", &second]);
+    assert_eq!(verdict.code, Some(1), "{verdict}");
+    verdict.says(&["cut off at the tail"]);
     // Pushes go on.
     let work = repository.work();
     work.commit(&[(b"d", b"d\n")], "D");
