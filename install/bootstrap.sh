@@ -70,6 +70,7 @@ if [ "$for_tests" = yes ]; then
     have_aiosmtpd || need python3-aiosmtpd "takes mail, to see that notifications arrive"
     have openssl || need openssl "a certificate for that mail server"
     have ssh || need openssh-client "pushes over a real sshd"
+    have gpg || need gnupg "signs commits, tags and pushes"
     have node || need nodejs "runs an OpenID provider"
     have npm || need npm "installs an OpenID provider"
 fi
