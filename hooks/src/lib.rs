@@ -35,7 +35,6 @@ mod scanning;
 mod shell;
 mod signing;
 mod spool;
-mod unpacking;
 mod updates;
 
 use std::process::ExitCode;

@@ -6,28 +6,14 @@ use std::collections::{BTreeSet, HashMap};
 use refwarden_gitio::objects::{Header, Kind, ReadObjects, tree_names};
 use refwarden_model::Oid;
 use refwarden_model::facts::Place;
-use refwarden_scan::{
-    Finding, Fingerprint, Format, Inspection, Limits, Reason, Scanner, Step, Stream,
-};
+use refwarden_scan::{Finding, Fingerprint, Inspection, Large, Limits, Reason, Scanner, Step};
 use refwarden_view::placeholder::form;
 
 use crate::fault::Fault;
 use crate::incoming::Occurrence;
-use crate::unpacking::Unpacking;
 
 /// Objects above this are scanned piece by piece, in bytes.
 const WHOLE_MAX: u64 = 4 << 20;
-
-/// A zip archive above this is not looked into, in bytes: its list of members stands at its end,
-/// so it has to be held.
-const ZIP_MAX: u64 = 12 << 20;
-
-/// Bytes of an object's end in which the end of a zip archive is looked for: the record and its
-/// longest comment (PKWARE's APPNOTE.TXT 6.3, section 4.3.16).
-const ZIP_END: usize = 22 + 0xFFFF;
-
-/// Bytes of an object's beginning that tell whether it is a container.
-const PREFIX: usize = 512;
 
 /// Trees above this are refused, in bytes: more than 100 000 names in one directory.
 const TREE_MAX: u64 = 8 << 20;
@@ -309,32 +295,27 @@ fn load(
     oid: Oid,
     paths: &[Option<&[u8]>],
 ) -> Result<Loaded, Fault> {
-    let first = paths.first().copied().flatten();
     std::thread::scope(|scope| {
-        let mut large: Option<Large<'_, '_>> = None;
+        let mut large: Option<(Content, Large<'_, '_>)> = None;
         let (header, whole) = reader.load(oid, WHOLE_MAX, &mut |header, piece| {
-            let large = large.get_or_insert_with(|| {
-                let format = Format::of(piece.get(..PREFIX).unwrap_or(piece));
-                let format = format.filter(|_| header.kind == Kind::Blob);
-                let unpacking = format
-                    .filter(|format| *format != Format::Zip)
-                    .map(|format| Unpacking::start(scope, scanner, format, header.size, first));
-                Large {
-                    content: Content::of(header.size, piece),
-                    streams: paths.iter().map(|path| scanner.stream(*path)).collect(),
-                    unpacking,
-                    is_zip: format == Some(Format::Zip),
-                    held: Vec::new(),
-                }
+            let (_, large) = large.get_or_insert_with(|| {
+                let beginning = (header.kind == Kind::Blob).then_some(piece);
+                let content = Content::of(header.size, piece);
+                (
+                    content,
+                    Large::start(scope, scanner, paths, header.size, beginning),
+                )
             });
-            large.push(header, piece);
+            large.push(piece);
         })?;
-        if let Some(large) = large {
+        if let Some((content, large)) = large {
+            let inspections = large.finish(scanner);
             return Ok(Loaded {
                 header,
                 whole: None,
-                content: Some(large.content),
-                inspections: large.finish(scanner, header)?,
+                content: Some(content),
+                inspections: inspections
+                    .ok_or_else(|| Fault::hook("the scan stopped at a defect"))?,
             });
         }
         let bytes = whole.as_deref().unwrap_or_default();
@@ -362,57 +343,4 @@ fn inspections(scanner: &Scanner<'_>, bytes: &[u8], paths: &[Option<&[u8]>]) -> 
         stream.inspect()
     };
     paths.iter().copied().enumerate().map(inspect).collect()
-}
-
-/// An object that comes in pieces.
-struct Large<'s, 'scope> {
-    content: Content,
-    /// By path.
-    streams: Vec<Stream<'s>>,
-    /// A container that is read from front to end.
-    unpacking: Option<Unpacking<'scope>>,
-    is_zip: bool,
-    /// All of a zip archive, or what may be the end of one.
-    held: Vec<u8>,
-}
-
-impl Large<'_, '_> {
-    fn push(&mut self, header: Header, piece: &[u8]) {
-        for stream in &mut self.streams {
-            stream.push(piece);
-        }
-        if let Some(unpacking) = &self.unpacking {
-            return unpacking.push(piece);
-        }
-        if header.kind != Kind::Blob {
-            return;
-        }
-        let is_whole = self.is_zip && header.size <= ZIP_MAX;
-        if is_whole && self.held.is_empty() {
-            let size = usize::try_from(header.size).unwrap_or(0);
-            self.held.reserve_exact(size);
-        }
-        self.held.extend_from_slice(piece);
-        if !is_whole && self.held.len() > 4 * ZIP_END {
-            self.held.drain(..self.held.len() - ZIP_END);
-        }
-    }
-
-    fn finish(self, scanner: &Scanner<'_>, header: Header) -> Result<Vec<Inspection>, Fault> {
-        let mut inspections: Vec<Inspection> =
-            self.streams.into_iter().map(Stream::inspect).collect();
-        let contents = if let Some(unpacking) = self.unpacking {
-            Some(unpacking.finish()?)
-        } else if self.is_zip && header.size <= ZIP_MAX {
-            Some(scanner.inspect_zip(&self.held, &Limits::default()))
-        } else if self.is_zip || Format::ends_like_zip(&self.held) {
-            Some(Inspection::unread(Reason::TooMuchMemory))
-        } else {
-            None
-        };
-        if let (Some(contents), Some(first)) = (contents, inspections.first_mut()) {
-            *first = std::mem::take(first).with_contents(contents);
-        }
-        Ok(inspections)
-    }
 }

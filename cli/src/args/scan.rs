@@ -72,6 +72,11 @@ pub struct Scan {
     /// The rules of a gitleaks release, for a gitleaks.toml with `useDefault`.
     #[arg(long, value_name = "FILE", requires = "config")]
     pub config_default: Option<PathBuf>,
+
+    /// Findings at the places that this .gitleaksignore names do not count; with --config the
+    /// one in the working directory if not given
+    #[arg(long, value_name = "FILE")]
+    pub ignore_file: Option<PathBuf>,
     /// Add the generic rules, which guess by the name that a value is assigned to.
     #[arg(long, conflicts_with = "config")]
     pub generic: bool,

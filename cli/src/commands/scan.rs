@@ -68,7 +68,8 @@ pub fn run(args: &Scan) -> Outcome {
         .jobs
         .or_else(|| std::thread::available_parallelism().ok());
     let jobs = jobs.map_or(1, usize::from);
-    let tally = Tally::new(baseline.map(Arc::new));
+    let ignore = engine::ignore(args)?;
+    let tally = Tally::new(baseline.map(Arc::new), Arc::new(ignore));
     let mut tally = match what {
         What::Files => files::scan(&engine, &args.paths, jobs, tally)?,
         What::History | What::Range | What::Staged => {
@@ -80,7 +81,8 @@ pub fn run(args: &Scan) -> Outcome {
         Some(path) => {
             refuse_partial(&tally)?;
             baseline::write(path, &key, &tally.found)?;
-            for found in &mut tally.found {
+            let found = tally.found.iter_mut();
+            for found in found.filter(|it| it.status != Status::Noted) {
                 found.status = Status::Known;
             }
             Some(path.clone())

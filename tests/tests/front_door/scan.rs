@@ -6,6 +6,7 @@ mod files;
 mod gitleaks;
 mod history;
 mod hook;
+mod inside;
 mod odd;
 mod report;
 mod staged;

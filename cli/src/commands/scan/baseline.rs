@@ -9,7 +9,7 @@ use refwarden_model::ByteText;
 use refwarden_scan::Fingerprint;
 use serde::{Deserialize, Serialize};
 
-use super::found::Found;
+use super::found::{Found, Status};
 use super::key::{self, Key};
 use crate::failure::{Context as _, Failure, Outcome};
 
@@ -85,7 +85,11 @@ pub fn write(path: &Path, key: &Key, found: &[Found]) -> Outcome<()> {
         rule: found.rule.to_string(),
         fingerprint: found.fingerprint.to_string(),
     };
-    let entries: BTreeSet<Entry> = found.iter().map(entry).collect();
+    let entries: BTreeSet<Entry> = found
+        .iter()
+        .filter(|it| it.status != Status::Noted)
+        .map(entry)
+        .collect();
     let problem = || format!("the baseline {} cannot be written", path.display());
     let text = render(key, &entries).context(problem)?;
     let directory = path.parent().filter(|it| !it.as_os_str().is_empty());

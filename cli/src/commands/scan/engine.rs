@@ -1,9 +1,10 @@
 //! The one place where bytes meet the scanner.
 
+use std::io::ErrorKind;
 use std::path::Path;
 
-use refwarden_scan::gitleaks::{Base, load};
-use refwarden_scan::{Finding, FingerprintKey, Ruleset, Scanner, Stream};
+use refwarden_scan::gitleaks::{Base, Ignore, Note, load};
+use refwarden_scan::{Finding, FingerprintKey, Inspection, Limits, Ruleset, Scanner};
 
 use crate::args::Scan;
 use crate::failure::{Context as _, Outcome};
@@ -45,11 +46,36 @@ fn gitleaks(file: &Path, default: Option<&Path>) -> Outcome<Ruleset> {
         }
     };
     let loaded = load(&text, &name, resolve).context(|| "these rules cannot be used".to_owned())?;
-    for note in loaded.notes {
+    tell(&loaded.notes);
+    Ok(loaded.ruleset)
+}
+
+/// The name by which gitleaks knows the file of places that somebody has looked at.
+const IGNORE_FILE: &str = ".gitleaksignore";
+
+/// The places that do not count. Lines that say none are told on standard error.
+pub fn ignore(args: &Scan) -> Outcome<Ignore> {
+    let own = args.config.as_ref().map(|_| Path::new(IGNORE_FILE));
+    let Some(path) = args.ignore_file.as_deref().or(own) else {
+        return Ok(Ignore::default());
+    };
+    let name = path.display().to_string();
+    let text = match std::fs::read(path) {
+        Err(error) if args.ignore_file.is_none() && error.kind() == ErrorKind::NotFound => {
+            return Ok(Ignore::default());
+        }
+        read => read.context(|| format!("{name} cannot be read"))?,
+    };
+    let (ignore, notes) = Ignore::parse(&String::from_utf8_lossy(&text), &name);
+    tell(&notes);
+    Ok(ignore)
+}
+
+fn tell(notes: &[Note]) {
+    for note in notes {
         let text = printable(&note.text);
         eprintln!("note: {}:{}: {text}", printable(&note.file), note.line);
     }
-    Ok(loaded.ruleset)
 }
 
 impl Engine {
@@ -74,7 +100,7 @@ pub fn whole(scanner: &Scanner<'_>, bytes: &[u8], path: Option<&[u8]>) -> Vec<Fi
     scanner.scan(bytes, path)
 }
 
-/// Starts a scan of bytes that come in pieces.
-pub fn stream<'s>(scanner: &'s Scanner<'_>, path: Option<&[u8]>) -> Stream<'s> {
-    scanner.stream(path)
+/// Scans bytes that are all there, and what is inside where they are a container.
+pub fn inspect(scanner: &Scanner<'_>, bytes: &[u8], path: Option<&[u8]>) -> Inspection {
+    scanner.inspect(bytes, path, &Limits::default())
 }

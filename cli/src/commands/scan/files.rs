@@ -9,7 +9,7 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use indicatif::ProgressBar;
-use refwarden_scan::Scanner;
+use refwarden_scan::{Large, Scanner};
 use rustix::fs::OFlags;
 
 use self::walk::{Entry, Kind, Walk};
@@ -17,7 +17,7 @@ use super::crew;
 use super::engine::{self, Engine, WHOLE_MAX};
 use super::found::{Place, Spot};
 use super::names::Names;
-use super::tally::Tally;
+use super::tally::{STOPPED, Tally};
 use crate::failure::Outcome;
 use crate::progress;
 
@@ -120,31 +120,48 @@ impl Work<'_> {
     fn bytes(&mut self, bytes: &[u8], spot: &Spot) {
         self.tally.files += 1;
         self.tally.bytes += bytes.len() as u64;
-        let findings = engine::whole(self.scanner, bytes, spot.path.as_deref());
-        self.tally.add(findings, spot, Some(bytes));
+        let inspection = engine::inspect(self.scanner, bytes, spot.path.as_deref());
+        self.tally
+            .inspected(self.scanner, inspection, spot, Some(bytes));
     }
 
     fn stream(&mut self, begun: &[u8], mut rest: impl Read, spot: &Spot) {
-        let mut stream = engine::stream(self.scanner, spot.path.as_deref());
-        stream.push(begun);
+        let scanner = self.scanner;
+        let path = spot.path.as_deref();
         self.tally.files += 1;
         self.tally.bytes += begun.len() as u64;
         let mut piece = vec![0; PIECE];
-        loop {
-            match rest.read(&mut piece) {
-                Ok(0) => break,
-                Ok(length) => {
-                    stream.push(piece.get(..length).unwrap_or_default());
-                    self.tally.bytes += length as u64;
-                }
-                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    self.tally.fault(spot.clone(), error);
-                    break;
+        let inspections = std::thread::scope(|scope| {
+            // Its length is known when it ends; this much is enough for the bounds.
+            let size = begun.len() as u64;
+            let mut large = Large::start(scope, scanner, &[path], size, Some(begun));
+            for piece in begun.chunks(PIECE) {
+                large.push(piece);
+            }
+            loop {
+                match rest.read(&mut piece) {
+                    Ok(0) => break,
+                    Ok(length) => {
+                        large.push(piece.get(..length).unwrap_or_default());
+                        self.tally.bytes += length as u64;
+                    }
+                    Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                    Err(error) => {
+                        self.tally.fault(spot.clone(), error);
+                        break;
+                    }
                 }
             }
+            large.finish(scanner)
+        });
+        match inspections {
+            Some(inspections) => {
+                for inspection in inspections {
+                    self.tally.inspected(scanner, inspection, spot, None);
+                }
+            }
+            None => self.tally.fault(spot.clone(), STOPPED),
         }
-        self.tally.add(stream.finish(), spot, None);
     }
 }
 

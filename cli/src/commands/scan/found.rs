@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use refwarden_model::{Oid, bytes};
-use refwarden_scan::{Checksum, Confidence, Finding, Fingerprint, Severity};
+use refwarden_scan::{Checksum, Confidence, Finding, Fingerprint, Reason, Severity};
 
 /// In what a secret was found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,6 +48,10 @@ pub enum Status {
     PreExisting,
     /// The baseline holds its fingerprint.
     Known,
+    /// A `.gitleaksignore` names its place.
+    Ignored,
+    /// A part that could not be searched, as everyday content may not be. It does not count.
+    Noted,
 }
 
 impl Status {
@@ -57,6 +61,8 @@ impl Status {
             Self::New => "new",
             Self::PreExisting => "pre_existing",
             Self::Known => "known",
+            Self::Ignored => "ignored",
+            Self::Noted => "noted",
         }
     }
 }
@@ -107,6 +113,11 @@ pub struct Found {
     pub fingerprint: Fingerprint,
     /// Where it stands.
     pub spot: Spot,
+    /// The layers around it, outermost first: `!name` for a member of an archive. Lines and
+    /// offsets are those of the innermost member.
+    pub via: Vec<String>,
+    /// Whether it is a part that could not be searched.
+    pub is_unread: bool,
     /// Whether it counts.
     pub status: Status,
     /// Later versions of the same file that hold it too.
@@ -130,17 +141,64 @@ impl Found {
             preview: finding.redacted,
             fingerprint: finding.fingerprint,
             spot,
+            via: Vec::new(),
+            is_unread: false,
             status: Status::New,
             versions: 0,
         }
     }
 
+    /// Parts of a spot that could not be searched, as the hooks call them.
+    pub fn unread(reason: Reason, parts: u64, spot: Spot, fingerprint: Fingerprint) -> Self {
+        let more = match parts {
+            1 => String::new(),
+            parts => format!(" ({parts} parts)"),
+        };
+        let (severity, confidence, status) = if reason.is_attack() {
+            (Severity::High, Confidence::High, Status::New)
+        } else {
+            (Severity::Low, Confidence::Low, Status::Noted)
+        };
+        Self {
+            rule: format!("unread-{}", reason.name()).into(),
+            description: format!("not searched for secrets: {reason}{more}").into(),
+            severity,
+            confidence,
+            checksum: Checksum::NotApplicable,
+            entropy: 0.0,
+            span: 0..0,
+            line: 1,
+            column: 1,
+            text_column: None,
+            preview: String::new(),
+            fingerprint,
+            spot,
+            via: Vec::new(),
+            is_unread: true,
+            status,
+            versions: 0,
+        }
+    }
+
+    /// The file, or what is in its place, and the members around, fit for a terminal.
+    pub fn name(&self) -> String {
+        let members = self.via.iter().filter(|step| step.starts_with('!'));
+        let members: String = members.map(String::as_str).collect();
+        self.spot.name() + &members
+    }
+
+    /// Whether it stands in a member of a container, so that its line is not the file's.
+    pub fn is_contained(&self) -> bool {
+        let is_layer = |step: &String| {
+            step.starts_with('!') || matches!(step.as_str(), "gzip" | "xz" | "zstd")
+        };
+        self.via.iter().any(is_layer)
+    }
+
     /// `path:line:column`, or what is in its place, fit for a terminal.
     pub fn location(&self) -> String {
-        let Self {
-            spot, line, column, ..
-        } = self;
-        format!("{}:{line}:{column}", spot.name())
+        let Self { line, column, .. } = self;
+        format!("{}:{line}:{column}", self.name())
     }
 }
 

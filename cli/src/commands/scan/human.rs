@@ -27,6 +27,7 @@ pub fn print(result: &Result) -> Outcome<()> {
         ))?;
         out.line(&format!("    {}", details(found, style)))?;
     }
+    not_searched(result, &mut out)?;
     if result.new_findings() > 0 {
         out.line("")?;
         for step in what_to_do(result) {
@@ -37,6 +38,27 @@ pub fn print(result: &Result) -> Outcome<()> {
     out.line(&summary(result, style))?;
     out.finish()?;
     faults(&result.tally.faults);
+    Ok(())
+}
+
+/// Parts that could not be searched and are told one by one.
+const NOTED_MAX: usize = 20;
+
+/// Says what nobody has looked into.
+fn not_searched(result: &Result, out: &mut Lines) -> Outcome<()> {
+    let noted = |found: &&Found| found.status == Status::Noted;
+    for found in result.tally.found.iter().filter(noted).take(NOTED_MAX) {
+        out.line(&format!(
+            "note: {}: {}",
+            found.name(),
+            output::printable(&found.description)
+        ))?;
+    }
+    let count = result.tally.count(Status::Noted);
+    if count > NOTED_MAX as u64 {
+        let more = HumanCount(count - NOTED_MAX as u64);
+        out.line(&format!("note: so it is with {more} more"))?;
+    }
     Ok(())
 }
 
@@ -71,7 +93,15 @@ pub fn faults(faults: &[Fault]) {
 }
 
 fn details(found: &Found, style: Style) -> String {
-    let mut parts = vec![found.preview.clone()];
+    let mut parts = Vec::new();
+    if !found.is_unread {
+        parts.push(found.preview.clone());
+    }
+    let layers = found.via.iter().filter(|step| !step.starts_with('!'));
+    let layers: Vec<&str> = layers.map(String::as_str).collect();
+    if !layers.is_empty() {
+        parts.push(format!("through {}", layers.join(", ")));
+    }
     parts.push(format!("{} severity", found.severity));
     parts.push(format!("{} confidence", found.confidence));
     match found.checksum {
@@ -134,6 +164,8 @@ fn summary(result: &Result, style: Style) -> String {
     for (status, words) in [
         (Status::Known, "in the baseline"),
         (Status::PreExisting, "there before"),
+        (Status::Ignored, "ignored"),
+        (Status::Noted, "not searched"),
     ] {
         match tally.count(status) {
             0 => {}

@@ -28,6 +28,7 @@ enum Line<'l> {
         fingerprint: String,
         checksum: Option<&'static str>,
         entropy: f32,
+        via: &'l [String],
         later_versions: u64,
     },
     Error {
@@ -40,6 +41,8 @@ enum Line<'l> {
         findings: u64,
         known: u64,
         pre_existing: u64,
+        ignored: u64,
+        not_searched: u64,
         not_listed: u64,
         errors: usize,
         files: u64,
@@ -86,6 +89,8 @@ pub fn print(result: &Result, engine: &Engine) -> Outcome<()> {
         findings: result.new_findings(),
         known: tally.count(Status::Known),
         pre_existing: tally.count(Status::PreExisting),
+        ignored: tally.count(Status::Ignored),
+        not_searched: tally.count(Status::Noted),
         not_listed: tally.cut,
         errors: tally.faults.len(),
         files: tally.files,
@@ -119,6 +124,7 @@ fn finding(found: &Found) -> Line<'_> {
         fingerprint: found.fingerprint.to_string(),
         checksum: checksum(found.checksum),
         entropy: found.entropy,
+        via: &found.via,
         later_versions: found.versions,
     }
 }

@@ -1,9 +1,9 @@
 //! Scans objects of a repository, in the order in which they stand in its packs.
 
-use refwarden_gitio::objects::{self, Event, Header, ObjectError};
+use refwarden_gitio::objects::{self, Event, Header, Kind, ObjectError};
 use refwarden_gitio::{GitError, ObjectEnv, Repository};
 use refwarden_model::Oid;
-use refwarden_scan::{Finding, Scanner, Stream};
+use refwarden_scan::{Inspection, Large, Scanner};
 
 use super::engine::{self, WHOLE_MAX};
 
@@ -12,9 +12,11 @@ pub enum Read<'r> {
     /// It was read. Comes once.
     Object(Header),
     /// What was found in it, as the path with this number.
-    Findings(usize, Vec<Finding>, Option<&'r [u8]>),
+    Inspected(usize, Inspection, Option<&'r [u8]>),
     /// It could not be read.
     Failed(ObjectError),
+    /// A thread of the scanner stopped at a defect.
+    Stopped,
 }
 
 /// Scans each object under each of its paths. `paths` is asked for an index of `oids`.
@@ -26,41 +28,81 @@ pub fn scan<'p>(
     take: &mut dyn FnMut(usize, Read<'_>),
 ) -> Result<(), GitError> {
     let none = ObjectEnv::repository_only();
-    let mut streams: Vec<Stream<'_>> = Vec::new();
-    objects::each(
-        repository,
-        &none,
-        oids,
-        WHOLE_MAX,
-        &mut |index, event| match event {
+    std::thread::scope(|scope| {
+        let mut large: Option<Large<'_, '_>> = None;
+        let mut take_event = |index: usize, event: Event<'_>| match event {
             Event::Whole(header, bytes) => {
                 take(index, Read::Object(header));
+                let mut first = None;
                 for (number, path) in paths(index).into_iter().enumerate() {
-                    let findings = engine::whole(scanner, bytes, path);
-                    if !findings.is_empty() {
-                        take(index, Read::Findings(number, findings, Some(bytes)));
-                    }
+                    let inspect = |path| match header.kind {
+                        Kind::Blob => engine::inspect(scanner, bytes, path),
+                        _ => text(scanner, bytes, path),
+                    };
+                    let inspection = match &first {
+                        None => inspect(path),
+                        Some(first) => elsewhere(text(scanner, bytes, path), first),
+                    };
+                    first.get_or_insert_with(|| inspection.clone());
+                    give(index, number, inspection, Some(bytes), take);
                 }
             }
-            Event::Piece(_, bytes) => {
-                if streams.is_empty() {
-                    let paths = paths(index).into_iter();
-                    streams = paths.map(|path| engine::stream(scanner, path)).collect();
-                }
-                for stream in &mut streams {
-                    stream.push(bytes);
-                }
+            Event::Piece(header, bytes) => {
+                let large = large.get_or_insert_with(|| {
+                    let is_blob = header.kind == Kind::Blob;
+                    let beginning = is_blob.then_some(bytes);
+                    Large::start(scope, scanner, &paths(index), header.size, beginning)
+                });
+                large.push(bytes);
             }
             Event::End(header) => {
                 take(index, Read::Object(header));
-                for (number, stream) in std::mem::take(&mut streams).into_iter().enumerate() {
-                    take(index, Read::Findings(number, stream.finish(), None));
+                let Some(ended) = large.take() else { return };
+                let Some(inspections) = ended.finish(scanner) else {
+                    return take(index, Read::Stopped);
+                };
+                let first = inspections.first().cloned().unwrap_or_default();
+                for (number, inspection) in inspections.into_iter().enumerate() {
+                    let inspection = match number {
+                        0 => inspection,
+                        _ => elsewhere(inspection, &first),
+                    };
+                    give(index, number, inspection, None, take);
                 }
             }
             Event::Failed(error) => {
-                streams.clear();
+                large = None;
                 take(index, Read::Failed(error));
             }
-        },
-    )
+        };
+        objects::each(repository, &none, oids, WHOLE_MAX, &mut take_event)
+    })
+}
+
+/// Scans bytes that are no container.
+fn text(scanner: &Scanner<'_>, bytes: &[u8], path: Option<&[u8]>) -> Inspection {
+    let mut stream = scanner.stream(path);
+    stream.push(bytes);
+    stream.inspect()
+}
+
+/// What a container holds is the same under every path of it.
+fn elsewhere(inspection: Inspection, first: &Inspection) -> Inspection {
+    let mut contents = Inspection::default();
+    let held = first.findings.iter().filter(|it| it.is_contained());
+    contents.findings = held.cloned().collect();
+    contents.total = contents.findings.len() as u64;
+    inspection.with_contents(contents)
+}
+
+fn give(
+    index: usize,
+    number: usize,
+    inspection: Inspection,
+    bytes: Option<&[u8]>,
+    take: &mut dyn FnMut(usize, Read<'_>),
+) {
+    if !inspection.findings.is_empty() || !inspection.unread.is_empty() {
+        take(index, Read::Inspected(number, inspection, bytes));
+    }
 }

@@ -15,6 +15,7 @@ use super::engine::Engine;
 use super::found::{Place, Spot};
 use super::names::Names;
 use super::objects::{self, Read};
+use super::tally::STOPPED;
 use super::tally::Tally;
 use super::{What, crew};
 use crate::args::Scan;
@@ -148,12 +149,17 @@ impl History<'_> {
                     }
                     progress();
                 }
-                Read::Findings(number, mut findings, bytes) => {
+                Read::Inspected(number, mut inspection, bytes) => {
                     if !self.all_places {
-                        findings.retain(|it| seen.insert((it.rule_id.clone(), it.span.clone())));
+                        inspection.findings.retain(|it| {
+                            seen.insert((it.rule_id.clone(), it.via.clone(), it.span.clone()))
+                        });
                     }
                     let spot = self.spot(oid, item, number);
-                    tally.add(findings, &spot, bytes);
+                    tally.inspected(scanner, inspection, &spot, bytes);
+                }
+                Read::Stopped => {
+                    tally.fault(self.spot(oid, item, 0), STOPPED);
                 }
                 Read::Failed(error) => {
                     tally.fault(self.spot(oid, item, 0), error);

@@ -133,7 +133,10 @@ fn rule(rule: &Rule) -> Value {
 
 fn finding(found: &Found, index: Option<usize>, is_keyed: bool) -> Value {
     let mut region = Map::new();
-    region.insert("startLine".into(), found.line.into());
+    let is_here = !found.is_contained() && !found.is_unread;
+    if is_here {
+        region.insert("startLine".into(), found.line.into());
+    }
     if let Some(column) = found.text_column {
         region.insert("startColumn".into(), column.into());
     }
@@ -141,7 +144,7 @@ fn finding(found: &Found, index: Option<usize>, is_keyed: bool) -> Value {
         "ruleId": &*found.rule,
         "level": level(found.severity),
         "message": {"text": message(found)},
-        "locations": [location(&found.spot, Some(region))],
+        "locations": [location(&found.spot, is_here.then_some(region))],
         "properties": {
             "place": found.spot.place.name(),
             "preview": found.preview,
@@ -149,7 +152,9 @@ fn finding(found: &Found, index: Option<usize>, is_keyed: bool) -> Value {
             "checksum": checksum(found.checksum),
             "byteOffset": found.span.start,
             "byteLength": found.span.end - found.span.start,
+            "line": found.line,
             "column": found.column,
+            "via": found.via,
             "object": found.spot.object.map(|oid| oid.to_string()),
             "commit": found.spot.commit.map(|oid| oid.to_string()),
             "laterVersions": found.versions,
@@ -169,8 +174,9 @@ fn finding(found: &Found, index: Option<usize>, is_keyed: bool) -> Value {
         );
     }
     let why = match found.status {
-        Status::New => return value,
+        Status::New | Status::Noted => return value,
         Status::Known => "Its fingerprint stands in the baseline.",
+        Status::Ignored => "A .gitleaksignore names its place.",
         Status::PreExisting => "It stood in the same file before.",
     };
     object.insert(
@@ -181,7 +187,14 @@ fn finding(found: &Found, index: Option<usize>, is_keyed: bool) -> Value {
 }
 
 fn message(found: &Found) -> String {
+    let layers = found.via.concat();
+    if found.is_unread {
+        return format!("{} {layers}", found.description);
+    }
     let mut text = format!("{}: {}", found.description, found.preview);
+    if !layers.is_empty() {
+        let _ = write!(text, ", in {layers}");
+    }
     if let Some(commit) = found.spot.commit {
         let _ = write!(text, ", came in with commit {}", short(commit));
     }

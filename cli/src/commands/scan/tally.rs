@@ -1,17 +1,23 @@
 //! What is counted while scanning, by each thread for itself, and put together at the end.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use refwarden_model::Oid;
-use refwarden_scan::{Finding, Fingerprint, Masker, Secret};
+use refwarden_scan::gitleaks::Ignore;
+use refwarden_scan::{
+    Finding, Fingerprint, Inspection, Masker, Reason, Scanner, Secret, Step, Unread,
+};
 
 use super::baseline::Baseline;
 use super::found::{Found, Place, Spot, Status};
 
 /// Findings that are kept, in all; the rest is counted. About 300 MB.
 pub const FOUND_MAX: u64 = 1_000_000;
+
+/// The scanner itself is at fault.
+pub const STOPPED: &str = "the scan stopped at a defect";
 
 /// Something that could not be read.
 #[derive(Clone, Debug)]
@@ -45,11 +51,12 @@ pub struct Tally {
     /// Findings kept by all threads.
     kept: Arc<AtomicU64>,
     baseline: Option<Arc<Baseline>>,
+    ignore: Arc<Ignore>,
 }
 
 impl Tally {
-    /// Begins at zero. What the baseline holds does not count.
-    pub fn new(baseline: Option<Arc<Baseline>>) -> Self {
+    /// Begins at zero. What the baseline holds does not count, nor what stands where `ignore` says.
+    pub fn new(baseline: Option<Arc<Baseline>>, ignore: Arc<Ignore>) -> Self {
         Self {
             found: Vec::new(),
             cut: 0,
@@ -62,6 +69,7 @@ impl Tally {
             in_names: Vec::new(),
             kept: Arc::new(AtomicU64::new(0)),
             baseline,
+            ignore,
         }
     }
 
@@ -69,8 +77,71 @@ impl Tally {
     pub fn sibling(&self) -> Self {
         Self {
             kept: self.kept.clone(),
-            ..Self::new(self.baseline.clone())
+            ..Self::new(self.baseline.clone(), self.ignore.clone())
         }
+    }
+
+    /// Takes in all that is known of one spot. `bytes` are those that were scanned, if at hand.
+    pub fn inspected(
+        &mut self,
+        scanner: &Scanner<'_>,
+        inspection: Inspection,
+        spot: &Spot,
+        bytes: Option<&[u8]>,
+    ) {
+        let Inspection {
+            findings, unread, ..
+        } = inspection;
+        let layers = Layers {
+            scanner,
+            masker: Masker::new(&findings),
+        };
+        let told: Vec<Vec<String>> = findings.iter().map(|it| layers.told(&it.via)).collect();
+        for (finding, via) in findings.into_iter().zip(told) {
+            let bytes = bytes.filter(|_| !finding.is_contained());
+            let before = self.found.len();
+            self.add(vec![finding], spot, bytes);
+            for found in self.found.iter_mut().skip(before) {
+                found.via.clone_from(&via);
+            }
+        }
+        // Each reason once, as the hooks tell it.
+        let mut parts: BTreeMap<Reason, (Unread, u64)> = BTreeMap::new();
+        for one in unread {
+            parts.entry(one.reason).or_insert((one, 0)).1 += 1;
+        }
+        for (one, parts) in parts.into_values() {
+            self.not_read(scanner, spot, one.reason, parts, layers.told(&one.via));
+        }
+    }
+
+    /// Notes what could not be searched. What is made to exhaust the scanner counts.
+    fn not_read(
+        &mut self,
+        scanner: &Scanner<'_>,
+        spot: &Spot,
+        reason: Reason,
+        parts: u64,
+        via: Vec<String>,
+    ) {
+        let place = match (spot.object, &spot.path) {
+            (Some(oid), _) => oid.to_string().into_bytes(),
+            (None, Some(path)) => path.to_vec(),
+            (None, None) => Vec::new(),
+        };
+        let mut text = format!("unread\0{}\0{}\0", reason.name(), via.concat()).into_bytes();
+        text.extend(place);
+        let mut found = Found::unread(reason, parts, spot.clone(), scanner.fingerprint(&text));
+        found.via = via;
+        let baseline = self.baseline.as_ref();
+        if baseline.is_some_and(|it| it.holds(&found.fingerprint)) {
+            found.status = Status::Known;
+        }
+        if self.kept.fetch_add(1, Ordering::Relaxed) >= FOUND_MAX {
+            self.cut += u64::from(found.status == Status::New);
+            return;
+        }
+        self.found.push(found);
     }
 
     /// Takes in what was found in one spot. `bytes` are those that were scanned, if at hand.
@@ -80,15 +151,19 @@ impl Tally {
                 self.in_names.push(finding.secret.clone());
             }
             let baseline = self.baseline.as_ref();
-            let is_known = baseline.is_some_and(|it| it.holds(&finding.fingerprint));
+            let status = if baseline.is_some_and(|it| it.holds(&finding.fingerprint)) {
+                Status::Known
+            } else if is_ignored(&self.ignore, &finding, spot) {
+                Status::Ignored
+            } else {
+                Status::New
+            };
             if self.kept.fetch_add(1, Ordering::Relaxed) >= FOUND_MAX {
-                self.cut += u64::from(!is_known);
+                self.cut += u64::from(status == Status::New);
                 continue;
             }
             let mut found = Found::new(finding, spot.clone(), bytes);
-            if is_known {
-                found.status = Status::Known;
-            }
+            found.status = status;
             self.found.push(found);
         }
     }
@@ -139,7 +214,9 @@ impl Tally {
             );
             let chains = chains.entry(key).or_default();
             let is_same = |it: &Chain| it.status == status && it.first == object;
-            let follows = |it: &&mut Chain| it.status == status || it.status == Status::New;
+            let follows = |it: &&mut Chain| {
+                it.status == status || matches!(it.status, Status::New | Status::Ignored)
+            };
             if chains.iter().any(is_same) {
                 kept.push(found);
             } else if let Some(chain) = chains.iter_mut().rfind(follows) {
@@ -194,11 +271,46 @@ impl Tally {
     }
 }
 
+/// Whether a line of the file names this place. Gitleaks calls members of archives so too.
+fn is_ignored(ignore: &Ignore, finding: &Finding, spot: &Spot) -> bool {
+    let mut path = spot.path.as_deref().unwrap_or_default().to_vec();
+    for step in &finding.via {
+        if let Step::Member(name) = step {
+            path.push(b'!');
+            path.extend_from_slice(name);
+        }
+    }
+    let commit = spot.commit.map(|oid| oid.to_string());
+    ignore.covers(finding, &path, commit.as_deref()).is_some()
+}
+
 /// What findings are sorted by: as they came in, then as they stand.
 fn place_of(found: &Found) -> impl Ord + '_ {
     let Found { spot, span, .. } = found;
-    let within = (span.start, span.end, &found.rule);
+    let within = (&found.via, span.start, span.end, &found.rule);
     (spot.order, &spot.path, spot.place, spot.object, within)
+}
+
+/// Tells the layers around a finding. The names of members are somebody else's words: secrets in
+/// them are masked.
+struct Layers<'l> {
+    scanner: &'l Scanner<'l>,
+    masker: Masker,
+}
+
+impl Layers<'_> {
+    fn told(&self, via: &[Step]) -> Vec<String> {
+        via.iter().map(|step| self.step(step)).collect()
+    }
+
+    fn step(&self, step: &Step) -> String {
+        let Step::Member(name) = step else {
+            return step.to_string();
+        };
+        let own = Masker::new(&self.scanner.scan(name, None));
+        let name = own.mask(name);
+        Step::Member(self.masker.mask(&name).into()).to_string()
+    }
 }
 
 /// Versions of a file that hold a secret, from the one that is reported on.

@@ -1,5 +1,6 @@
 //! `--config gitleaks.toml`, and the generic rules.
 
+use super::report::is_valid;
 use super::{Desk, planted};
 
 const CONFIG: &str = r#"
@@ -54,4 +55,48 @@ fn generic_rules_are_asked_for() {
     let said = desk.scan(&["--generic", "a.py"]);
     assert_eq!(said.code, Some(1), "{said}");
     said.says(&["generic-"]);
+}
+
+#[test]
+fn places_in_a_gitleaksignore_do_not_count() {
+    let desk = Desk::repository();
+    let token = planted(5);
+    desk.write("dir/a", format!("one\n{token}\n"));
+    desk.write("b", &token);
+    let first = desk.commit("Begin");
+    // A line that says no place is told, and one for another line has no effect.
+    let list = "# seen\ndir/a:github-pat:2\nb:github-pat:7\nwhat\n";
+    desk.write("../list", list);
+    let files = ["dir", "b", "--ignore-file", "../list"];
+    let report = desk.json(&files);
+    assert_eq!(report.counted(), ["b:1:1"]);
+    assert_eq!(report.places("ignored"), ["dir/a:2:1"]);
+    assert_eq!(report.summary["ignored"], 1);
+    desk.scan(&files)
+        .fails(&["list:4: expected file:rule:line"])
+        .says(&["1 finding (1 ignored)"]);
+    let sarif = is_valid(&desk.scan(&[&files[..], &["--sarif"]].concat()).text());
+    let results = sarif["runs"][0]["results"].as_array().unwrap();
+    let suppressed = |it: &&serde_json::Value| it["suppressions"][0]["kind"] == "external";
+    assert_eq!(results.iter().filter(suppressed).count(), 1);
+
+    // The other form holds for one commit, and for what stays of it later.
+    let list = format!("{first}:b:github-pat:1\ndir\\a:github-pat:2\n");
+    desk.write("../list", list);
+    desk.write("b", format!("more\n{token}\n"));
+    desk.commit("More");
+    let history = ["--history", "--ignore-file", "../list"];
+    desk.scan(&history).passes().says(&["(2 ignored)"]);
+    desk.scan(&files).fails(&["b:2:1"]);
+
+    // By its own name it counts with --config alone, as for gitleaks; a missing one is an error
+    // where it is named.
+    desk.write("rules.toml", CONFIG);
+    desk.write("c", format!("ours-{}\n", "0123456789abcdef"));
+    desk.write(".gitleaksignore", "c:our-token:1\nb:github-pat:2\n");
+    desk.scan(&["--config", "rules.toml", "c"]).passes();
+    desk.scan(&["b"]).fails(&["b:2:1"]);
+    let refused = desk.scan(&["b", "--ignore-file", "none"]);
+    assert_eq!(refused.code, Some(2), "{refused}");
+    refused.says(&["none cannot be read"]);
 }

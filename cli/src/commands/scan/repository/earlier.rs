@@ -9,7 +9,7 @@ use refwarden_scan::Fingerprint;
 use super::History;
 use crate::commands::scan::found::{Place, Spot, Status};
 use crate::commands::scan::objects::{self, Read};
-use crate::commands::scan::tally::Tally;
+use crate::commands::scan::tally::{STOPPED, Tally};
 use crate::failure::{Context as _, Outcome};
 
 /// Marks findings that a parent's version of the file has too; only files with findings are
@@ -37,10 +37,12 @@ pub fn mark(scan: &History<'_>, tally: &mut Tally) -> Outcome<()> {
         let Some(&oid) = oids.get(index) else { return };
         match read {
             Read::Object(_) => {}
-            Read::Findings(_, findings, _) => {
-                stood.extend(findings.iter().map(|it| (oid, it.fingerprint)));
+            Read::Inspected(_, inspection, _) => {
+                let findings = inspection.findings.iter();
+                stood.extend(findings.map(|it| (oid, it.fingerprint)));
             }
-            Read::Failed(error) => faults.push((oid, error)),
+            Read::Failed(error) => faults.push((oid, error.to_string())),
+            Read::Stopped => faults.push((oid, STOPPED.to_owned())),
         }
     };
     objects::scan(scan.repository, &scanner, &oids, of, &mut take)

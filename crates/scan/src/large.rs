@@ -1,0 +1,185 @@
+//! Looks at an input that comes in pieces, containers included, without holding it whole.
+//!
+//! Whoever reads pushes pieces. Where they are those of a container, a thread of its own pulls
+//! them through a decoder, with a few pieces between the two; it ends with its scope. Only a zip
+//! is held, up to a bound, since its list of members stands at its end.
+//!
+//! What it deliberately does not do: no I/O; it does not split what comes into files.
+
+use std::io::{self, Read};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::{Scope, ScopedJoinHandle};
+
+use crate::container::{Format, Limits};
+use crate::inspect::{Inspection, Reason};
+use crate::scanner::Scanner;
+use crate::stream::Stream;
+
+/// A zip archive above this is not looked into, in bytes.
+const ZIP_MAX: u64 = 12 << 20;
+
+/// Bytes of an input's end in which the end of a zip archive is looked for: the record and its
+/// longest comment (PKWARE's APPNOTE.TXT 6.3, section 4.3.16).
+const ZIP_END: usize = 22 + 0xFFFF;
+
+/// Bytes of an input's beginning that tell whether it is a container.
+const PREFIX: usize = 512;
+
+/// Pieces that wait for the decoder, of as many bytes as are pushed at once.
+const WAITING: usize = 4;
+
+/// What an input holds of a container.
+enum Container<'scope> {
+    /// The input is none, or is not to be looked into.
+    No,
+    /// It is read from front to end.
+    Unpacking(Unpacking<'scope>),
+    /// A zip archive, all of it.
+    Zip(Vec<u8>),
+    /// A zip archive that is too large.
+    LargeZip,
+    /// The last bytes, which may be the end of a zip archive.
+    Tail(Vec<u8>),
+}
+
+/// An input that comes in pieces; see [`Scanner::inspect`] for one that does not.
+pub struct Large<'s, 'scope> {
+    /// By path.
+    streams: Vec<Stream<'s>>,
+    container: Container<'scope>,
+}
+
+impl<'scope> Large<'scope, 'scope> {
+    /// Starts, under each of `paths`. Containers are looked into under the first one alone: what
+    /// is in them has its own paths.
+    ///
+    /// `size` is the input's length in bytes, or as much of it as is known; `beginning` are the
+    /// bytes that will be pushed first, 512 of them at least, or none where the input is not to
+    /// be taken for a container.
+    pub fn start<'env>(
+        scope: &'scope Scope<'scope, 'env>,
+        scanner: &'env Scanner<'env>,
+        paths: &[Option<&'env [u8]>],
+        size: u64,
+        beginning: Option<&[u8]>,
+    ) -> Self {
+        let first = paths.first().copied().flatten();
+        let container = beginning.map(|bytes| Format::of(bytes.get(..PREFIX).unwrap_or(bytes)));
+        let container = match container {
+            None => Container::No,
+            Some(None) => Container::Tail(Vec::new()),
+            Some(Some(Format::Zip)) if size > ZIP_MAX => Container::LargeZip,
+            Some(Some(Format::Zip)) => {
+                let size = usize::try_from(size).unwrap_or(0);
+                Container::Zip(Vec::with_capacity(size))
+            }
+            Some(Some(format)) => {
+                Container::Unpacking(Unpacking::start(scope, scanner, format, size, first))
+            }
+        };
+        Self {
+            streams: paths.iter().map(|path| scanner.stream(*path)).collect(),
+            container,
+        }
+    }
+
+    /// Takes the next bytes.
+    pub fn push(&mut self, piece: &[u8]) {
+        for stream in &mut self.streams {
+            stream.push(piece);
+        }
+        match &mut self.container {
+            Container::No | Container::LargeZip => {}
+            Container::Unpacking(unpacking) => unpacking.push(piece),
+            Container::Zip(held) if (held.len() + piece.len()) as u64 > ZIP_MAX => {
+                self.container = Container::LargeZip;
+            }
+            Container::Zip(held) => held.extend_from_slice(piece),
+            Container::Tail(tail) => {
+                tail.extend_from_slice(piece);
+                if tail.len() > 4 * ZIP_END {
+                    tail.drain(..tail.len() - ZIP_END);
+                }
+            }
+        }
+    }
+
+    /// Ends the input and yields what was found, by path; none where a thread of it stopped at a
+    /// defect of the scanner.
+    pub fn finish(self, scanner: &Scanner<'_>) -> Option<Vec<Inspection>> {
+        let mut inspections: Vec<Inspection> =
+            self.streams.into_iter().map(Stream::inspect).collect();
+        let contents = match self.container {
+            Container::Unpacking(unpacking) => Some(unpacking.finish()?),
+            Container::Zip(held) => Some(scanner.inspect_zip(&held, &Limits::default())),
+            Container::LargeZip => Some(Inspection::unread(Reason::TooMuchMemory)),
+            Container::Tail(tail) if Format::ends_like_zip(&tail) => {
+                Some(Inspection::unread(Reason::TooMuchMemory))
+            }
+            Container::No | Container::Tail(_) => None,
+        };
+        if let (Some(contents), Some(first)) = (contents, inspections.first_mut()) {
+            *first = std::mem::take(first).with_contents(contents);
+        }
+        Some(inspections)
+    }
+}
+
+/// A container that is being looked into.
+struct Unpacking<'scope> {
+    pieces: SyncSender<Vec<u8>>,
+    worker: ScopedJoinHandle<'scope, Inspection>,
+}
+
+impl<'scope> Unpacking<'scope> {
+    fn start<'env>(
+        scope: &'scope Scope<'scope, 'env>,
+        scanner: &'env Scanner<'env>,
+        format: Format,
+        size: u64,
+        path: Option<&'env [u8]>,
+    ) -> Self {
+        let (pieces, waiting) = sync_channel(WAITING);
+        let worker = scope.spawn(move || {
+            let mut reader = Pieces {
+                waiting,
+                piece: io::Cursor::new(Vec::new()),
+            };
+            scanner.inspect_contents(format, &mut reader, size, path, &Limits::default())
+        });
+        Self { pieces, worker }
+    }
+
+    /// Hands over the next bytes. Once the decoder has stopped, nobody needs them.
+    fn push(&self, piece: &[u8]) {
+        let _ = self.pieces.send(piece.to_vec());
+    }
+
+    /// What was found inside, once all bytes were handed over.
+    fn finish(self) -> Option<Inspection> {
+        drop(self.pieces);
+        self.worker.join().ok()
+    }
+}
+
+/// The decoder's end.
+struct Pieces {
+    waiting: Receiver<Vec<u8>>,
+    piece: io::Cursor<Vec<u8>>,
+}
+
+impl Read for Pieces {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let length = self.piece.read(buffer)?;
+            if length > 0 || buffer.is_empty() {
+                return Ok(length);
+            }
+            match self.waiting.recv() {
+                Ok(piece) => self.piece = io::Cursor::new(piece),
+                // The other end is done.
+                Err(_) => return Ok(0),
+            }
+        }
+    }
+}
