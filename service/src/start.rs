@@ -135,7 +135,7 @@ fn prepare(config_file: &Path) -> Result<AppState, String> {
     };
     let database = &config.database;
     db::prepare(&database.url, database.migrator_url.as_deref())?;
-    let pool = db::pool(&config.database.url, config.database.connections);
+    let pool = db::pool::open(&config.database.url, config.database.connections);
     let recipients = Recipients::open(&config.packs, &config_dir)
         .map_err(|problem| format!("{shown}: {problem}"))?;
     if recipients.is_empty() {

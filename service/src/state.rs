@@ -4,16 +4,13 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use diesel::PgConnection;
-use diesel::r2d2::{ConnectionManager, Pool};
 use refwarden_config::Config;
 use refwarden_policy::Policy;
 
+use crate::db::pool::DbPool;
 use crate::error::AppError;
 use crate::identity::{Authorities, Issuers};
 use crate::packs::PackStore;
-
-/// A pool of database connections.
-pub type DbPool = Pool<ConnectionManager<PgConnection>>;
 
 /// Shared state.
 pub struct AppState {

@@ -14,10 +14,11 @@ use uuid::Uuid;
 
 use super::Caller;
 use crate::db::events::{Event, Filter};
+use crate::db::pool::DbPool;
 use crate::db::{events, records, repositories};
 use crate::error::AppError;
 use crate::export::{Format, Writer};
-use crate::state::{AppState, DbPool};
+use crate::state::AppState;
 
 /// Events that are read at once.
 const PAGE: i64 = 1000;

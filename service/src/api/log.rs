@@ -12,9 +12,10 @@ use tokio::sync::mpsc;
 use super::Caller;
 use super::events::find_repository;
 use crate::db::log::{LoggedEntry, Stored};
+use crate::db::pool::DbPool;
 use crate::db::{events, log};
 use crate::error::AppError;
-use crate::state::{AppState, DbPool};
+use crate::state::AppState;
 
 /// Leaves that are read at once; fewer when the records of each are hashed again.
 const PAGE: i64 = 2000;

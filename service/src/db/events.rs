@@ -1,5 +1,7 @@
 //! The ledger's events: appended under the repository's lock, read in order.
 
+mod append;
+
 use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
@@ -8,6 +10,7 @@ use refwarden_query::Query;
 use uuid::Uuid;
 
 use super::schema::{events, repositories};
+use append::Append;
 
 /// Where an event stands in a list: time, repository, number.
 pub type Place = (DateTime<Utc>, Uuid, i64);
@@ -33,34 +36,6 @@ pub struct NewEvent {
     pub codes: Vec<String>,
     /// One sentence for people.
     pub summary: String,
-}
-
-#[derive(Insertable)]
-#[diesel(table_name = events)]
-struct EventRow {
-    repository_id: Uuid,
-    seq: i64,
-    recorded_at: DateTime<Utc>,
-    kind: &'static str,
-    actor: String,
-    push_id: Option<Uuid>,
-    request_id: Option<String>,
-    ref_name: Option<Vec<u8>>,
-    ref_name_text: Option<String>,
-    old_oid: Option<String>,
-    new_oid: Option<String>,
-    codes: Vec<String>,
-    summary: String,
-}
-
-impl EventRow {
-    fn appended(&self) -> super::outbox::Appended<'_> {
-        super::outbox::Appended {
-            seq: self.seq,
-            kind: self.kind,
-            request: self.request_id.as_deref(),
-        }
-    }
 }
 
 /// An event as it is stored.
@@ -109,36 +84,27 @@ pub fn append(
     conn: &mut PgConnection,
     repository: Uuid,
     now: DateTime<Utc>,
-    new: Vec<NewEvent>,
+    new: impl AsRef<[NewEvent]>,
 ) -> QueryResult<i64> {
-    let count = i64::try_from(new.len()).unwrap_or_default();
-    let next: i64 = diesel::update(repositories::table.find(repository))
-        .set(repositories::next_seq.eq(repositories::next_seq + count))
-        .returning(repositories::next_seq)
-        .get_result(conn)?;
-    let first = next - count;
-    let row = |(seq, event): (i64, NewEvent)| EventRow {
-        repository_id: repository,
-        seq,
-        recorded_at: now,
-        kind: event.kind,
-        actor: event.actor,
-        push_id: event.push_id,
-        request_id: event.request_id,
-        ref_name_text: event.ref_name.as_deref().map(super::records::text),
-        ref_name: event.ref_name,
-        old_oid: event.old_oid,
-        new_oid: event.new_oid,
-        codes: event.codes,
-        summary: event.summary,
-    };
-    let rows: Vec<EventRow> = (first..next).zip(new).map(row).collect();
-    diesel::insert_into(events::table)
-        .values(&rows)
-        .execute(conn)?;
-    let appended: Vec<_> = rows.iter().map(EventRow::appended).collect();
+    let new = new.as_ref();
+    if new.is_empty() {
+        let of_it = repositories::table.find(repository);
+        let next: i64 = of_it.select(repositories::next_seq).first(conn)?;
+        return Ok(next - 1);
+    }
+    let numbers: Vec<i64> = Append::of(repository, now, new).load(conn)?;
+    let last = numbers.last().ok_or(diesel::result::Error::NotFound)?;
+    let appended: Vec<_> = new
+        .iter()
+        .zip(&numbers)
+        .map(|(event, seq)| super::outbox::Appended {
+            seq: *seq,
+            kind: event.kind,
+            request: event.request_id.as_deref(),
+        })
+        .collect();
     super::outbox::tell(conn, repository, now, &appended)?;
-    Ok(next - 1)
+    Ok(*last)
 }
 
 /// What to list.

@@ -1,6 +1,21 @@
 //! Postgres, through diesel. Rows and queries; what they mean is decided in `lifecycle` and
 //! `approval`. Nothing outside this module names a table.
 
+/// Inserts rows, of which a statement takes at most so many, for Postgres takes 65 535 parameters.
+/// One row alone goes by a statement that the connection has prepared.
+macro_rules! insert_rows {
+    ($conn:expr, $table:expr, $rows:expr, $most:expr) => {{
+        let rows = $rows;
+        if let [only] = rows {
+            diesel::insert_into($table).values(only).execute($conn)?;
+        } else {
+            for chunk in rows.chunks($most) {
+                diesel::insert_into($table).values(chunk).execute($conn)?;
+            }
+        }
+    }};
+}
+
 pub mod ancestry;
 pub mod comments;
 pub mod events;
@@ -11,6 +26,7 @@ pub mod outbox;
 pub mod packs;
 mod patience;
 pub mod people;
+pub mod pool;
 pub mod push_facts;
 pub mod pushes;
 pub mod reconcile;
@@ -24,44 +40,11 @@ mod search;
 mod search_tests;
 pub mod sessions;
 
-use std::time::Duration;
-
 use diesel::connection::SimpleConnection as _;
-use diesel::r2d2::{ConnectionManager, CustomizeConnection, Pool};
 use diesel::{Connection as _, PgConnection, QueryableByName, RunQueryDsl as _};
 use diesel_migrations::{EmbeddedMigrations, MigrationHarness as _, embed_migrations};
 
-use crate::state::DbPool;
-
 const MIGRATIONS: EmbeddedMigrations = embed_migrations!("../migrations");
-
-/// Settings of every connection: bounded waits, so that a stuck database refuses pushes in time,
-/// and durable commits whatever the server's default is.
-#[derive(Debug)]
-struct Settings;
-
-impl CustomizeConnection<PgConnection, diesel::r2d2::Error> for Settings {
-    fn on_acquire(&self, conn: &mut PgConnection) -> Result<(), diesel::r2d2::Error> {
-        conn.batch_execute(
-            "SET statement_timeout = '3500ms'; SET lock_timeout = '3s'; \
-             SET idle_in_transaction_session_timeout = '10s'; SET synchronous_commit = on; \
-             SET timezone = 'UTC'",
-        )
-        .map_err(diesel::r2d2::Error::QueryError)
-    }
-}
-
-/// Opens the pool. Connections are made when they are needed, and tried before they are used: one
-/// that a restart of the server has ended is replaced, and costs nobody a refusal.
-pub fn pool(url: &str, size: u32) -> DbPool {
-    Pool::builder()
-        .max_size(size)
-        .min_idle(Some(size.min(4)))
-        .connection_timeout(Duration::from_secs(2))
-        .connection_customizer(Box::new(Settings))
-        .test_on_check_out(true)
-        .build_unchecked(ConnectionManager::new(patience::bounded(url)))
-}
 
 #[derive(QueryableByName)]
 struct Setting {

@@ -110,11 +110,7 @@ pub fn insert(conn: &mut PgConnection, push: &Push) -> QueryResult<()> {
 /// # Errors
 /// What diesel says.
 pub fn insert_updates(conn: &mut PgConnection, updates: &[RefUpdate]) -> QueryResult<()> {
-    for chunk in updates.chunks(1000) {
-        diesel::insert_into(ref_updates::table)
-            .values(chunk)
-            .execute(conn)?;
-    }
+    insert_rows!(conn, ref_updates::table, updates, 1000);
     Ok(())
 }
 

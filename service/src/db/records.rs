@@ -89,11 +89,7 @@ pub fn insert(conn: &mut PgConnection, push: Uuid, facts: &PushFacts) -> QueryRe
         .enumerate()
         .map(|(index, commit)| commit_row(push, ordinal(index), commit))
         .collect();
-    for chunk in commit_rows.chunks(CHUNK) {
-        diesel::insert_into(commits::table)
-            .values(chunk)
-            .execute(conn)?;
-    }
+    insert_rows!(conn, commits::table, commit_rows.as_slice(), CHUNK);
     let mut change_rows = Vec::new();
     for (index, commit) in facts.commits.iter().enumerate() {
         change_rows.extend(change_rows_of(push, ordinal(index), commit));
@@ -109,20 +105,12 @@ pub fn insert(conn: &mut PgConnection, push: Uuid, facts: &PushFacts) -> QueryRe
         .enumerate()
         .map(|(index, finding)| finding_row(push, ordinal(index), finding))
         .collect();
-    for chunk in finding_rows.chunks(CHUNK) {
-        diesel::insert_into(findings::table)
-            .values(chunk)
-            .execute(conn)?;
-    }
+    insert_rows!(conn, findings::table, finding_rows.as_slice(), CHUNK);
     Ok(())
 }
 
 fn insert_changes(conn: &mut PgConnection, rows: &[Change]) -> QueryResult<()> {
-    for chunk in rows.chunks(CHUNK) {
-        diesel::insert_into(changes::table)
-            .values(chunk)
-            .execute(conn)?;
-    }
+    insert_rows!(conn, changes::table, rows, CHUNK);
     Ok(())
 }
 

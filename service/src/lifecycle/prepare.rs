@@ -202,7 +202,7 @@ fn record_refusal(
             codes: vec![reason.code.to_string()],
             summary: reason.text.clone(),
         };
-        let new_events = asked.moves.iter().map(refused).collect();
+        let new_events: Vec<_> = asked.moves.iter().map(refused).collect();
         events::append(conn, repository.id, now, new_events)?;
         Ok(())
     })
