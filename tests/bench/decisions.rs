@@ -2,9 +2,17 @@
 //! are in a second, beside pgbench's simple updates on the same Postgres in the same run.
 //!
 //! No git takes part: a load client speaks the hook's own protocol. As hooks do, it opens a
-//! connection for each question and brings a token that was never used.
+//! connection for each question and brings a token that was never used. Questions are made and
+//! signed before the time begins.
+//!
+//! On a machine that does other work too, rates are not worth much, and time on a processor is: it
+//! is told for each side.
+
+mod cpu;
+mod raw;
 
 use std::process::Command;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -13,7 +21,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use refwarden_testkit::{Repository, Stack};
 use refwarden_wire::hook::{FRAMED, Outcome, PUSHES, PushOut, TOKEN_HEADER};
-use reqwest::blocking::Client;
 use serde_json::{Value, json};
 
 use crate::sample::quantile;
@@ -38,8 +45,14 @@ const ISSUER: &str = "https://bench.example.org";
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
+/// Questions that are made before a run, at most; more than are answered in one.
+const MADE: usize = 20_000;
+
 struct Load {
-    url: String,
+    /// Where the service listens.
+    address: String,
+    service: i32,
+    postgres: i32,
     credential: String,
     repositories: Vec<String>,
     pair: Ed25519KeyPair,
@@ -59,9 +72,10 @@ pub fn measure() {
     );
     println!(
         "| pushes at a time | repositories | p50 | p99 | pushes/s | pgbench -N, transactions/s | \
-         ratio (lowest-highest) |"
+         ratio (lowest-highest) | processor, ms a push: client, service, Postgres | \
+         ms a transaction: pgbench, Postgres |"
     );
-    println!("|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|");
     for repositories in [REPOSITORIES, 1] {
         for level in LEVELS {
             eprintln!("decisions, {level} at a time, {repositories} repositories");
@@ -74,14 +88,15 @@ pub fn measure() {
 fn row(load: &Load, database: &str, level: usize, repositories: usize) {
     let (mut times, mut rates, mut theirs, mut ratios) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    let (mut ours_spent, mut theirs_spent) = (Spent::default(), Spent::default());
     for round in 0..ROUNDS {
         let mut reference = 0.0;
         if round % 2 == 0 {
-            reference = transactions(database, level);
+            reference = transactions(load, database, level, &mut theirs_spent);
         }
-        let (mut took, rate) = pushes(load, level, repositories);
+        let (mut took, rate) = pushes(load, level, repositories, &mut ours_spent);
         if round % 2 == 1 {
-            reference = transactions(database, level);
+            reference = transactions(load, database, level, &mut theirs_spent);
         }
         times.append(&mut took);
         rates.push(rate);
@@ -89,7 +104,8 @@ fn row(load: &Load, database: &str, level: usize, repositories: usize) {
         ratios.push(rate / reference);
     }
     println!(
-        "| {level} | {repositories} | {:.1} | {:.1} | {:.0} | {:.0} | {:.2} ({:.2}-{:.2}) |",
+        "| {level} | {repositories} | {:.1} | {:.1} | {:.0} | {:.0} | {:.2} ({:.2}-{:.2}) | \
+         {:.2}, {:.2}, {:.2} | {:.2}, {:.2} |",
         quantile(&times, 0.5),
         quantile(&times, 0.99),
         quantile(&rates, 0.5),
@@ -97,7 +113,57 @@ fn row(load: &Load, database: &str, level: usize, repositories: usize) {
         quantile(&ratios, 0.5),
         quantile(&ratios, 0.0),
         quantile(&ratios, 1.0),
+        ours_spent.each(ours_spent.client),
+        ours_spent.each(ours_spent.service),
+        ours_spent.each(ours_spent.postgres),
+        theirs_spent.each(theirs_spent.client),
+        theirs_spent.each(theirs_spent.postgres),
     );
+}
+
+/// Time on a processor, in hundredths of a second.
+#[derive(Default)]
+struct Spent {
+    count: usize,
+    client: u64,
+    service: u64,
+    postgres: u64,
+}
+
+impl Spent {
+    /// Milliseconds for each of what was counted.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "a count, and a few minutes at most"
+    )]
+    fn each(&self, spent: u64) -> f64 {
+        spent as f64 * 10.0 / self.count.max(1) as f64
+    }
+
+    /// Adds what was spent while something ran.
+    fn during<T>(&mut self, load: &Load, is_child: bool, work: impl FnOnce() -> T) -> T {
+        let client = || {
+            if is_child {
+                cpu::this().1
+            } else {
+                cpu::this().0
+            }
+        };
+        let now = || {
+            (
+                client(),
+                cpu::family(load.service),
+                cpu::family(load.postgres),
+            )
+        };
+        let before = now();
+        let done = work();
+        let after = now();
+        self.client += after.0 - before.0;
+        self.service += after.1 - before.1;
+        self.postgres += after.2 - before.2;
+        done
+    }
 }
 
 /// Trusts an issuer whose keys are here, and makes the repositories.
@@ -120,8 +186,11 @@ fn prepare(stack: &mut Stack) -> Load {
         repository.git(&["config", "refwarden.repository"]).text()
     };
     let credential = std::fs::read_to_string(directory.join("host.key")).unwrap();
+    let url = &stack.started().service_url;
     Load {
-        url: format!("{}{PUSHES}", stack.started().service_url),
+        address: url.strip_prefix("http://").unwrap().to_owned(),
+        service: stack.pid("service"),
+        postgres: stack.pid("postgres"),
         credential: credential.trim().to_owned(),
         repositories: (0..REPOSITORIES).map(make).collect(),
         pair,
@@ -130,49 +199,51 @@ fn prepare(stack: &mut Stack) -> Load {
 
 /// Pushes for a while, that many at a time; answers each one's milliseconds, and the rate.
 #[expect(clippy::cast_precision_loss, reason = "a count of pushes")]
-fn pushes(load: &Load, level: usize, repositories: usize) -> (Vec<f64>, f64) {
+fn pushes(load: &Load, level: usize, repositories: usize, spent: &mut Spent) -> (Vec<f64>, f64) {
+    let made: Vec<Vec<u8>> = (0..MADE)
+        .map(|index| load.request(&load.repositories[index % repositories]))
+        .collect();
+    let made = Mutex::new(made);
     let begun = Instant::now();
-    let one = |worker: usize| {
-        let builder = Client::builder().no_proxy().pool_max_idle_per_host(0);
-        let client = builder.tls_certs_only([]).build().unwrap();
-        let repository = &load.repositories[worker % repositories];
+    let one = || {
         let mut times = Vec::new();
         while begun.elapsed() < LENGTH {
-            times.push(load.push(&client, repository));
+            let request = made.lock().unwrap().pop();
+            times.push(load.push(&request.expect("more questions than were made")));
         }
         times
     };
-    let times: Vec<f64> = std::thread::scope(|scope| {
-        let one = &one;
-        let workers: Vec<_> = (0..level)
-            .map(|worker| scope.spawn(move || one(worker)))
-            .collect();
-        let ended = workers.into_iter().map(|worker| worker.join().unwrap());
-        ended.flatten().collect()
+    let times: Vec<f64> = spent.during(load, false, || {
+        std::thread::scope(|scope| {
+            let workers: Vec<_> = (0..level).map(|_| scope.spawn(one)).collect();
+            let ended = workers.into_iter().map(|worker| worker.join().unwrap());
+            ended.flatten().collect()
+        })
     });
+    spent.count += times.len();
     let rate = times.len() as f64 / begun.elapsed().as_secs_f64();
     (times, rate)
 }
 
 impl Load {
-    /// One push that policy allows: a branch of one known commit. Milliseconds.
-    fn push(&self, client: &Client, repository: &str) -> f64 {
+    /// The question of a push that policy allows: a branch of one known commit.
+    fn request(&self, repository: &str) -> Vec<u8> {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let head = question(repository, number).to_string();
         let length = u32::try_from(head.len()).unwrap().to_be_bytes();
-        let body = [&length[..], head.as_bytes()].concat();
-        let request = client
-            .post(&self.url)
-            .bearer_auth(&self.credential)
-            .header(TOKEN_HEADER, self.token(number))
-            .header("content-type", FRAMED)
-            .body(body);
-        let begun = Instant::now();
-        let response = request.send().unwrap();
-        let status = response.status();
-        let text = response.text().unwrap();
-        let took = begun.elapsed();
-        assert!(status.is_success(), "{status}: {text}");
+        let (credential, token) = (&self.credential, self.token(number));
+        let lines = format!(
+            "POST {PUSHES} HTTP/1.1\r\nhost: {}\r\nauthorization: Bearer {credential}\r\n\
+             {TOKEN_HEADER}: {token}\r\ncontent-type: {FRAMED}\r\ncontent-length: {}\r\n\r\n",
+            self.address,
+            length.len() + head.len(),
+        );
+        [lines.as_bytes(), &length, head.as_bytes()].concat()
+    }
+
+    /// One push. Milliseconds.
+    fn push(&self, request: &[u8]) -> f64 {
+        let (text, took) = raw::ask(&self.address, request);
         let out: PushOut = serde_json::from_str(&text).unwrap();
         assert_eq!(out.outcome, Outcome::Released, "{text}");
         took.as_secs_f64() * 1000.0
@@ -214,15 +285,20 @@ fn question(repository: &str, number: u64) -> Value {
     })
 }
 
-fn transactions(database: &str, level: usize) -> f64 {
+fn transactions(load: &Load, database: &str, level: usize, spent: &mut Spent) -> f64 {
     let clients = level.min(CONNECTIONS).to_string();
     let threads = level.min(2).to_string();
     let seconds = LENGTH.as_secs().to_string();
     let options = ["-N", "-n", "-c", &clients, "-j", &threads, "-T", &seconds];
-    let said = pgbench(database, &options);
-    let rate = said.lines().find_map(|line| line.strip_prefix("tps = "));
-    let rate = rate.and_then(|rest| rest.split(' ').next()?.parse().ok());
-    rate.unwrap_or_else(|| panic!("pgbench says no rate: {said}"))
+    let said = spent.during(load, true, || pgbench(database, &options));
+    let after = |prefix: &str| {
+        let rest = said.lines().find_map(|line| line.strip_prefix(prefix));
+        let word = rest.and_then(|rest| rest.split([' ', '/']).next());
+        word.unwrap_or_else(|| panic!("pgbench does not say {prefix}: {said}"))
+    };
+    let count = after("number of transactions actually processed: ");
+    spent.count += count.parse::<usize>().unwrap();
+    after("tps = ").parse().unwrap()
 }
 
 fn pgbench(database: &str, options: &[&str]) -> String {
