@@ -134,7 +134,18 @@ impl Client {
 
     /// Posts a JSON body to which there is no answer but that it was taken.
     pub fn tell<I: Serialize>(&self, path: &str, body: &I) -> Result<(), CallError> {
+        self.tell_of(None, path, body)
+    }
+
+    /// The same, of whoever holds the token.
+    pub fn tell_of<I: Serialize>(
+        &self,
+        token: Option<&SecretString>,
+        path: &str,
+        body: &I,
+    ) -> Result<(), CallError> {
         let request = self.request(path).timeout(self.timeout).json(body);
+        let request = with_token(request, token);
         let response = request.send().map_err(|error| failed(&error))?;
         if response.status().is_success() {
             Ok(())

@@ -20,6 +20,8 @@ pub enum Fault {
         /// What to do about it.
         hint: Option<&'static str>,
     },
+    /// Everything was said already.
+    Told,
     /// The pusher asked for the list of push options, and for nothing else.
     Help,
     /// What the service answered.

@@ -7,7 +7,7 @@
 //!
 //! [`shell`] is what sshd runs for those who come over SSH. It starts git, which runs the hooks.
 //!
-//! [`masked`] is what the proxy runs in place of git for pushes from masked clones.
+//! [`masked`] is what the proxy and the shell run in place of git for pushes from masked clones.
 //!
 //! [`reconcile`] is no hook: it is what `refwarden reconcile` and `refwarden doctor` run on the
 //! host of the hooks, with the same client, credential and spool.

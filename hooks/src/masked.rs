@@ -23,6 +23,7 @@ use refwarden_view::cache::{maps, repository_key, shadow};
 use refwarden_view::unmask::{Translated, UnmaskError, View, receive, unmask};
 use refwarden_view::{Mask, RefFilters};
 use refwarden_wire::hook::{REFUSED, RefusedIn};
+use secrecy::SecretString;
 
 use crate::client::Client;
 use crate::correlation;
@@ -36,7 +37,11 @@ use speak::Client as Speaker;
 /// Directories of pushes that were killed are taken away after this long.
 const LEFT_OVER: Duration = Duration::from_hours(24);
 
-/// What the environment says of the pusher; the proxy has put it there.
+/// How often the client hears something while its push is translated, as `receive.keepAlive`
+/// (git-config(1)) has it: proxies and clients take silence for an end.
+const KEEP_ALIVE: Duration = Duration::from_secs(5);
+
+/// What the environment says of the pusher; the proxy or the login shell has put it there.
 const PUSHER: [&str; 5] = [
     "REFWARDEN_TOKEN",
     "REFWARDEN_PUSH_ID",
@@ -56,7 +61,7 @@ pub fn run() -> Result<(), Fault> {
     if request.commands.is_empty() {
         return Ok(());
     }
-    let mut client = Speaker::new(&request, std::io::stdout().lock());
+    let mut client = Speaker::new(&request, std::io::stdout());
     let ended = take(&arguments, &request, &mut input, &mut client);
     if let Err(fault) = &ended {
         if let Fault::Own { code, text, .. } = fault {
@@ -71,7 +76,7 @@ fn take(
     arguments: &Arguments,
     request: &Request,
     pack: &mut dyn std::io::Read,
-    client: &mut Speaker<impl std::io::Write>,
+    client: &mut Speaker<impl std::io::Write + Send>,
 ) -> Result<(), Fault> {
     if request.is_signed {
         let text = "a signed push cannot be translated back";
@@ -103,7 +108,9 @@ fn take(
     }
     std::fs::create_dir_all(&made).map_err(|error| broken(&error))?;
     let received = Some(received.as_path()).filter(|_| brings);
-    let translated = unmask(view, received, &request.commands, &made).map_err(fault)?;
+    let translated = client.keeping(KEEP_ALIVE, || {
+        unmask(view, received, &request.commands, &made).map_err(fault)
+    })?;
     hand_over(request, view, &translated, client)
 }
 
@@ -208,16 +215,25 @@ fn record(repository: &Path, code: Code, text: &str) {
         let refused = RefusedIn {
             repository: host.id,
             correlation: correlation::of_this_process().ok()?,
-            transport: "http".to_owned(),
+            transport: transport(),
             client_address: std::env::var("REFWARDEN_CLIENT_ADDRESS").ok(),
             code,
             text: text.to_owned(),
         };
-        Client::new(&host).ok()?.tell(REFUSED, &refused).ok()
+        let token = std::env::var("REFWARDEN_TOKEN")
+            .ok()
+            .map(SecretString::from);
+        let client = Client::new(&host).ok()?;
+        client.tell_of(token.as_ref(), REFUSED, &refused).ok()
     };
     if told().is_none() {
         eprintln!("a refused push could not be recorded: {code}");
     }
+}
+
+/// How the push came: the proxy or the login shell says.
+fn transport() -> String {
+    std::env::var("REFWARDEN_TRANSPORT").unwrap_or_else(|_| "http".to_owned())
 }
 
 /// Only a refusal is for the client; anything else may name objects of the original.

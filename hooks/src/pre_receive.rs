@@ -120,12 +120,15 @@ fn record(host: &Host, parent: &Parent, fault: &Fault) {
         transport: environment
             .as_ref()
             .map_or_else(|| "unknown".to_owned(), |it| it.transport.clone()),
-        client_address: environment.and_then(|it| it.client_address),
+        client_address: environment
+            .as_ref()
+            .and_then(|it| it.client_address.clone()),
         code: *code,
         text: text.clone(),
     };
     if let Ok(client) = Client::new(host) {
-        let _ = client.tell(REFUSED, &refused);
+        let token = environment.and_then(|it| it.token);
+        let _ = client.tell_of(token.as_ref(), REFUSED, &refused);
     }
 }
 

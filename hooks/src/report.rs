@@ -30,6 +30,7 @@ pub fn note(text: &str) {
 pub fn in_words(fault: &Fault) -> String {
     match fault {
         Fault::Own { code, text, .. } => ascii(&format!("{code} {text}")),
+        Fault::Told => "it was said already".to_owned(),
         Fault::Help => "the options were asked for".to_owned(),
         Fault::Refused { reasons, .. } => {
             let texts: Vec<&str> = reasons.iter().map(|reason| reason.text.as_str()).collect();
@@ -57,6 +58,7 @@ pub fn render(fault: &Fault) -> String {
             }
             line(&machine(Some(*code), None));
         }
+        Fault::Told => {}
         Fault::Help => {
             for words in crate::options::HELP.lines() {
                 line(words);

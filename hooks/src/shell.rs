@@ -6,10 +6,12 @@
 //! itself, keeps nothing, and reads no file of the client's choosing.
 
 mod command;
+mod masked;
 mod session;
+mod syslog;
 
 use std::os::unix::process::CommandExt as _;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use refwarden_gitio::served::Root;
 use refwarden_gitio::{Git, Repository};
@@ -57,20 +59,10 @@ pub fn run() -> Result<(), Fault> {
     let host = Host::of(repository)?;
     let client = Client::new(&host)?;
     let token = token(&session, &host, &client, asked.operation)?;
-    // A push without a token goes on: it may bring one as push option, and is recorded when it
-    // does not. The hooks ask again in any case.
-    if token.is_some() || asked.operation == Operation::Fetch {
-        let question = AuthenticateIn {
-            repository: host.id,
-            operation: asked.operation,
-            client_address: session.address.clone(),
-            client_agent: None,
-            admits_anonymous: false,
-        };
-        let answer: AuthenticateOut = client.call_as(token.as_ref(), AUTHENTICATE, &question)?;
-        if answer.view != View::Whole {
-            return Err(masked());
-        }
+    let view = reading(&session, &host, &client, token.as_ref(), asked.operation)?;
+    let introduce = |command: &mut Command| introduce(command, &session, token.as_ref(), &asked);
+    if let View::Masked(view) = &view {
+        return masked::serve(&host, &served, view, asked.operation, &introduce);
     }
     let subcommand = match asked.operation {
         Operation::Fetch => "upload-pack",
@@ -82,25 +74,10 @@ pub fn run() -> Result<(), Fault> {
     }
     let mut git = git.arg(".").into_command();
     git.current_dir(&served.directory)
-        .env("REFWARDEN_TRANSPORT", "ssh")
         .stdin(Stdio::inherit())
         .stdout(Stdio::inherit())
         .stderr(Stdio::inherit());
-    if let Some(protocol) = &session.protocol {
-        git.env("GIT_PROTOCOL", protocol);
-    }
-    if let Some(address) = &session.address {
-        git.env("REFWARDEN_CLIENT_ADDRESS", address);
-    }
-    if asked.operation == Operation::Push {
-        git.env(
-            "REFWARDEN_PUSH_ID",
-            PushId(uuid::Uuid::now_v7()).to_string(),
-        );
-        if let Some(token) = &token {
-            git.env("REFWARDEN_TOKEN", token.expose_secret());
-        }
-    }
+    introduce(&mut git);
     let error = git.exec();
     Err(Fault::hook(format!(
         "git cannot be started: {}",
@@ -108,10 +85,59 @@ pub fn run() -> Result<(), Fault> {
     )))
 }
 
-/// Views are the proxy's to serve.
-fn masked() -> Fault {
-    let text = "you read a masked view of this repository, which is not served over SSH";
-    Fault::new(Code::ViewNotHere, text).hint("use its HTTP URL")
+/// What the session reads of the repository, as the service says.
+///
+/// A push without a token goes on: it may bring one as push option, and is recorded when it
+/// does not. The hooks ask again in any case. But whoever pushes is told where refs are, so it
+/// goes on only where everybody may read that.
+fn reading(
+    session: &Session,
+    host: &Host,
+    client: &Client,
+    token: Option<&SecretString>,
+    operation: Operation,
+) -> Result<View, Fault> {
+    let is_nobody_s_push = token.is_none() && operation == Operation::Push;
+    let question = AuthenticateIn {
+        repository: host.id,
+        operation: if is_nobody_s_push {
+            Operation::Fetch
+        } else {
+            operation
+        },
+        client_address: session.address.clone(),
+        client_agent: None,
+        admits_anonymous: is_nobody_s_push,
+    };
+    let answer: AuthenticateOut = client.call_as(token, AUTHENTICATE, &question)?;
+    if is_nobody_s_push && answer.view != View::Whole {
+        let text = "no token came with the push, and who reads what depends on it";
+        return Err(Fault::new(Code::NoToken, text).hint("send it in REFWARDEN_TOKEN"));
+    }
+    Ok(answer.view)
+}
+
+/// Has git, or what stands in for it, know what its hooks need to.
+fn introduce(
+    command: &mut Command,
+    session: &Session,
+    token: Option<&SecretString>,
+    asked: &Asked,
+) {
+    command.env("REFWARDEN_TRANSPORT", "ssh");
+    if let Some(protocol) = &session.protocol {
+        command.env("GIT_PROTOCOL", protocol);
+    }
+    if let Some(address) = &session.address {
+        command.env("REFWARDEN_CLIENT_ADDRESS", address);
+    }
+    if asked.operation == Operation::Push {
+        let push = PushId(uuid::Uuid::now_v7());
+        command.env("REFWARDEN_PUSH_ID", push.to_string());
+        if let Some(token) = token {
+            command.env("REFWARDEN_TOKEN", token.expose_secret());
+        }
+    }
 }
 
 /// The session's token: what the client sent, or what its certificate is traded for.

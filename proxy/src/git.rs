@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use refwarden_gitio::Git;
+use refwarden_gitio::{Git, shadow};
 use refwarden_model::PushId;
 use refwarden_wire::hook::Operation;
 use secrecy::{ExposeSecret as _, SecretString};
@@ -22,46 +22,15 @@ pub struct Pusher<'a> {
     pub agent: Option<&'a str>,
 }
 
-/// What stands between a shadow and its readers besides what it holds. Whatever it holds may be
-/// asked for by name, so that partial clones work in every version of the protocol. Everything
-/// that tells of something else is off, whatever git's defaults become.
-const SHADOW: [(&str, &str); 13] = [
-    ("safe.directory", "*"),
-    ("uploadpack.allowAnySHA1InWant", "true"),
-    ("uploadpack.allowFilter", "true"),
-    ("uploadpackfilter.allow", "false"),
-    ("uploadpackfilter.blob:none.allow", "true"),
-    ("uploadpackfilter.blob:limit.allow", "true"),
-    ("uploadpackfilter.tree.allow", "true"),
-    ("uploadpackfilter.object:type.allow", "true"),
-    ("uploadpackfilter.combine.allow", "true"),
-    ("uploadpack.allowRefInWant", "false"),
-    ("uploadpack.advertiseBundleURIs", "false"),
-    ("transfer.advertiseObjectInfo", "false"),
-    ("transfer.advertiseSID", "false"),
-];
-
 /// Builds the command that serves a shadow: stock `git upload-pack`, and nothing else ever.
 pub fn shadow(directory: &Path, step: Step, protocol: Option<&str>) -> Command {
-    let mut command = command(directory, Operation::Fetch, step, protocol, None);
-    configure(&mut command, &SHADOW);
-    command
+    finish(shadow::upload_pack(directory), directory, step, protocol)
 }
-
-/// How a shadow's refs are advertised to those who push. Nothing is ever pushed into a shadow.
-const INBOX: [(&str, &str); 4] = [
-    ("safe.directory", "*"),
-    ("receive.advertiseAtomic", "true"),
-    ("receive.advertisePushOptions", "true"),
-    ("transfer.advertiseSID", "false"),
-];
 
 /// Builds the command that tells those who push where a shadow's refs are.
 pub fn inbox(directory: &Path, protocol: Option<&str>) -> Command {
-    let step = Step::Advertise;
-    let mut command = command(directory, Operation::Push, step, protocol, None);
-    configure(&mut command, &INBOX);
-    command
+    let git = shadow::advertise_to_pushers(directory);
+    finish(git, directory, Step::Exchange, protocol)
 }
 
 /// Has a command that replaces git know the pusher as git's hooks would.
@@ -74,14 +43,6 @@ pub fn introduce(command: &mut Command, pusher: &Pusher<'_>) {
     }
     if let Some(agent) = pusher.agent {
         command.env("REFWARDEN_CLIENT_AGENT", agent);
-    }
-}
-
-fn configure(command: &mut Command, settings: &[(&str, &str)]) {
-    command.env("GIT_CONFIG_COUNT", settings.len().to_string());
-    for (number, (key, value)) in settings.iter().enumerate() {
-        command.env(format!("GIT_CONFIG_KEY_{number}"), key);
-        command.env(format!("GIT_CONFIG_VALUE_{number}"), value);
     }
 }
 
@@ -103,12 +64,7 @@ pub fn command(
     if operation == Operation::Fetch {
         git = git.arg("--strict");
     }
-    git = git.arg("--stateless-rpc");
-    if step == Step::Advertise {
-        git = git.arg("--http-backend-info-refs");
-    }
-    let mut command = git.arg(".").into_command();
-    command.current_dir(directory);
+    let mut command = finish(git, directory, step, protocol);
     for (name, value) in [
         ("GIT_CONFIG_NOSYSTEM", "1"),
         ("GIT_CONFIG_GLOBAL", "/dev/null"),
@@ -121,11 +77,22 @@ pub fn command(
     for name in ["GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_0", "GIT_CONFIG_VALUE_0"] {
         command.env_remove(name);
     }
-    if let Some(protocol) = protocol {
-        command.env("GIT_PROTOCOL", protocol);
-    }
     if let Some(pusher) = pusher {
         introduce(&mut command, pusher);
+    }
+    command
+}
+
+/// What a git over HTTP has in common, whatever it serves.
+fn finish(mut git: Git, directory: &Path, step: Step, protocol: Option<&str>) -> Command {
+    git = git.arg("--stateless-rpc");
+    if step == Step::Advertise {
+        git = git.arg("--http-backend-info-refs");
+    }
+    let mut command = git.arg(".").into_command();
+    command.current_dir(directory);
+    if let Some(protocol) = protocol {
+        command.env("GIT_PROTOCOL", protocol);
     }
     command
 }

@@ -11,15 +11,14 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt as _};
-use refwarden_model::bytes::escape;
+use refwarden_gitio::shadow::presentable;
+use refwarden_view::serving::Shadow;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 use tokio::sync::oneshot;
 use tokio::time::timeout;
 use tokio_util::io::ReaderStream;
-
-use crate::view::Shadow;
 
 /// Bytes read at once. A pipe holds 64 KiB, and git's packets are at most as long.
 const CHUNK: usize = 64 << 10;
@@ -189,19 +188,6 @@ async fn log(mut stderr: ChildStderr) {
     let _ = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
 }
 
-fn presentable(said: &[u8]) -> String {
-    let words = said.split(u8::is_ascii_whitespace);
-    let shown = words.map(|word| {
-        let oid = matches!(word.len(), 40 | 64) && word.iter().all(u8::is_ascii_hexdigit);
-        if word.len() < 16 || oid {
-            escape(word)
-        } else {
-            "[...]".to_owned()
-        }
-    });
-    shown.collect::<Vec<_>>().join(" ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -256,15 +242,5 @@ mod tests {
             input.abort.send(()).unwrap();
             assert!(running.next().await.unwrap().is_err());
         });
-    }
-
-    #[test]
-    fn the_log_holds_no_long_words() {
-        let oid = "0123456789abcdef0123456789abcdef01234567";
-        let said = format!("fatal: bad\x1b ref 'refs/heads/long-enough-to-be-one' {oid}\n");
-        assert_eq!(
-            presentable(said.as_bytes()),
-            format!("fatal: bad\\x1b ref [...] {oid} ")
-        );
     }
 }

@@ -1,23 +1,19 @@
-//! Masked views: finds the shadow that a reader gets, and has it made where it is not there or
-//! not as the repository is now.
+//! Masked views: has the shadow that a reader gets made where it is not there or not as the
+//! repository is now.
 //!
-//! Shadows are made by a program of their own, `refwarden view refresh`, so that neither its
-//! memory nor its end are the proxy's. For one view of one repository one is made at a time, and
-//! all who need it wait for the same. What it deliberately does not do: it masks nothing itself,
-//! and it never falls back on the repository.
+//! For one view of one repository one is made at a time, and all who need it wait for the same.
+//! What it deliberately does not do: it masks nothing itself, and it never falls back on the
+//! repository. What it shares with the login shell is `refwarden_view::serving`.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use actix_web::web;
-use refwarden_gitio::settings;
 use refwarden_model::bytes::escape;
-use refwarden_scan::{FingerprintKey, Ruleset};
-use refwarden_view::RefFilters;
-use refwarden_view::cache::{Open, Place, shadow};
+use refwarden_view::cache::Place;
+use refwarden_view::serving::{self, Found, Shadow};
 use refwarden_wire::hook::MaskedView;
 use tokio::sync::{Semaphore, watch};
 use tokio::time::{Instant, timeout_at};
@@ -34,29 +30,13 @@ const LOGGED: usize = 2048;
 
 /// All that the proxy knows of masked views.
 pub struct Views {
-    cache: PathBuf,
-    key_file: PathBuf,
-    rules: Vec<PathBuf>,
-    wait: Duration,
-    program: PathBuf,
-    key: FingerprintKey,
-    plain: Ruleset,
-    generic: Ruleset,
+    serving: serving::Views,
     flights: Mutex<HashMap<PathBuf, Flight>>,
     builders: Arc<Semaphore>,
 }
 
 /// A build that is under way: none, then whether it succeeded.
 type Flight = watch::Receiver<Option<bool>>;
-
-/// A shadow that stays while this lives.
-pub struct Shadow {
-    /// Its directory.
-    pub directory: PathBuf,
-    /// The view's id.
-    pub view: String,
-    open: Open,
-}
 
 impl Views {
     /// Reads key and rules. `beside` resolves paths of the configuration.
@@ -67,33 +47,14 @@ impl Views {
         section: &refwarden_config::Views,
         beside: &dyn Fn(&Path) -> PathBuf,
     ) -> Result<Self, String> {
-        let read = |path: &PathBuf| {
-            std::fs::read_to_string(path)
-                .map_err(|error| format!("{} cannot be read: {error}", path.display()))
-        };
-        let key_file = beside(&section.key_file);
-        let mut key = [0; 32];
-        hex::decode_to_slice(read(&key_file)?.trim(), &mut key)
-            .map_err(|_| format!("{}: expected 64 hexadecimal digits", key_file.display()))?;
-        let rules: Vec<PathBuf> = section.rules.iter().map(|path| beside(path)).collect();
-        let mut texts = Vec::new();
-        for path in &rules {
-            texts.push((path.display().to_string(), read(path)?));
-        }
-        let texts: Vec<(&str, &str)> = texts.iter().map(|(a, b)| (&**a, &**b)).collect();
-        let compiled = |ruleset: Result<Ruleset, refwarden_scan::RuleError>| {
-            ruleset.map_err(|error| format!("the rules of views cannot be used: {error}"))
-        };
         let program = std::env::current_exe().map_err(|error| error.to_string())?;
+        let programs = program.parent().unwrap_or(Path::new("."));
+        let serving = serving::Views::new(section, beside, programs)?;
+        for generic in [false, true] {
+            serving.ruleset(generic)?;
+        }
         Ok(Self {
-            cache: beside(&section.cache),
-            key_file,
-            rules,
-            wait: Duration::from_secs(section.wait_seconds),
-            program: program.with_file_name("refwarden"),
-            key: FingerprintKey::new(key),
-            plain: compiled(Ruleset::builtin_with(&texts))?,
-            generic: compiled(Ruleset::builtin_and_generic(&texts))?,
+            serving,
             flights: Mutex::default(),
             builders: Arc::new(Semaphore::new(BUILDERS)),
         })
@@ -111,7 +72,7 @@ impl Views {
         repository: &Served,
         step: Step,
     ) -> Result<Shadow, Refusal> {
-        let deadline = Instant::now() + self.wait;
+        let deadline = Instant::now() + self.serving.wait();
         let wanted = Wanted {
             view: view.clone(),
             directory: repository.directory.clone(),
@@ -146,37 +107,14 @@ impl Views {
         fresh: bool,
     ) -> Result<(Place, Option<Shadow>), Refusal> {
         let (views, wanted) = (Arc::clone(self), wanted.clone());
-        let looked = web::block(move || views.look_now(&wanted, fresh)).await;
+        let look = move || views.serving.look(&wanted.view, &wanted.directory, fresh);
+        let looked = web::block(look).await;
         let looked = looked.map_err(|error| error.to_string()).flatten();
-        looked.map_err(|error| {
+        let looked = looked.map_err(|error| {
             tracing::error!(%error, "a masked view cannot be looked for");
             Refusal::ViewNotReady
-        })
-    }
-
-    fn look_now(&self, wanted: &Wanted, fresh: bool) -> Result<(Place, Option<Shadow>), String> {
-        let repository = settings::Repository::open(&wanted.directory);
-        let repository = repository.map_err(|error| error.to_string())?;
-        let filters = wanted.view.filters.iter();
-        let filters = RefFilters::new(filters.map(|it| (&it.refs[..], &it.hide[..])))
-            .map_err(|error| error.to_string())?;
-        let ruleset = if wanted.view.generic {
-            &self.generic
-        } else {
-            &self.plain
-        };
-        let place = Place::filtered(&self.cache, &repository, ruleset, &self.key, filters);
-        let Some(open) = place.open() else {
-            return Ok((place, None));
-        };
-        let good = !fresh
-            || Place::is_fresh(&open.about, &repository).map_err(|error| error.to_string())?;
-        let found = good.then(|| Shadow {
-            directory: shadow(&open.directory),
-            view: place.view().to_owned(),
-            open,
         });
-        Ok((place, found))
+        looked.map(|Found { place, shadow }| (place, shadow))
     }
 
     /// The build that is under way, or a new one.
@@ -207,7 +145,8 @@ impl Views {
             return false;
         };
         let begun = Instant::now();
-        let output = self.command(wanted).output().await;
+        let refresher = self.serving.refresher(&wanted.view, &wanted.directory);
+        let output = tokio::process::Command::from(refresher).output().await;
         let milliseconds = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         let repository = wanted.directory.display();
         match output {
@@ -222,56 +161,16 @@ impl Views {
                 false
             }
             Err(error) => {
-                let program = self.program.display();
-                tracing::error!(%program, %error, "a masked view cannot be made");
+                tracing::error!(%error, "a masked view cannot be made: refwarden does not start");
                 false
             }
         }
     }
 
-    /// The command that takes a push in terms of a shadow: `refwarden-receive`.
+    /// The command that takes a push in terms of a shadow.
     pub fn receiver(&self, view: &MaskedView, repository: &Served, shadow: &Shadow) -> Command {
-        let mut command = command(&self.program.with_file_name("refwarden-receive"));
-        command.arg("--repository").arg(&repository.directory);
-        command.arg("--generation").arg(&shadow.open.directory);
-        command.arg("--key").arg(&self.key_file);
-        for path in &self.rules {
-            command.arg("--rules").arg(path);
-        }
-        // Plain data with text keys, so this cannot fail; an empty text is no view.
-        command.arg("--view");
-        command.arg(serde_json::to_string(view).unwrap_or_default());
-        command.arg("--work").arg(self.cache.join("pushes"));
-        command
+        self.serving.receiver(view, &repository.directory, shadow)
     }
-
-    fn command(&self, wanted: &Wanted) -> tokio::process::Command {
-        let mut command = tokio::process::Command::from(command(&self.program));
-        command.args(["view", "refresh", "--json", "--cache"]);
-        command.arg(&self.cache).arg("--key").arg(&self.key_file);
-        for path in &self.rules {
-            command.arg("--rules").arg(path);
-        }
-        // Plain data with text keys, so this cannot fail; an empty text is no view.
-        let view = serde_json::to_string(&wanted.view).unwrap_or_default();
-        command.arg(format!("--view={view}"));
-        command.arg("--").arg(&wanted.directory);
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        command.stderr(Stdio::piped());
-        command
-    }
-}
-
-/// A program of ours, with little of this process's environment.
-fn command(program: &Path) -> Command {
-    let mut command = Command::new(program);
-    command.env_clear();
-    for name in ["PATH", "HOME", "TMPDIR", "USER"] {
-        if let Some(value) = std::env::var_os(name) {
-            command.env(name, value);
-        }
-    }
-    command
 }
 
 /// Which view of which repository.

@@ -180,6 +180,8 @@ pub fn hook(dir: &DataDir, service_url: &str) -> String {
     let credential = path(&dir.join("host.key"));
     let key = path(&dir.join("fingerprint.key"));
     let spool = path(&dir.join("spool"));
+    let views = path(&dir.join("views"));
+    let view_key = path(&dir.join("view.key"));
     format!(
         r#"# What the hooks on this host need to know. Repositories name this file in their git
 # configuration as refwarden.hookConfig. Made by `refwarden up`.
@@ -193,6 +195,11 @@ fingerprint_key_file = {key}
 spool_dir = {spool}
 # A push is refused when the service takes longer; at most 5000.
 timeout_ms = 4000
+
+# Histories without secrets, for those who come over SSH: the same as in [proxy.views].
+[views]
+cache = {views}
+key_file = {view_key}
 "#
     )
 }

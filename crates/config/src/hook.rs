@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use crate::Views;
+
 /// Settings of the hooks on a host.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,6 +28,10 @@ pub struct HookConfig {
     /// Milliseconds that the service may take to answer before a push is refused; at most 5000.
     #[serde(default = "default_timeout")]
     pub timeout_ms: u64,
+    /// Where masked views are kept, for those who come over SSH: the same as in `[proxy.views]`,
+    /// with absolute paths. Without it, readers of masked views are refused there.
+    #[serde(default)]
+    pub views: Option<Views>,
 }
 
 const fn default_timeout() -> u64 {

@@ -118,7 +118,8 @@ pub struct Proxy {
     pub views: Option<Views>,
 }
 
-/// Masked views that the proxy serves. Relative paths start at this file's directory.
+/// Masked views that the proxy and the login shell serve. In `refwarden.toml` relative paths start
+/// at its directory.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Views {

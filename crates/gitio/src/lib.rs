@@ -18,6 +18,7 @@ pub mod quarantine;
 pub mod refs;
 pub mod served;
 pub mod settings;
+pub mod shadow;
 pub mod signatures;
 
 #[cfg(test)]

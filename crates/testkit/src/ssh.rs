@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tempfile::TempDir;
 
-use crate::run::run;
+use crate::run::{Outcome, run};
 use crate::wait::within;
 
 /// A running sshd that lets this user in, and takes `REFWARDEN_TOKEN` along.
@@ -152,6 +152,25 @@ impl Sshd {
     /// What git needs as `GIT_SSH_COMMAND`.
     pub fn command(&self) -> String {
         self.command_with("user")
+    }
+
+    /// Has the client run a command with this input, and these variables besides the token. All such
+    /// sessions go over one connection, which the first makes.
+    #[track_caller]
+    pub fn session(&self, variables: &[(&str, &str)], asked: &str, input: &[u8]) -> Outcome {
+        let whole = self.command();
+        let mut words = whole.split_whitespace();
+        let mut ssh = Command::new(words.next().unwrap());
+        ssh.args(words)
+            .args(["-o", "ControlMaster=auto", "-o", "ControlPersist=10"]);
+        let socket = self.directory.path().join("shared");
+        ssh.arg("-o")
+            .arg(format!("ControlPath={}", socket.display()));
+        ssh.arg("-p")
+            .arg(self.port.to_string())
+            .args(["127.0.0.1", asked]);
+        ssh.envs(variables.iter().copied());
+        run(ssh, input)
     }
 
     fn command_with(&self, key: &str) -> String {

@@ -71,7 +71,20 @@ pub struct Open {
     pub directory: PathBuf,
     /// What is known of it.
     pub about: About,
-    _lock: File,
+    lock: File,
+}
+
+impl Open {
+    /// From now on it also stays while a program runs that was started after this: git must not
+    /// lose what it reads because whoever started it was killed.
+    ///
+    /// # Errors
+    ///
+    /// What the system says.
+    pub fn lend(&self) -> std::io::Result<()> {
+        rustix::io::fcntl_setfd(&self.lock, rustix::io::FdFlags::empty())?;
+        Ok(())
+    }
 }
 
 /// What a repository is called where its key and its place are derived: its id where it has one,
@@ -304,9 +317,15 @@ impl Place {
             Some(Open {
                 directory,
                 about,
-                _lock: lock,
+                lock,
             })
         })
+    }
+
+    /// Whether somebody is making a generation of it.
+    pub fn is_being_made(&self) -> bool {
+        let lock = File::open(self.directory.with_extension("lock"));
+        lock.is_ok_and(|lock| lock.try_lock_shared().is_err())
     }
 
     /// Whether a generation was built from the refs that the repository has now.

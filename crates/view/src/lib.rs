@@ -8,8 +8,8 @@
 //! * [`build`](mod@build) makes a *shadow*: a bare repository that holds nothing but what a masked reader may
 //!   see. No alternates, no foreign pack, no hooks: what is not there cannot leak.
 //! * [`cache`] keeps shadows, one directory for each build, with an atomic switch.
-//!
 //! * [`unmask`](mod@unmask) translates a push from a masked clone back.
+//! * [`serving`] finds the shadow that a reader gets, for those who serve.
 //!
 //! What it deliberately does not do: it serves nothing, and decides not who sees which view. It
 //! reads the original only through `refwarden-gitio`, and writes nothing to it.
@@ -21,6 +21,7 @@ mod hash;
 pub mod mask;
 mod pack;
 pub mod placeholder;
+pub mod serving;
 pub mod unmask;
 
 pub use filter::RefFilters;

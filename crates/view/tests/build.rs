@@ -688,7 +688,15 @@ fn a_generation_that_is_read_stays() {
     let directory = first.directory.clone();
     assert!(cache::shadow(&directory).join("HEAD").exists());
     assert_eq!(place.current().unwrap().1.generation, 3);
+    // A program that was started meanwhile reads on, whatever becomes of who started it.
+    first.lend().unwrap();
+    let mut reads = std::process::Command::new("cat");
+    let mut reads = reads.stdin(std::process::Stdio::piped()).spawn().unwrap();
     drop(first);
+    place.build(&original, &ruleset, &key).unwrap();
+    assert!(cache::shadow(&directory).join("HEAD").exists());
+    drop(reads.stdin.take());
+    reads.wait().unwrap();
     place.build(&original, &ruleset, &key).unwrap();
     assert!(!directory.exists());
 }

@@ -26,8 +26,9 @@ pub struct Arguments {
 impl Arguments {
     /// Reads them.
     pub fn read() -> Result<Self, Fault> {
-        Self::parse(std::env::args_os().skip(1).collect())
-            .ok_or_else(|| Fault::hook("refwarden-receive is started by the proxy alone"))
+        Self::parse(std::env::args_os().skip(1).collect()).ok_or_else(|| {
+            Fault::hook("refwarden-receive is started by the proxy and by refwarden-shell alone")
+        })
     }
 
     fn parse(words: Vec<std::ffi::OsString>) -> Option<Self> {

@@ -2,6 +2,8 @@
 //! gitprotocol-capabilities(5), "side-band").
 
 use std::io::Write;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::time::Duration;
 
 use refwarden_gitio::pktline::{Packet, encode};
 
@@ -42,6 +44,32 @@ impl<W: Write> Client<W> {
     pub fn say(&mut self, words: &[u8]) -> Result<(), Fault> {
         self.send(2, words)?;
         self.out.flush().map_err(gone)
+    }
+
+    /// Does something that takes its time, and says nothing at all so often meanwhile. A client
+    /// that has gone away is noticed so, and what was done is for nothing.
+    pub fn keeping<T>(
+        &mut self,
+        every: Duration,
+        work: impl FnOnce() -> Result<T, Fault>,
+    ) -> Result<T, Fault>
+    where
+        W: Send,
+    {
+        std::thread::scope(|scope| {
+            let (working, ended) = mpsc::channel::<()>();
+            let kept = scope.spawn(move || {
+                while ended.recv_timeout(every) == Err(RecvTimeoutError::Timeout) {
+                    self.say(b"")?;
+                }
+                Ok(())
+            });
+            let done = work();
+            drop(working);
+            let kept = kept.join();
+            kept.unwrap_or_else(|_| Err(Fault::hook("the client cannot be spoken to")))?;
+            done
+        })
     }
 
     /// What became of the refs, as packets.
@@ -104,4 +132,49 @@ fn gone(_: std::io::Error) -> Fault {
 
 fn wrong(_: refwarden_gitio::pktline::PktError) -> Fault {
     Fault::hook("an answer is too long for the client")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::sync::{Arc, Condvar, Mutex};
+
+    /// What a client has heard, and that it has.
+    #[derive(Clone, Default)]
+    struct Heard(Arc<(Mutex<Vec<u8>>, Condvar)>);
+
+    impl Write for Heard {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.0.lock().unwrap().extend_from_slice(bytes);
+            self.0.1.notify_all();
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn request() -> Request {
+        let zero = "0".repeat(40);
+        let line = format!("{zero} {zero} refs/heads/a\0report-status side-band-64k");
+        let mut bytes = Vec::new();
+        encode(Packet::Data(line.as_bytes()), &mut bytes).unwrap();
+        bytes.extend_from_slice(b"0000");
+        Request::read(&mut bytes.as_slice()).unwrap()
+    }
+
+    #[test]
+    fn while_work_lasts_the_client_hears_that_it_does() {
+        let heard = Heard::default();
+        let mut client = Client::new(&request(), heard.clone());
+        let worked = client.keeping(Duration::from_millis(1), || {
+            let (bytes, more) = &*heard.0;
+            let bytes = bytes.lock().unwrap();
+            let bytes = more.wait_while(bytes, |it| it.len() < 15).unwrap();
+            assert!(bytes.starts_with(b"0005\x020005\x020005\x02"));
+            Ok(7)
+        });
+        assert_eq!(worked.unwrap(), 7);
+    }
 }

@@ -113,10 +113,15 @@ pub async fn cancel(
 pub async fn refused(
     host: HostCredential,
     state: Data<AppState>,
+    request: HttpRequest,
     body: Json<RefusedIn>,
 ) -> Result<HttpResponse, AppError> {
+    // Only for the name: what was refused needs no right to anything.
+    let verified = verify(&state, pusher_token(&request).as_deref()).await;
+    let actor = verified.ok().and_then(Result::ok);
+    let actor = actor.map(|token| token.actor_chain.describe());
     state
-        .db(move |conn| lifecycle::refuse(conn, &host.name, &body, Utc::now()))
+        .db(move |conn| lifecycle::refuse(conn, &host.name, &body, actor, Utc::now()))
         .await?;
     Ok(HttpResponse::NoContent().finish())
 }

@@ -11,7 +11,8 @@ use crate::error::AppError;
 /// The longest text that is kept, in characters.
 const TEXT_MAX: usize = 500;
 
-/// Records it. Nobody's token was looked at, so no actor is named.
+/// Records it. The actor is the push's where there is one, else whom the token that came along
+/// names, else nobody.
 ///
 /// # Errors
 /// [`AppError::NotFound`] for a repository that is not the host's, and what the database says.
@@ -19,6 +20,7 @@ pub fn refuse(
     conn: &mut PgConnection,
     host: &str,
     refused: &RefusedIn,
+    actor: Option<String>,
     now: DateTime<Utc>,
 ) -> Result<(), AppError> {
     conn.transaction(|conn| {
@@ -32,7 +34,9 @@ pub fn refuse(
             kind: "push.refused",
             actor: push
                 .as_ref()
-                .map_or_else(|| "unknown".to_owned(), super::actor_of),
+                .map(super::actor_of)
+                .or(actor)
+                .unwrap_or_else(|| "unknown".to_owned()),
             push_id: push.map(|push| push.id),
             codes: vec![refused.code.to_string()],
             summary: format!("{text} ({} from {address})", refused.transport),

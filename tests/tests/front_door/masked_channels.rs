@@ -1,44 +1,83 @@
 //! Every way to ask a masked view for what it does not have, with a raw client: what exists in
 //! the original and what exists nowhere are answered alike.
 
-use refwarden_testkit::{Repository, flush, line};
+use refwarden_testkit::{Repository, Sshd, flush, line};
 
 use crate::masked::{Clone, configured, masked_stack, planted, push};
 use crate::shared::secret;
 
 /// What came back, with the name that was asked for taken out.
-type Answer = (u16, Vec<u8>);
+pub type Answer = (u16, Vec<u8>);
 
-struct Reader<'a> {
+/// Somebody who asks for what he should not have.
+pub struct Reader<'a> {
     repository: &'a Repository<'a>,
-    token: String,
-    client: reqwest::blocking::Client,
+    pub token: String,
+    line: Line<'a>,
+}
+
+/// How he comes.
+enum Line<'a> {
+    Http(reqwest::blocking::Client),
+    Ssh(&'a Sshd),
 }
 
 impl<'a> Reader<'a> {
     fn new(repository: &'a Repository<'a>) -> Self {
+        let client = reqwest::blocking::Client::builder()
+            .no_proxy()
+            .timeout(std::time::Duration::from_secs(30))
+            .build()
+            .unwrap();
         Self {
             repository,
             token: repository.stack.token("ada"),
-            client: reqwest::blocking::Client::builder()
-                .no_proxy()
-                .timeout(std::time::Duration::from_secs(30))
-                .build()
-                .unwrap(),
+            line: Line::Http(client),
+        }
+    }
+
+    /// One who comes over SSH.
+    pub fn over_ssh(repository: &'a Repository<'a>, sshd: &'a Sshd) -> Self {
+        Self {
+            repository,
+            token: repository.stack.token("ada"),
+            line: Line::Ssh(sshd),
+        }
+    }
+
+    fn client(&self) -> &reqwest::blocking::Client {
+        match &self.line {
+            Line::Http(client) => client,
+            Line::Ssh(_) => panic!("not over HTTP"),
         }
     }
 
     fn get(&self, path: &str) -> Answer {
         let url = format!("{}{path}", self.repository.http_url());
-        let answer = self.client.get(url).basic_auth("x", Some(&self.token));
+        let answer = self.client().get(url).basic_auth("x", Some(&self.token));
         let answer = answer.send().unwrap();
         (answer.status().as_u16(), answer.bytes().unwrap().to_vec())
     }
 
-    fn post(&self, version: &str, body: Vec<u8>) -> Answer {
+    /// One request of a fetch. Over SSH all that is said is the answer, standard error too, and
+    /// the exit code stands for the status.
+    pub fn post(&self, version: &str, body: Vec<u8>) -> Answer {
+        if let Line::Ssh(sshd) = &self.line {
+            let protocol = format!("version={version}");
+            let variables = [
+                ("REFWARDEN_TOKEN", &*self.token),
+                ("GIT_PROTOCOL", &protocol),
+            ];
+            let asked = format!("git-upload-pack '{}.git'", self.repository.name);
+            let outcome = sshd.session(&variables, &asked, &body);
+            let code = outcome
+                .code
+                .map_or(u16::MAX, |code| u16::try_from(code).unwrap());
+            return (code, [outcome.stdout, outcome.stderr].concat());
+        }
         let url = format!("{}/git-upload-pack", self.repository.http_url());
         let answer = self
-            .client
+            .client()
             .post(url)
             .basic_auth("x", Some(&self.token))
             .header("content-type", "application/x-git-upload-pack-request")
@@ -50,7 +89,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A command of version 2.
-    fn command(&self, command: &str, arguments: &[String]) -> Answer {
+    pub fn command(&self, command: &str, arguments: &[String]) -> Answer {
         let mut body = line(format!("command={command}\n").as_bytes());
         let format = format!("object-format={}\n", self.repository.format);
         body.extend([&line(format.as_bytes())[..], b"0001"].concat());
@@ -65,7 +104,7 @@ impl<'a> Reader<'a> {
     }
 
     /// A request of version 0 or 1: wants and the like, a flush, then the rest.
-    fn old(&self, version: &str, first: &[String], rest: &[String]) -> Answer {
+    pub fn old(&self, version: &str, first: &[String], rest: &[String]) -> Answer {
         let mut body = Vec::new();
         for text in first {
             body.extend(line(format!("{text}\n").as_bytes()));
@@ -78,7 +117,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn without(answer: Answer, name: &str) -> Answer {
+pub fn without(answer: Answer, name: &str) -> Answer {
     let (status, bytes) = answer;
     let mut left = Vec::new();
     let mut rest = &bytes[..];
@@ -96,7 +135,7 @@ fn without(answer: Answer, name: &str) -> Answer {
     (status, left)
 }
 
-fn holds(bytes: &[u8], needle: &str) -> bool {
+pub fn holds(bytes: &[u8], needle: &str) -> bool {
     memchr::memmem::find(bytes, needle.as_bytes()).is_some()
 }
 
@@ -125,127 +164,139 @@ fn what_the_view_lacks_is_answered_like_what_never_was() {
         let repository = planted(masked_stack(), name, format, seed);
         let reader = Reader::new(&repository);
         let clone = Clone::new(&repository, &reader.token, &[]);
-        let head = clone.git(&["rev-parse", "HEAD"]);
-        let nowhere = "5".repeat(head.len());
-        let text = |text: String| vec![text];
-        let reader = &reader;
-        let head = &head;
-        let mut asks: Vec<(String, Ask<'_>)> = Vec::new();
-        asks.push((
-            "v2 want".into(),
-            Box::new(move |oid| reader.command("fetch", &[format!("want {oid}"), "done".into()])),
-        ));
-        asks.push((
-            "v2 have".into(),
-            Box::new(move |oid| {
-                reader.command("fetch", &[format!("want {head}"), format!("have {oid}")])
-            }),
-        ));
-        asks.push((
-            "v2 have, thin and done".into(),
-            Box::new(move |oid| {
-                let arguments = ["thin-pack".into(), format!("want {head}")];
-                let rest = [format!("have {oid}"), "done".into()];
-                reader.command("fetch", &[&arguments[..], &rest].concat())
-            }),
-        ));
-        asks.push((
-            "v2 shallow".into(),
-            Box::new(move |oid| {
-                let arguments = [
-                    format!("shallow {oid}"),
-                    "deepen 1".into(),
-                    format!("want {head}"),
-                ];
-                reader.command("fetch", &arguments)
-            }),
-        ));
-        asks.push((
-            "v2 sparse:oid".into(),
-            Box::new(move |oid| {
-                let arguments = [
-                    format!("filter sparse:oid={oid}"),
-                    format!("want {head}"),
-                    "done".into(),
-                ];
-                reader.command("fetch", &arguments)
-            }),
-        ));
-        asks.push((
-            "v2 object-info".into(),
-            Box::new(move |oid| {
-                reader.command("object-info", &["size".into(), format!("oid {oid}")])
-            }),
-        ));
-        for version in ["0", "1"] {
-            asks.push((
-                format!("v{version} want"),
-                Box::new(move |oid| {
-                    reader.old(
-                        version,
-                        &text(format!("want {oid} side-band-64k no-progress")),
-                        &["done".into()],
-                    )
-                }),
-            ));
-            asks.push((
-                format!("v{version} second want"),
-                Box::new(move |oid| {
-                    let first = [
-                        format!("want {head} side-band-64k no-progress"),
-                        format!("want {oid}"),
-                    ];
-                    reader.old(version, &first, &["done".into()])
-                }),
-            ));
-            asks.push((
-                format!("v{version} have"),
-                Box::new(move |oid| {
-                    let first = text(format!(
-                        "want {head} multi_ack_detailed side-band-64k no-progress"
-                    ));
-                    let mut body = Vec::new();
-                    body.extend(line(format!("{}\n", first[0]).as_bytes()));
-                    body.extend(flush());
-                    body.extend(line(format!("have {oid}\n").as_bytes()));
-                    body.extend(flush());
-                    reader.post(version, body)
-                }),
-            ));
-            asks.push((
-                format!("v{version} shallow"),
-                Box::new(move |oid| {
-                    let first = [
-                        format!("want {head} side-band-64k no-progress shallow"),
-                        format!("shallow {oid}"),
-                        "deepen 1".into(),
-                    ];
-                    reader.old(version, &first, &[])
-                }),
-            ));
-            asks.push((
-                format!("v{version} sparse:oid"),
-                Box::new(move |oid| {
-                    let first = [
-                        format!("want {head} side-band-64k no-progress filter"),
-                        format!("filter sparse:oid={oid}"),
-                    ];
-                    reader.old(version, &first, &["done".into()])
-                }),
-            ));
-        }
-        for (channel, ask) in &asks {
-            let unknown = without(ask(&nowhere), &nowhere);
-            for (what, oid) in affected(&repository) {
-                let answer = without(ask(&oid), &oid);
-                let shown = String::from_utf8_lossy(&answer.1[..answer.1.len().min(300)]);
-                assert_eq!(answer, unknown, "{channel} of a {what}: {shown}");
-                if channel.contains("want") {
-                    assert!(!holds(&answer.1, "PACK"), "{channel} of a {what}");
-                }
+        tells_nothing_apart(&reader, &clone.git(&["rev-parse", "HEAD"]));
+    }
+}
+
+/// Asks in every way for what the view lacks, and for what never was. `head` is the view's.
+#[track_caller]
+pub fn tells_nothing_apart(reader: &Reader<'_>, head: &str) {
+    let nowhere = "5".repeat(head.len());
+    let asks = asks(reader, head);
+    let mut affected = affected(reader.repository);
+    if matches!(reader.line, Line::Ssh(_)) {
+        // Each is a session of its own.
+        affected.retain(|(what, _)| ["commit", "blob", "tag"].contains(what));
+    }
+    for (channel, ask) in &asks {
+        let unknown = without(ask(&nowhere), &nowhere);
+        for (what, oid) in &affected {
+            let answer = without(ask(oid), oid);
+            let shown = String::from_utf8_lossy(&answer.1[..answer.1.len().min(300)]);
+            assert_eq!(answer, unknown, "{channel} of a {what}: {shown}");
+            if channel.contains("want") {
+                assert!(!holds(&answer.1, "PACK"), "{channel} of a {what}");
             }
         }
     }
+}
+
+/// Every way to ask for an object.
+fn asks<'r>(reader: &'r Reader<'_>, head: &'r str) -> Vec<(String, Ask<'r>)> {
+    let text = |text: String| vec![text];
+    let mut asks: Vec<(String, Ask<'r>)> = Vec::new();
+    asks.push((
+        "v2 want".into(),
+        Box::new(move |oid| reader.command("fetch", &[format!("want {oid}"), "done".into()])),
+    ));
+    asks.push((
+        "v2 have".into(),
+        Box::new(move |oid| {
+            reader.command("fetch", &[format!("want {head}"), format!("have {oid}")])
+        }),
+    ));
+    asks.push((
+        "v2 have, thin and done".into(),
+        Box::new(move |oid| {
+            let arguments = ["thin-pack".into(), format!("want {head}")];
+            let rest = [format!("have {oid}"), "done".into()];
+            reader.command("fetch", &[&arguments[..], &rest].concat())
+        }),
+    ));
+    asks.push((
+        "v2 shallow".into(),
+        Box::new(move |oid| {
+            let arguments = [
+                format!("shallow {oid}"),
+                "deepen 1".into(),
+                format!("want {head}"),
+            ];
+            reader.command("fetch", &arguments)
+        }),
+    ));
+    asks.push((
+        "v2 sparse:oid".into(),
+        Box::new(move |oid| {
+            let arguments = [
+                format!("filter sparse:oid={oid}"),
+                format!("want {head}"),
+                "done".into(),
+            ];
+            reader.command("fetch", &arguments)
+        }),
+    ));
+    asks.push((
+        "v2 object-info".into(),
+        Box::new(move |oid| reader.command("object-info", &["size".into(), format!("oid {oid}")])),
+    ));
+    for version in ["0", "1"] {
+        asks.push((
+            format!("v{version} want"),
+            Box::new(move |oid| {
+                reader.old(
+                    version,
+                    &text(format!("want {oid} side-band-64k no-progress")),
+                    &["done".into()],
+                )
+            }),
+        ));
+        asks.push((
+            format!("v{version} second want"),
+            Box::new(move |oid| {
+                let first = [
+                    format!("want {head} side-band-64k no-progress"),
+                    format!("want {oid}"),
+                ];
+                reader.old(version, &first, &["done".into()])
+            }),
+        ));
+        asks.push((
+            format!("v{version} have"),
+            Box::new(move |oid| {
+                let first = text(format!(
+                    "want {head} multi_ack_detailed side-band-64k no-progress"
+                ));
+                let mut body = Vec::new();
+                body.extend(line(format!("{}\n", first[0]).as_bytes()));
+                body.extend(flush());
+                body.extend(line(format!("have {oid}\n").as_bytes()));
+                body.extend(flush());
+                reader.post(version, body)
+            }),
+        ));
+        asks.push((
+            format!("v{version} shallow"),
+            Box::new(move |oid| {
+                let first = [
+                    format!("want {head} side-band-64k no-progress shallow"),
+                    format!("shallow {oid}"),
+                    "deepen 1".into(),
+                ];
+                reader.old(version, &first, &[])
+            }),
+        ));
+        asks.push((
+            format!("v{version} sparse:oid"),
+            Box::new(move |oid| {
+                let first = [
+                    format!("want {head} side-band-64k no-progress filter"),
+                    format!("filter sparse:oid={oid}"),
+                ];
+                reader.old(version, &first, &["done".into()])
+            }),
+        ));
+    }
+    asks
 }
 
 #[test]
@@ -312,7 +363,10 @@ fn only_plain_fetches_are_answered() {
             "{}/info/refs?service=git-upload-pack",
             repository.http_url()
         );
-        let answer = reader.client.get(url).basic_auth("x", Some(&reader.token));
+        let answer = reader
+            .client()
+            .get(url)
+            .basic_auth("x", Some(&reader.token));
         let answer = answer.header("git-protocol", "version=2").send().unwrap();
         (answer.status(), answer.text().unwrap())
     };

@@ -9,7 +9,7 @@ use crate::masked::{Clone, configured, planted};
 use crate::shared::{approve, request_of, secret};
 
 /// Agents read masked views and need a person's word for `main`.
-fn stack() -> &'static Stack {
+pub fn stack() -> &'static Stack {
     static STACK: OnceLock<Stack> = OnceLock::new();
     const RULE: &str = r#"
 [[rule]]
@@ -42,7 +42,7 @@ fn push(repository: &Repository<'_>, clone: &Clone, arguments: &[&str]) -> Outco
 
 /// What the pusher was told holds no name of the original that the clone does not have.
 #[track_caller]
-fn tells_no_names(repository: &Repository<'_>, clone: &Clone, outcome: &Outcome) {
+pub fn tells_no_names(repository: &Repository<'_>, clone: &Clone, outcome: &Outcome) {
     let said = outcome.everything();
     let list = [
         "cat-file",
@@ -56,7 +56,7 @@ fn tells_no_names(repository: &Repository<'_>, clone: &Clone, outcome: &Outcome)
     }
 }
 
-fn write(clone: &Clone, name: &str, text: &str, message: &str) -> String {
+pub fn write(clone: &Clone, name: &str, text: &str, message: &str) -> String {
     let path = clone.path().join(name);
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::write(path, text).unwrap();
@@ -65,7 +65,7 @@ fn write(clone: &Clone, name: &str, text: &str, message: &str) -> String {
     clone.git(&["rev-parse", "HEAD"])
 }
 
-fn fresh(repository: &Repository<'_>) -> Clone {
+pub fn fresh(repository: &Repository<'_>) -> Clone {
     Clone::new(repository, &repository.stack.token("ada"), &[])
 }
 
