@@ -64,7 +64,7 @@ fn configure(repository: &Repository<'_>, name: &str, path: &Path) {
     std::fs::write(&file, line + &text).unwrap();
 }
 
-/// Home directories of GnuPG, whose agents end with them.
+/// Home directories of `GnuPG`, whose agents end with them.
 struct Rings(tempfile::TempDir);
 
 impl Rings {
