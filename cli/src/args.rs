@@ -6,6 +6,7 @@ mod grant;
 mod hold;
 mod policy;
 mod reconcile;
+mod resync;
 mod scan;
 mod view;
 
@@ -25,6 +26,7 @@ pub use policy::{
     PolicySimulate, UpdateKindArg,
 };
 pub use reconcile::{Doctor, Reconcile};
+pub use resync::Resync;
 pub use scan::Scan;
 pub use view::{Map, View, ViewArgs, ViewCommand, ViewList, ViewOf};
 
@@ -80,6 +82,8 @@ pub enum Command {
     View(View),
     /// Says what a commit is called in a view, or in the original.
     Map(Map),
+    /// Brings the branches of a clone over to what its masked view is now.
+    Resync(Resync),
     /// Runs the main job on a real repository and checks every step.
     Demo(Demo),
     /// Writes completions for a shell to standard output.

@@ -13,6 +13,7 @@ mod reconcile;
 mod replay;
 mod request;
 mod requests;
+mod resync;
 mod revoke;
 mod scan;
 mod status;
@@ -47,6 +48,7 @@ pub fn run(command: Command) -> Outcome<ExitCode> {
         Command::View(args) => view::run(&args),
         Command::Map(args) => view::map(&args),
         Command::Completions(args) => completions::run(&args),
+        Command::Resync(args) => resync::run(&args),
         Command::Demo(args) => demo::run(&args),
     }
 }

@@ -151,6 +151,25 @@ impl Git {
         git
     }
 
+    /// A command in somebody's own clone, as that person would type it: with all of the environment
+    /// and configuration. Never for a repository that is served.
+    pub fn as_user(directory: &Path, subcommand: &str) -> Self {
+        let mut command = Command::new("git");
+        command
+            .env("LC_ALL", "C")
+            .arg("--no-pager")
+            .arg("-C")
+            .arg(directory)
+            .arg(subcommand)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null());
+        Self {
+            command,
+            name: subcommand.to_owned(),
+        }
+    }
+
     fn bare(gitdir: &Path, subcommand: &str) -> Self {
         let mut command = Command::new("git");
         command.env_clear();

@@ -36,6 +36,7 @@ mod policy;
 mod proxy;
 mod reconcile;
 mod records;
+mod resync;
 mod retention;
 mod roles;
 mod scan;

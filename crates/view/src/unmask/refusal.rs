@@ -69,11 +69,11 @@ impl Problem {
     pub fn hint(self) -> &'static str {
         match self {
             Self::Stale | Self::Unknown(_) => {
-                "fetch, rebase onto what the view has now, push again"
+                "fetch, rebase onto what the view has now, push again; `refwarden resync` does it where all of the view has changed"
             }
             Self::RefName => "choose another name",
             Self::Changed => {
-                "put the line back as it was, or delete it; a secret moves to another line, file or name only by someone who sees it"
+                "put the line back as it was, or delete it; a secret moves to another line, file or name only by someone who sees it. Was the commit fetched from this view? Then the view is another now: `refwarden resync`"
             }
             Self::Repeated => "keep the line as often as it was there",
             Self::NotLines => "leave the file as it was, or delete it",
@@ -81,9 +81,12 @@ impl Problem {
             Self::InMessage => "write the message without it",
             Self::WithoutPath => "name a commit",
             Self::Secret => {
-                "take it out of that commit (amend or rebase), then push again; revoke it"
+                "take it out of that commit (amend or rebase), then push again; revoke it. Was the commit fetched from this view? Then the view is another now: `refwarden resync`"
             }
-            Self::Pack | Self::Unreadable(_) => "run `git fsck`, then push from a fresh clone",
+            Self::Pack => {
+                "fetch and rebase, or run `refwarden resync` where all of the view has changed; else `git fsck` says what is wrong"
+            }
+            Self::Unreadable(_) => "run `git fsck`, then push from a fresh clone",
             Self::TooMuch => "push in smaller steps",
             Self::Ambiguous | Self::TwoOriginals(_) | Self::RoundTrip => {
                 "ask someone who sees the original to make this change"
