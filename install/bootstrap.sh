@@ -71,8 +71,10 @@ if [ "$for_tests" = yes ]; then
     have openssl || need openssl "a certificate for that mail server"
     have ssh || need openssh-client "pushes over a real sshd"
     have gpg || need gnupg "signs commits, tags and pushes"
-    have node || need nodejs "runs an OpenID provider"
-    have npm || need npm "installs an OpenID provider"
+    have_venv() { python3 -c 'import ensurepip, venv' 2> /dev/null; }
+    have_venv || need python3-venv "runs clients of git's protocol that are not git"
+    have node || need nodejs "runs an OpenID provider, and a client that is not git"
+    have npm || need npm "installs both"
 fi
 
 if ! have cargo && [ -x "${CARGO_HOME:-${HOME:-/root}/.cargo}/bin/cargo" ]; then

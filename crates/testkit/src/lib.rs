@@ -16,6 +16,7 @@
 
 mod api;
 mod browser;
+mod foreign;
 mod git;
 mod objects;
 mod openid;
@@ -29,6 +30,7 @@ mod wait;
 
 pub use api::Api;
 pub use browser::{Browser, Page};
+pub use foreign::Foreign;
 pub use git::Git;
 pub use objects::Objects;
 pub use openid::OpenId;

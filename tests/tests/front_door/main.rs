@@ -25,6 +25,7 @@ mod hostile_tokens;
 mod identity;
 mod masked;
 mod masked_channels;
+mod masked_foreign;
 mod masked_ssh;
 mod matched;
 mod matter;
