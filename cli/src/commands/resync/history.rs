@@ -33,8 +33,13 @@ pub struct Histories {
 impl Histories {
     /// Compares what only the old tips reach with what only the new ones do.
     pub fn read(clone: &LocalClone, old: &[String], new: &[String]) -> Outcome<Self> {
-        let (old, new) = (commits(clone, old, new)?, commits(clone, new, old)?);
-        Ok(Self::of(&old, &new))
+        let gone = commits(clone, old, new)?;
+        // Of what the refs were, some is the new view's, where that was fetched before.
+        let names: HashSet<&str> = gone.iter().map(|it| &*it.oid).collect();
+        let tips = old.iter().filter(|it| names.contains(it.as_str()));
+        let tips: Vec<String> = tips.cloned().collect();
+        let come = commits(clone, new, &tips)?;
+        Ok(Self::of(&gone, &come))
     }
 
     /// Both with parents before children.
@@ -55,11 +60,13 @@ impl Histories {
                 continue;
             };
             let there = by_place.get(&(parents, &commit.times));
-            let alike = there.into_iter().flatten();
-            let alike: Vec<_> = alike
-                .filter(|it| are_alike(&commit.lines, &it.lines))
-                .collect();
-            if let [one] = alike.as_slice() {
+            let there = there.map(Vec::as_slice).unwrap_or_default();
+            // What says the same goes before what may.
+            let only = |fits: fn(&str, &str) -> bool| {
+                let mut fitting = there.iter().filter(|it| are_alike(commit, it, fits));
+                fitting.next().filter(|_| fitting.next().is_none())
+            };
+            if let Some(one) = only(is_same).or_else(|| only(may_be)) {
                 answers.insert(commit.oid.clone(), one.oid.clone());
             }
         }
@@ -90,14 +97,38 @@ impl Histories {
     }
 }
 
-/// Whether two texts may be views of one: as many lines, which differ only where one of them has
-/// a placeholder, or in the digits of names.
-fn are_alike(one: &[String], other: &[String]) -> bool {
-    let masked = |line: &str| line.contains(PLACEHOLDER);
-    one.len() == other.len()
-        && one.iter().zip(other).all(|(one, other)| {
-            masked(one) || masked(other) || without_names(one) == without_names(other)
-        })
+/// Whether two commits have as many lines, and each fits the other's.
+fn are_alike(one: &Commit, other: &Commit, fits: fn(&str, &str) -> bool) -> bool {
+    let lines = || one.lines.iter().zip(&other.lines);
+    one.lines.len() == other.lines.len() && lines().all(|(one, other)| fits(one, other))
+}
+
+/// Whether lines differ in the digits of names at most.
+fn is_same(one: &str, other: &str) -> bool {
+    without_names(one) == without_names(other)
+}
+
+/// Whether lines may be views of one: what stands around placeholders is the same.
+fn may_be(one: &str, other: &str) -> bool {
+    if !one.contains(PLACEHOLDER) && !other.contains(PLACEHOLDER) {
+        return is_same(one, other);
+    }
+    let ((before, after), (begin, end)) = (around(one), around(other));
+    (before.starts_with(&begin) || begin.starts_with(&before))
+        && (after.ends_with(&end) || end.ends_with(&after))
+}
+
+/// What stands before the first placeholder, and what stands behind the last; all of a line that
+/// has none.
+fn around(line: &str) -> (String, String) {
+    let before = line.split(PLACEHOLDER).next().unwrap_or_default();
+    let after = match line.rsplit_once(PLACEHOLDER) {
+        Some((_, rest)) => {
+            rest.trim_start_matches(|it: char| it.is_ascii_alphanumeric() || it == '-')
+        }
+        None => line,
+    };
+    (without_names(before), without_names(after))
 }
 
 /// A line with each run of 7 hexadecimal digits or more taken out.
@@ -115,6 +146,7 @@ fn without_names(line: &str) -> String {
         run.clear();
         out.push(letter);
     }
+    out.pop();
     out
 }
 
@@ -178,6 +210,7 @@ mod tests {
             commit("d1", "b1 c1", "2", "Merge 0123456789"),
             commit("e1", "d1", "2", "Gone"),
             commit("f1", "e1", "3", "After"),
+            commit("g1", "a1", "1", "key abc here"),
         ];
         let new = [
             commit("a2", "base", "1", &masked),
@@ -185,6 +218,7 @@ mod tests {
             commit("b2", "a2", "1", "One"),
             commit("d2", "b2 c2", "2", "Merge 9876543210"),
             commit("e2", "d2", "2", "Instead"),
+            commit("g2", "a2", "1", &format!("{masked} here")),
         ];
         let histories = Histories::of(&old, &new);
         for (from, to) in [
@@ -194,6 +228,7 @@ mod tests {
             ("d1", Some("d2")),
             ("e1", None),
             ("f1", None),
+            ("g1", Some("g2")),
             ("base", Some("base")),
         ] {
             assert_eq!(histories.answer(from), to, "{from}");
