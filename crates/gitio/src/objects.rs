@@ -1,8 +1,8 @@
 //! Reads objects with bounded memory.
 //!
-//! Two readers: libgit2 within the process for SHA-1 (no process to start, which a hook has no
+//! For a few objects two readers: libgit2 within the process for SHA-1 (no process to start, which a hook has no
 //! time for), and `git cat-file --batch` for everything libgit2 does not read here: SHA-256,
-//! and objects that are too large to hold.
+//! and objects that are too large to hold. For many: [`each`], and [`walk`] for whole packs.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::process::{ChildStdin, ChildStdout};
@@ -12,9 +12,15 @@ use refwarden_model::{ObjectFormat, Oid};
 use crate::command::{Git, GitError, ObjectEnv, Process};
 use crate::settings::Repository;
 
+mod delta;
 mod each;
+mod packs;
+mod walk;
 
+pub use delta::apply as apply_delta;
 pub use each::{Event, each, in_pack_order};
+pub use packs::{Held, Packs, Place};
+pub use walk::{Resolved, Walk, walk};
 
 /// The type of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
