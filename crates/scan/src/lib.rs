@@ -31,6 +31,7 @@
 
 mod builtin;
 mod checksum;
+mod condition;
 mod container;
 mod decode;
 mod delta;
@@ -60,6 +61,7 @@ mod structure;
 mod sweep;
 
 pub use checksum::Checksum;
+pub use condition::{Class, Conditions};
 pub use container::{Format, Limits};
 pub use decode::{DECODE_DEPTH, Encoding};
 pub use delta::Replaced;

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::OnceLock;
 
+use crate::condition::{Backwards, Conditions};
 use crate::literals::Literals;
 use crate::matcher::PathSet;
 use crate::rule::Rule;
@@ -34,6 +35,8 @@ pub(crate) struct Prefilter {
     conditional: Vec<usize>,
     /// The conditions of `conditional`, in this order, once all of them are asked for.
     conditions: OnceLock<Option<PathSet>>,
+    /// The same, for names of files whose folder is not known.
+    names: OnceLock<Option<Backwards>>,
 }
 
 impl Prefilter {
@@ -62,6 +65,7 @@ impl Prefilter {
             always,
             conditional,
             conditions: OnceLock::new(),
+            names: OnceLock::new(),
         }
     }
 
@@ -78,6 +82,15 @@ impl Prefilter {
             Some(set) => set.is_match(path),
             None => conditional.any(|rule| rule.applies_to(Some(path))),
         }
+    }
+
+    /// The conditions of all rules, for who asks of many names.
+    pub(crate) fn conditions(&self, rules: &[Rule]) -> Conditions<'_> {
+        let set = self.names.get_or_init(|| {
+            let rules = self.conditional.iter().filter_map(|rule| rules.get(*rule));
+            Backwards::new(rules.filter_map(Rule::path))
+        });
+        Conditions::new(set.as_ref())
     }
 
     /// Length of the longest keyword.

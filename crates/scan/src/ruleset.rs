@@ -6,6 +6,7 @@ use std::sync::OnceLock;
 use sha2::{Digest, Sha256};
 
 use crate::builtin;
+use crate::condition::Conditions;
 use crate::error::RuleError;
 use crate::gitleaks::{Engine, RuleInfo};
 use crate::load::load;
@@ -130,6 +131,12 @@ impl Ruleset {
     /// do not count.
     pub fn has_conditions_for(&self, path: &[u8]) -> bool {
         self.prefilter.any_condition_holds(&self.rules, path)
+    }
+
+    /// For asking of many names of files in which folders [`Ruleset::has_conditions_for`] may
+    /// hold.
+    pub fn conditions(&self) -> Conditions<'_> {
+        self.prefilter.conditions(&self.rules)
     }
 
     pub(crate) fn gitleaks(&self) -> &[Engine] {
