@@ -1,30 +1,38 @@
 //! Cold build: from a repository to a shadow that holds nothing but what a masked reader may see.
 //!
-//! 1. All objects that allowed refs reach are read once, in pack order: blobs are scanned, trees
-//!    and commits say what they link to.
+//! 1. Every object is read once, along the deltas of the packs: first trees and commits, which say
+//!    what they link to, then the blobs that allowed refs reach, which are scanned.
 //! 2. What a secret touches is found from the bottom up, and those trees are rewritten.
 //! 3. Commits and tags follow, each after all that it names.
-//! 4. What is unchanged is copied with its deltas, what is rewritten comes as one pack, and the
-//!    shadow is packed by git and compared with what it may hold.
+//! 4. One pack is written: what is unchanged is copied as it stands compressed, what is rewritten
+//!    comes as differences between versions. git makes the rest, and the shadow is compared with
+//!    what it may hold.
 //!
-//! Memory: 4 bytes for each entry of each tree, the bytes of all commits and tags, and one object
-//! at a time of no more than [`WHOLE_MAX`]; a zip archive up to [`ZIP_MAX`](crate::mask::ZIP_MAX).
+//! Memory: some 150 bytes for each object and 4 for each entry of each tree, the bytes of all
+//! commits and tags, and for each processor the bases of one object ([`refwarden_gitio::objects::walk`]), none
+//! larger than [`WHOLE_MAX`]; a zip archive up to [`ZIP_MAX`](crate::mask::ZIP_MAX).
 
+mod differ;
 mod graph;
+mod news;
 mod order;
+mod packfile;
+mod pile;
+mod read;
+mod reader;
 mod refs;
 mod rewrite;
 mod shadow;
 mod state;
+mod universe;
 
 pub(crate) use refs::digest_now;
 
-use std::collections::HashSet;
 use std::path::Path;
 
 use refwarden_gitio::objects::ObjectError;
 use refwarden_gitio::refs::RefsError;
-use refwarden_gitio::{GitError, Repository};
+use refwarden_gitio::{Git, GitError, ObjectEnv, Repository};
 use refwarden_model::Oid;
 
 use self::graph::Graph;
@@ -134,11 +142,10 @@ pub fn build_filtered(
 ) -> Result<Built, BuildError> {
     let refs = refs::allowed(original, mask, filters)?;
     let tips = refs.tips();
-    let graph = graph::read(original, mask, &tips, &refs.hidden, State::default())?;
+    let graph = read::read(original, mask, &tips, &refs.hidden)?;
     let plan = rewrite::rewrite(original, mask, &graph, &tips)?;
-    let built = built(graph, &refs, tips, &plan, &Counts::default());
-    shadow::make(original, &refs, plan, into)?;
-    Ok(built)
+    shadow::make(original, &refs, &graph, &plan, into)?;
+    Ok(built(graph, &refs, tips, &plan, &Counts::default()))
 }
 
 /// Extends a shadow by what is new since it was built: the result is what [`build`] would make.
@@ -156,23 +163,67 @@ pub(crate) fn extend(
 ) -> Result<Option<Built>, BuildError> {
     let refs = refs::allowed(original, mask, &RefFilters::default())?;
     let tips = refs.tips();
-    let gone = || graph::list(original, &known.tips, &tips);
-    if known.is_empty() || !refs.hidden.is_empty() || !gone()?.is_empty() {
+    if known.is_empty() || !refs.hidden.is_empty() || is_any_gone(original, &known.tips, &tips)? {
         return Ok(None);
     }
-    let graph = graph::read(original, mask, &tips, &[], known)?;
+    let graph = news::read(original, mask, &tips, known)?;
     let plan = rewrite::rewrite(original, mask, &graph, &tips)?;
-    let changed_before: HashSet<Oid> = graph.known.changed().collect();
+    let was_changed = |oid: &Oid| graph.known.touched(*oid).is_some_and(|it| it.changed);
     let names = plan.map.iter().filter(|(from, to)| from != to);
     let names = names.map(|(from, _)| *from);
     let names = names.filter(|oid| graph.known.renamed(*oid).is_none());
-    let changed = plan.changed.difference(&changed_before).copied();
+    let changed = plan.changed.iter().filter(|oid| !was_changed(oid)).copied();
     if graph.known.mentions_any(names.chain(changed)) {
         return Ok(None);
     }
-    let built = built(graph, &refs, tips, &plan, counts);
-    shadow::extend(original, &refs, plan, before, into)?;
-    Ok(Some(built))
+    shadow::extend(original, &refs, &graph, &plan, before, into)?;
+    Ok(Some(built(graph, &refs, tips, &plan, counts)))
+}
+
+/// Whether something that the tips reached is reached no more.
+fn is_any_gone(original: &Repository, before: &[Oid], now: &[Oid]) -> Result<bool, BuildError> {
+    let without = |from: &[Oid], others: &[Oid]| -> Vec<Oid> {
+        let is_other = |oid: &Oid| others.binary_search(oid).is_ok();
+        from.iter().copied().filter(|oid| !is_other(oid)).collect()
+    };
+    let (gone, come) = (without(before, now), without(now, before));
+    // Mostly a ref has moved forward, which what has come tells, however many others there are.
+    let is_gone = !list(original, &gone, &come)?.is_empty();
+    Ok(is_gone && !list(original, &gone, now)?.is_empty())
+}
+
+/// Everything that the tips reach, sorted, but for what git knows that `not` reaches. Of that,
+/// some may be listed all the same.
+fn list(original: &Repository, tips: &[Oid], not: &[Oid]) -> Result<Vec<Oid>, BuildError> {
+    let mut input = String::new();
+    for (sign, oids) in [("", tips), ("^", not)] {
+        for oid in oids {
+            input.push_str(sign);
+            input.push_str(&oid.to_string());
+            input.push('\n');
+        }
+    }
+    let env = ObjectEnv::repository_only();
+    let git = Git::new(&original.gitdir, &env, "rev-list");
+    let git = git.args(["--objects", "--no-object-names", "--stdin"]);
+    let listed = if tips.is_empty() {
+        Vec::new()
+    } else {
+        git.output(input.as_bytes())?
+    };
+    let mut oids = Vec::new();
+    for line in listed
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+    {
+        let oid = Oid::parse(line).map_err(|_| {
+            BuildError::NotAsPlanned("git rev-list lists what is no object".to_owned())
+        })?;
+        oids.push(oid);
+    }
+    oids.sort_unstable();
+    oids.dedup();
+    Ok(oids)
 }
 
 fn built(
@@ -184,7 +235,7 @@ fn built(
 ) -> Built {
     let counts = Counts {
         objects: before.objects + graph.objects.iter().filter(|it| !it.old).count(),
-        rewritten: before.rewritten + plan.spool.known().len(),
+        rewritten: before.rewritten + plan.pile.len(),
         renamed: plan.map.iter().filter(|(from, to)| from != to).count(),
         refs: refs.direct.len() + refs.symbolic.len(),
         refs_with_secrets: refs.secret,

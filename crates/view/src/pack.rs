@@ -41,11 +41,6 @@ impl Spool {
         Ok(oid)
     }
 
-    /// The objects that were added.
-    pub(crate) fn known(&self) -> &HashSet<Oid> {
-        &self.known
-    }
-
     /// Writes the pack.
     pub(crate) fn write(self, out: &mut (impl Write + ?Sized)) -> std::io::Result<()> {
         let count = u32::try_from(self.known.len()).map_err(std::io::Error::other)?;

@@ -1,15 +1,12 @@
-//! One pass over all objects: what they are, what they link to, and what a secret touches.
+//! What is known of all objects that matter: what they are, and what a secret touches.
 
-use std::collections::HashMap;
-
-use refwarden_gitio::objects::{self, Event, Kind};
-use refwarden_gitio::{Git, ObjectEnv, Repository};
+use refwarden_gitio::objects::{Kind, Packs, Place};
 use refwarden_model::{ObjectFormat, Oid};
 
 use super::rewrite::Plan;
 use super::state::{State, Touched};
-use super::{BuildError, WHOLE_MAX};
-use crate::mask::{Dependence, Large, Mask, entries, mentions as mentions_in};
+use super::universe::Names;
+use crate::mask::{Dependence, mentions as mentions_in};
 
 /// What is known of an object.
 pub(super) struct Object {
@@ -17,12 +14,25 @@ pub(super) struct Object {
     pub(super) kind: Kind,
     /// For blobs and trees: how what it becomes depends on its path.
     pub(super) touched: Dependence,
-    /// For trees: the objects of its entries, by index.
-    children: Vec<u32>,
     /// For commits and tags: all of it. For large blobs that are touched: what stands for it.
     pub(super) bytes: Vec<u8>,
     /// Whether it was there when the refs were last looked at: a touched tree or blob then.
     pub(super) old: bool,
+    /// Where it can be copied from as it stands.
+    pub(super) place: Option<Place>,
+}
+
+impl Object {
+    pub(super) fn new(oid: Oid, kind: Kind) -> Self {
+        Self {
+            oid,
+            kind,
+            touched: Dependence::Clean,
+            bytes: Vec::new(),
+            old: false,
+            place: None,
+        }
+    }
 }
 
 /// All objects that the allowed refs reach; where something is known of before, what is new since
@@ -31,16 +41,43 @@ pub(super) struct Graph {
     pub(super) format: ObjectFormat,
     /// Sorted by name.
     pub(super) objects: Vec<Object>,
-    index: HashMap<Oid, u32>,
+    names: Names,
     /// What only refs that the view does not have reach, sorted.
     hidden: Vec<Oid>,
     /// What is known of before.
     pub(super) known: State,
+    /// Known commits, tags and others that what is new goes back to.
+    pub(super) boundary: Vec<Oid>,
+    /// Names of files for which path conditions hold in some folders only, one of each kind.
+    pub(super) examples: Vec<Vec<u8>>,
+    /// The original's packs, where they were read.
+    pub(super) packs: Option<Packs>,
 }
 
 impl Graph {
+    /// `objects` and `hidden` in order.
+    pub(super) fn new(
+        format: ObjectFormat,
+        objects: Vec<Object>,
+        hidden: Vec<Oid>,
+        known: State,
+        packs: Option<Packs>,
+    ) -> Self {
+        let names = Names::new(objects.iter().map(|object| object.oid).collect());
+        Self {
+            format,
+            objects,
+            names,
+            hidden,
+            known,
+            boundary: Vec::new(),
+            examples: Vec::new(),
+            packs,
+        }
+    }
+
     pub(super) fn index(&self, oid: Oid) -> Option<usize> {
-        self.index.get(&oid).map(|index| *index as usize)
+        self.names.find(oid).map(|index| index as usize)
     }
 
     pub(super) fn object(&self, oid: Oid) -> Option<&Object> {
@@ -59,7 +96,9 @@ impl Graph {
     /// What the next build can begin with.
     pub(super) fn into_state(self, tips: Vec<Oid>, plan: &Plan) -> State {
         let mut mentions = self.known.mentions;
+        // What was looked at now stands before what was known of it.
         let mut touched = Vec::new();
+        let known = self.known.touched;
         for object in &self.objects {
             match object.kind {
                 Kind::Commit | Kind::Tag => {
@@ -69,11 +108,14 @@ impl Graph {
                     }
                 }
                 Kind::Tree | Kind::Blob if object.touched != Dependence::Clean => {
+                    let before = known.binary_search_by_key(&object.oid, |it| it.oid);
+                    let before = before.ok().and_then(|at| known.get(at));
+                    let was_changed = before.is_some_and(|it| it.changed);
                     touched.push(Touched {
                         oid: object.oid,
                         kind: object.kind,
                         dependence: object.touched,
-                        changed: plan.changed.contains(&object.oid),
+                        changed: was_changed || plan.changed.contains(&object.oid),
                     });
                 }
                 Kind::Tree | Kind::Blob => {}
@@ -81,11 +123,15 @@ impl Graph {
         }
         mentions.sort_unstable();
         mentions.dedup();
+        touched.extend(known);
+        touched.sort_by_key(|it| it.oid);
+        touched.dedup_by_key(|it| it.oid);
         State {
             tips,
             map: plan.map.clone(),
             touched,
             mentions,
+            examples: self.examples,
         }
     }
 
@@ -104,244 +150,33 @@ impl Graph {
     }
 }
 
-/// Reads everything that the tips reach and that is not known. Of what `hidden` reaches besides,
-/// only the names.
-pub(super) fn read(
-    original: &Repository,
-    mask: &Mask<'_>,
-    tips: &[Oid],
-    hidden: &[Oid],
-    known: State,
-) -> Result<Graph, BuildError> {
-    let new = list(original, tips, &known.tips)?;
-    let mut hidden = list(original, hidden, tips)?;
-    hidden.retain(|oid| new.binary_search(oid).is_err());
-    let mut oids = new.clone();
-    oids.extend(known.touched.iter().map(|it| it.oid));
-    oids.sort_unstable();
-    oids.dedup();
-    let index: HashMap<Oid, u32> = oids.iter().copied().zip(0u32..).collect();
-    let mut slots: Vec<Option<Object>> = oids.iter().map(|_| None).collect();
-    let slot = |oid: Oid| index.get(&oid).map(|slot| *slot as usize);
-    for it in &known.touched {
-        if let Some(slot) = slot(it.oid).and_then(|slot| slots.get_mut(slot)) {
-            *slot = Some(Object {
-                oid: it.oid,
-                kind: it.kind,
-                touched: it.dependence,
-                children: Vec::new(),
-                bytes: Vec::new(),
-                old: true,
-            });
-        }
-    }
-    let order = objects::in_pack_order(original, &new);
-    let ordered: Vec<Oid> = order
-        .iter()
-        .filter_map(|at| new.get(*at).copied())
-        .collect();
-    let mut reader = Reader {
-        mask,
-        format: original.object_format,
-        index: &index,
-        rest_is_known: !known.is_empty(),
-        names: HashMap::new(),
-        large: None,
-    };
-    let mut failed = None;
-    let env = ObjectEnv::repository_only();
-    objects::each(original, &env, &ordered, WHOLE_MAX, &mut |at, event| {
-        let Some(&oid) = ordered.get(at) else {
-            return;
-        };
-        match reader.see(oid, event) {
-            Ok(Some(object)) => {
-                if let Some(slot) = slot(oid).and_then(|slot| slots.get_mut(slot)) {
-                    *slot = Some(object);
-                }
+/// Carries what is known of blobs and names up to all trees above. Both lists by number.
+pub(super) fn touch(touched: &mut [Dependence], children: &[Vec<u32>]) {
+    let mut done = vec![false; touched.len()];
+    for root in 0..touched.len() {
+        let mut open = vec![(root, 0)];
+        while let Some((at, next)) = open.pop() {
+            if done.get(at) == Some(&true) {
+                continue;
             }
-            Ok(None) => {}
-            Err(error) => failed = failed.take().or(Some(error)),
-        }
-    })?;
-    if let Some(error) = failed {
-        return Err(error);
-    }
-    let objects = slots.into_iter().zip(&oids);
-    let objects: Result<Vec<Object>, BuildError> = objects
-        .map(|(slot, oid)| slot.ok_or(BuildError::Unlisted(*oid)))
-        .collect();
-    let mut graph = Graph {
-        format: original.object_format,
-        objects: objects?,
-        index,
-        hidden,
-        known,
-    };
-    graph.touch();
-    Ok(graph)
-}
-
-/// Everything that the tips reach, sorted, but for what git knows that `not` reaches. Of that,
-/// some may be listed all the same.
-pub(super) fn list(
-    original: &Repository,
-    tips: &[Oid],
-    not: &[Oid],
-) -> Result<Vec<Oid>, BuildError> {
-    let mut input = String::new();
-    for (sign, oids) in [("", tips), ("^", not)] {
-        for oid in oids {
-            input.push_str(sign);
-            input.push_str(&oid.to_string());
-            input.push('\n');
-        }
-    }
-    let env = ObjectEnv::repository_only();
-    let git = Git::new(&original.gitdir, &env, "rev-list");
-    let git = git.args(["--objects", "--no-object-names", "--stdin"]);
-    let listed = if tips.is_empty() {
-        Vec::new()
-    } else {
-        git.output(input.as_bytes())?
-    };
-    let mut oids = Vec::new();
-    for line in listed
-        .split(|byte| *byte == b'\n')
-        .filter(|line| !line.is_empty())
-    {
-        let oid = Oid::parse(line).map_err(|_| {
-            BuildError::NotAsPlanned("git rev-list lists what is no object".to_owned())
-        })?;
-        oids.push(oid);
-    }
-    oids.sort_unstable();
-    oids.dedup();
-    Ok(oids)
-}
-
-struct Reader<'a, 'r> {
-    mask: &'a Mask<'r>,
-    format: ObjectFormat,
-    index: &'a HashMap<Oid, u32>,
-    /// Whether an object that is not in the index is known not to be touched.
-    rest_is_known: bool,
-    /// Names of entries that were scanned, and what came of it.
-    names: HashMap<Vec<u8>, bool>,
-    /// A large blob that is being scanned.
-    large: Option<Large<'a, 'r>>,
-}
-
-impl Reader<'_, '_> {
-    fn see(&mut self, oid: Oid, event: Event<'_>) -> Result<Option<Object>, BuildError> {
-        let object = |kind, touched| Object {
-            oid,
-            kind,
-            touched,
-            children: Vec::new(),
-            bytes: Vec::new(),
-            old: false,
-        };
-        match event {
-            Event::Failed(error) => Err(error.into()),
-            Event::Whole(header, bytes) => match header.kind {
-                Kind::Blob => Ok(Some(object(Kind::Blob, self.mask.dependence(bytes)))),
-                Kind::Tree => self.tree(oid, bytes).map(Some),
-                kind => Ok(Some(Object {
-                    bytes: bytes.to_vec(),
-                    ..object(kind, Dependence::Clean)
-                })),
-            },
-            Event::Piece(header, bytes) => {
-                if header.kind != Kind::Blob {
-                    return Err(BuildError::NotAsPlanned(format!(
-                        "{oid} is no blob and larger than {WHOLE_MAX} bytes"
-                    )));
+            let below = children.get(at).map(Vec::as_slice).unwrap_or_default();
+            if let Some(child) = below.get(next) {
+                let child = *child as usize;
+                open.push((at, next + 1));
+                if done.get(child) == Some(&false) {
+                    open.push((child, 0));
                 }
-                let mask = self.mask;
-                self.large.get_or_insert_with(|| mask.large()).push(bytes);
-                Ok(None)
+                continue;
             }
-            Event::End(header) => {
-                let large = self.large.take().map(Large::finish).transpose()?;
-                let (touched, masked) = large.unwrap_or((Dependence::Clean, Vec::new()));
-                Ok(Some(Object {
-                    bytes: masked,
-                    ..object(header.kind, touched)
-                }))
+            let below = below.iter().filter_map(|it| touched.get(*it as usize));
+            let most = below.map(|it| rank(*it)).max().unwrap_or(0);
+            if let Some(own) = touched.get_mut(at)
+                && most > rank(*own)
+            {
+                *own = unrank(most);
             }
-        }
-    }
-
-    fn tree(&mut self, oid: Oid, bytes: &[u8]) -> Result<Object, BuildError> {
-        let mut children = Vec::new();
-        let mut touched = Dependence::Clean;
-        for entry in entries(bytes, self.format)? {
-            let known = self.names.get(entry.name).copied();
-            let tells = known.unwrap_or_else(|| self.mask.is_affected(entry.name));
-            if known.is_none() {
-                self.names.insert(entry.name.to_vec(), tells);
-            }
-            if tells {
-                touched = Dependence::Anywhere;
-            }
-            if !entry.is_link() {
-                match self.index.get(&entry.oid) {
-                    Some(child) => children.push(*child),
-                    None if self.rest_is_known => {}
-                    None => return Err(BuildError::Unlisted(entry.oid)),
-                }
-            }
-        }
-        Ok(Object {
-            oid,
-            kind: Kind::Tree,
-            touched,
-            children,
-            bytes: Vec::new(),
-            old: false,
-        })
-    }
-}
-
-impl Graph {
-    /// Carries what is known of blobs and names up to all trees above.
-    fn touch(&mut self) {
-        let mut done = vec![false; self.objects.len()];
-        for root in 0..self.objects.len() {
-            let mut open = vec![(root, 0)];
-            while let Some((at, next)) = open.pop() {
-                let Some(object) = self.objects.get(at) else {
-                    continue;
-                };
-                if done.get(at) == Some(&true) {
-                    continue;
-                }
-                if let Some(child) = object.children.get(next) {
-                    let child = *child as usize;
-                    open.push((at, next + 1));
-                    if done.get(child) == Some(&false) {
-                        open.push((child, 0));
-                    }
-                    continue;
-                }
-                let below = object
-                    .children
-                    .iter()
-                    .filter_map(|it| self.objects.get(*it as usize));
-                let most = below.map(|it| rank(it.touched)).max().unwrap_or(0);
-                let touched = if most > rank(object.touched) {
-                    unrank(most)
-                } else {
-                    object.touched
-                };
-                if let Some(object) = self.objects.get_mut(at) {
-                    object.touched = touched;
-                    object.children = Vec::new();
-                }
-                if let Some(done) = done.get_mut(at) {
-                    *done = true;
-                }
+            if let Some(done) = done.get_mut(at) {
+                *done = true;
             }
         }
     }

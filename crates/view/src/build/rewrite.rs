@@ -3,26 +3,28 @@
 use std::cell::RefCell;
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use refwarden_gitio::objects::{self, Kind, ReadObjects};
+use refwarden_gitio::objects::{self, Kind, Place, ReadObjects};
 use refwarden_gitio::{ObjectEnv, Repository};
 use refwarden_model::Oid;
 
 use super::graph::{Graph, Object};
+use super::pile::Pile;
+use super::reader::Blobs;
 use super::{BuildError, PLACES_MAX, WHOLE_MAX, order};
 use crate::mask::{Dependence, Entry, Mask, Names, links, target};
-use crate::pack::Spool;
 
 /// What a shadow is made of.
 pub(super) struct Plan {
     /// Rewritten objects.
-    pub(super) spool: Spool,
-    /// Objects that are as in the original, sorted.
-    pub(super) same: Vec<Oid>,
+    pub(super) pile: Pile,
+    /// Objects that are as in the original, sorted, and where they can be copied from.
+    pub(super) same: Vec<(Oid, Option<Place>)>,
     /// Every commit and tag, sorted, with its name in the view.
     pub(super) map: Vec<(Oid, Oid)>,
     /// Trees and blobs without a path above them, which only a ref or a tag names.
     roots: HashMap<Oid, Oid>,
-    /// Trees and blobs that have another name at one path at least.
+    /// Trees and blobs that have another name at one path at least, of those that were looked at
+    /// now.
     pub(super) changed: HashSet<Oid>,
 }
 
@@ -44,23 +46,32 @@ pub(super) fn rewrite(
     tips: &[Oid],
 ) -> Result<Plan, BuildError> {
     let env = ObjectEnv::repository_only();
+    let names = RefCell::default();
     let mut trees = Trees {
+        original,
         mask,
         graph,
         reader: objects::open(original, &env, false),
-        spool: Spool::new(graph.format)?,
+        pile: Pile::new(graph.format)?,
         anywhere: HashMap::new(),
         by_path: HashMap::new(),
         kept: Vec::new(),
-        changed: graph.known.changed().collect(),
+        changed: HashSet::new(),
         conditions: HashMap::new(),
+        names: &names,
     };
-    // Whatever a commit, a tag or a ref may name directly stands at the root.
+    let groups = order::groups(graph);
+    // Whatever a commit, a tag or a ref may name directly stands at the root. What came last
+    // comes first: older versions become differences to newer ones.
     let mut roots = HashMap::new();
-    let tagged = graph.objects.iter().filter_map(|object| match object.kind {
-        Kind::Commit => links(&object.bytes).tree,
-        Kind::Tag => target(&object.bytes),
-        Kind::Tree | Kind::Blob => None,
+    let objects = groups.iter().rev().flatten();
+    let tagged = objects.filter_map(|at| {
+        let object = graph.objects.get(*at)?;
+        match object.kind {
+            Kind::Commit => links(&object.bytes).tree,
+            Kind::Tag => target(&object.bytes),
+            Kind::Tree | Kind::Blob => None,
+        }
     });
     for oid in tagged {
         trees.root(oid, &mut roots)?;
@@ -69,26 +80,30 @@ pub(super) fn rewrite(
         trees.root(*oid, &mut roots)?;
     }
     let Trees {
-        mut spool,
+        mut pile,
         kept,
         changed,
         ..
     } = trees;
-    let renamed = commits(mask, graph, &roots, &changed, &mut spool)?;
+    let renamed = commits(mask, graph, groups, &roots, &changed, &mut pile)?;
+    pile.close()?;
     let new = graph.objects.iter().filter(|object| !object.old);
     let clean = new.filter(|object| match object.kind {
         Kind::Tree | Kind::Blob => object.touched == Dependence::Clean,
         Kind::Commit | Kind::Tag => renamed.get(&object.oid) == Some(&object.oid),
     });
-    let mut same: Vec<Oid> = clean.map(|object| object.oid).chain(kept).collect();
+    let clean = clean.map(|object| (object.oid, object.place));
+    let place = |oid: Oid| graph.object(oid).and_then(|object| object.place);
+    let kept = kept.into_iter().map(|oid| (oid, place(oid)));
+    let mut same: Vec<(Oid, Option<Place>)> = clean.chain(kept).collect();
     same.sort_unstable();
-    same.dedup();
+    same.dedup_by_key(|(oid, _)| *oid);
     let mut map: Vec<(Oid, Oid)> = renamed.into_iter().collect();
     map.extend(&graph.known.map);
     map.sort_unstable();
     map.dedup();
     Ok(Plan {
-        spool,
+        pile,
         same,
         map,
         roots,
@@ -98,10 +113,11 @@ pub(super) fn rewrite(
 
 /// Rewrites trees and what stands in them.
 struct Trees<'a, 'r> {
+    original: &'a Repository,
     mask: &'a Mask<'r>,
     graph: &'a Graph,
     reader: Box<dyn ReadObjects + 'a>,
-    spool: Spool,
+    pile: Pile,
     anywhere: HashMap<Oid, Oid>,
     by_path: HashMap<(Oid, Vec<u8>), Oid>,
     /// Objects that might have changed and did not.
@@ -110,6 +126,8 @@ struct Trees<'a, 'r> {
     changed: HashSet<Oid>,
     /// By path: whether a rule with a path condition is meant for it.
     conditions: HashMap<Vec<u8>, bool>,
+    /// Names of entries, and what stands for those that hold a secret.
+    names: &'a RefCell<HashMap<Vec<u8>, Option<Vec<u8>>>>,
 }
 
 impl Trees<'_, '_> {
@@ -119,17 +137,13 @@ impl Trees<'_, '_> {
         match kind {
             None if known.is_empty() => Err(BuildError::Unlisted(oid)),
             None if known.renamed(oid).is_some() => Ok(()),
-            // A tree or blob that was there before and is not touched.
-            None => {
-                roots.insert(oid, oid);
-                Ok(())
-            }
-            Some(Kind::Tree | Kind::Blob) if !roots.contains_key(&oid) => {
+            // None: a tree or blob that was there before.
+            None | Some(Kind::Tree | Kind::Blob) if !roots.contains_key(&oid) => {
                 let new = self.renamed(oid, &[])?;
                 roots.insert(oid, new);
                 Ok(())
             }
-            Some(_) => Ok(()),
+            None | Some(_) => Ok(()),
         }
     }
 
@@ -137,12 +151,22 @@ impl Trees<'_, '_> {
     /// `core.maxTreeDepth`, so the recursion ends.
     fn renamed(&mut self, oid: Oid, path: &[u8]) -> Result<Oid, BuildError> {
         let graph = self.graph;
-        let Some(object) = graph.object(oid) else {
-            return if graph.known.is_empty() {
-                Err(BuildError::Unlisted(oid))
-            } else {
-                Ok(oid)
-            };
+        let before;
+        let object = match graph.object(oid) {
+            Some(object) => object,
+            None if graph.known.is_empty() => return Err(BuildError::Unlisted(oid)),
+            // Below a tree that was there before.
+            None => {
+                let Some(known) = graph.known.touched(oid) else {
+                    return Ok(oid);
+                };
+                before = Object {
+                    touched: known.dependence,
+                    old: true,
+                    ..Object::new(oid, known.kind)
+                };
+                &before
+            }
         };
         let mut touched = object.touched;
         let by_path = matches!(touched, Dependence::ByPath | Dependence::OnlyByPath);
@@ -196,13 +220,17 @@ impl Trees<'_, '_> {
 
     fn rewritten(&mut self, object: &Object, path: &[u8]) -> Result<Oid, BuildError> {
         if object.kind == Kind::Blob && !object.bytes.is_empty() {
-            return Ok(self.spool.add(Kind::Blob, &object.bytes)?);
+            return Ok(self.pile.add(Kind::Blob, &object.bytes, None)?);
         }
         let (_, bytes) = self.reader.load(object.oid, WHOLE_MAX, &mut |_, _| {})?;
-        let bytes = bytes.ok_or(BuildError::Unlisted(object.oid))?;
+        let Some(bytes) = bytes else {
+            return self.large(object);
+        };
         let mask = self.mask;
+        let names = self.names;
         let masked = if object.kind == Kind::Tree {
-            mask.tree(&bytes, self.graph.format, |entry: &Entry<'_>| {
+            let name = |name: &[u8]| known_name(mask, names, name);
+            mask.tree_with(&bytes, self.graph.format, name, |entry: &Entry<'_>| {
                 if entry.is_link() {
                     return Ok::<Oid, BuildError>(entry.oid);
                 }
@@ -219,20 +247,64 @@ impl Trees<'_, '_> {
         if *masked == *bytes {
             return Ok(object.oid);
         }
-        Ok(self.spool.add(object.kind, &masked)?)
+        Ok(self.pile.add(object.kind, &masked, Some(path))?)
     }
+
+    /// A large blob that was there before: what stands for it was not kept.
+    fn large(&mut self, object: &Object) -> Result<Oid, BuildError> {
+        let env = ObjectEnv::repository_only();
+        let mut blobs = Blobs::new(self.mask);
+        let mut found = None;
+        let mut failed = None;
+        let oids = [object.oid];
+        objects::each(
+            self.original,
+            &env,
+            &oids,
+            WHOLE_MAX,
+            &mut |_, event| match blobs.see(object.oid, true, event) {
+                Ok(seen) => found = found.take().or(seen),
+                Err(error) => failed = failed.take().or(Some(error)),
+            },
+        )?;
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        let masked = found.map(|found| found.masked);
+        let masked = masked.filter(|masked| !masked.is_empty());
+        let masked = masked.ok_or(BuildError::Unlisted(object.oid))?;
+        Ok(self.pile.add(Kind::Blob, &masked, None)?)
+    }
+}
+
+/// What stands for a name, where it is another. Asked once for each.
+fn known_name(
+    mask: &Mask<'_>,
+    known: &RefCell<HashMap<Vec<u8>, Option<Vec<u8>>>>,
+    name: &[u8],
+) -> Option<Vec<u8>> {
+    if let Some(found) = known.borrow().get(name) {
+        return found.clone();
+    }
+    let found = match mask.text(name) {
+        std::borrow::Cow::Borrowed(_) => None,
+        std::borrow::Cow::Owned(new) => Some(new),
+    };
+    known.borrow_mut().insert(name.to_vec(), found.clone());
+    found
 }
 
 /// Rewrites commits and tags; answers the view's name for each.
 fn commits(
     mask: &Mask<'_>,
     graph: &Graph,
+    groups: Vec<Vec<usize>>,
     roots: &HashMap<Oid, Oid>,
     changed: &HashSet<Oid>,
-    spool: &mut Spool,
+    pile: &mut Pile,
 ) -> Result<HashMap<Oid, Oid>, BuildError> {
     let mut renamed = HashMap::new();
-    for group in order::groups(graph) {
+    for group in groups {
         for index in group_order(graph, group) {
             let Some(object) = graph.objects.get(index) else {
                 continue;
@@ -255,7 +327,7 @@ fn commits(
             let new = if *masked == *object.bytes {
                 object.oid
             } else {
-                spool.add(object.kind, &masked)?
+                pile.add(object.kind, &masked, None)?
             };
             renamed.insert(object.oid, new);
         }
@@ -350,13 +422,17 @@ impl Names for Known<'_, '_> {
                 Kind::Tree | Kind::Blob => hidden |= self.changed.contains(&object.oid),
             }
         }
-        let before = self.graph.lowest(digits);
-        let before = before.map(|lowest| self.graph.known.from(lowest));
-        for &(from, to) in before.unwrap_or_default() {
-            if !from.to_string().starts_with(digits) {
-                break;
+        let known = &self.graph.known;
+        if let Some(lowest) = self.graph.lowest(digits) {
+            for &(from, to) in known.from(lowest) {
+                if !from.to_string().starts_with(digits) {
+                    break;
+                }
+                fits(from, to);
             }
-            fits(from, to);
+            let changed = known.touched_from(lowest).iter();
+            let mut changed = changed.take_while(|it| it.oid.to_string().starts_with(digits));
+            hidden |= changed.any(|it| it.changed);
         }
         if let Some((_, to)) = named {
             return to.to_string().get(..digits.len()).map(str::to_owned);

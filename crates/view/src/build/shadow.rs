@@ -2,34 +2,36 @@
 
 use std::collections::HashSet;
 use std::ffi::OsStr;
-use std::io::{BufWriter, Write as _};
+use std::fmt::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
 
-use refwarden_gitio::pack::{Selection, stream};
 use refwarden_gitio::refs::RefValue;
-use refwarden_gitio::{Git, ObjectEnv, Repository};
-use refwarden_model::Oid;
+use refwarden_gitio::{Git, ObjectEnv, Repository, packidx};
+use refwarden_model::{ObjectFormat, Oid};
 
 use super::BuildError;
+use super::graph::Graph;
+use super::packfile;
 use super::refs::Allowed;
 use super::rewrite::Plan;
 
 /// Where HEAD points when the original's branch is none that may be named.
 const NOWHERE: &str = "refs/heads/absent";
 
-/// Packs beyond which an extended shadow is packed anew.
+/// Packs beyond which small ones become one.
 const PACKS_MAX: usize = 20;
 
 /// Makes the shadow at `into`.
 pub(super) fn make(
     original: &Repository,
     refs: &Allowed,
-    plan: Plan,
+    graph: &Graph,
+    plan: &Plan,
     into: &Path,
 ) -> Result<(), BuildError> {
     init(original, into)?;
-    let allowed = fill(original, refs, plan, into)?;
+    let allowed = fill(original, refs, graph, plan, into)?;
     pack(into)?;
     verify(into, &allowed)
 }
@@ -39,7 +41,8 @@ pub(super) fn make(
 pub(super) fn extend(
     original: &Repository,
     refs: &Allowed,
-    plan: Plan,
+    graph: &Graph,
+    plan: &Plan,
     before: &Path,
     into: &Path,
 ) -> Result<(), BuildError> {
@@ -51,11 +54,11 @@ pub(super) fn extend(
         std::fs::hard_link(entry.path(), to.join("pack").join(entry.file_name()))?;
         linked.insert(entry.file_name());
     }
-    let graph = Path::new("info").join("commit-graph");
-    if from.join(&graph).exists() {
-        std::fs::hard_link(from.join(&graph), to.join(&graph))?;
+    let commits = Path::new("info").join("commit-graph");
+    if from.join(&commits).exists() {
+        std::fs::hard_link(from.join(&commits), to.join(&commits))?;
     }
-    let allowed = fill(original, refs, plan, into)?;
+    let allowed = fill(original, refs, graph, plan, into)?;
     let mut packs = 0;
     for entry in std::fs::read_dir(to.join("pack"))? {
         let entry = entry?;
@@ -64,26 +67,48 @@ pub(super) fn extend(
         }
         packs += 1;
         if !linked.contains(&entry.file_name()) {
-            let held = git(into, "show-index").output(&std::fs::read(entry.path())?)?;
-            // Each line is an offset, a name, a checksum in parentheses.
-            for line in held
-                .split(|byte| *byte == b'\n')
-                .filter(|it| !it.is_empty())
-            {
-                let name = line.split(|byte| *byte == b' ').nth(1).unwrap_or_default();
-                is_planned(name, &allowed)?;
+            let held = packidx::parse(&std::fs::read(entry.path())?, original.object_format);
+            let held = held.map_err(|error| BuildError::NotAsPlanned(error.to_string()))?;
+            for it in held {
+                is_planned(it.oid, &allowed)?;
             }
         }
     }
     if packs > PACKS_MAX {
-        pack(into)?;
+        roll_up(into)?;
     }
     nothing_foreign(into)?;
-    // What the old refs reach was there, so what the new ones reach besides has to be.
-    let known = git(before, "for-each-ref").arg("--format=^%(objectname)");
-    let known = known.output(b"")?;
-    let reach = git(into, "rev-list").args(["--objects", "--quiet", "--all", "--stdin"]);
-    reach.output(&known)?;
+    whole(refs, graph, plan, into)
+}
+
+/// What the old refs reach was there, so what the new ones reach besides has to be.
+fn whole(refs: &Allowed, graph: &Graph, plan: &Plan, into: &Path) -> Result<(), BuildError> {
+    let named = |oid: Oid| graph.known.renamed(oid).unwrap_or(oid);
+    let mut input = String::new();
+    for tip in refs.tips() {
+        if graph.known.tips.binary_search(&tip).is_err() {
+            let _ = writeln!(input, "{}", plan.tip(tip));
+        }
+    }
+    if input.is_empty() {
+        return Ok(());
+    }
+    for oid in &graph.boundary {
+        let _ = writeln!(input, "^{}", named(*oid));
+    }
+    let reach = git(into, "rev-list").args(["--objects", "--quiet", "--stdin"]);
+    reach.output(input.as_bytes())?;
+    Ok(())
+}
+
+/// Makes one pack of small ones. Where a large one goes along, all that helps reading is made
+/// anew.
+fn roll_up(into: &Path) -> Result<(), BuildError> {
+    let repack = git(into, "repack").args(["-d", "--geometric=2", "-n", "-q"]);
+    repack.output(b"")?;
+    if !into.join("objects/pack/multi-pack-index").exists() {
+        pack(into)?;
+    }
     Ok(())
 }
 
@@ -91,7 +116,8 @@ pub(super) fn extend(
 fn fill(
     original: &Repository,
     refs: &Allowed,
-    plan: Plan,
+    graph: &Graph,
+    plan: &Plan,
     into: &Path,
 ) -> Result<HashSet<Oid>, BuildError> {
     let tips: Vec<Oid> = refs.direct.iter().map(|(_, oid)| plan.tip(*oid)).collect();
@@ -99,28 +125,29 @@ fn fill(
         RefValue::Direct(oid) => RefValue::Direct(plan.tip(oid)),
         ref other => other.clone(),
     };
-    let mut allowed: HashSet<Oid> = plan.same.iter().copied().collect();
-    allowed.extend(plan.spool.known());
-    if !plan.same.is_empty() {
-        let env = ObjectEnv::repository_only();
-        let mut pack = stream(original, &env, Selection::Objects(plan.same))?;
-        index(into, |out| std::io::copy(&mut pack, out).map(|_| ()))?;
-    }
-    if !plan.spool.known().is_empty() {
-        let spool = plan.spool;
-        index(into, |out| spool.write(out))?;
+    let mut allowed: HashSet<Oid> = plan.same.iter().map(|(oid, _)| *oid).collect();
+    allowed.extend(plan.pile.items().iter().map(|item| item.oid));
+    if !allowed.is_empty() {
+        let packs = graph.packs.as_ref();
+        let directory = into.join("objects/pack");
+        packfile::write(original, packs, &plan.same, &plan.pile, &directory)?;
     }
     write_refs(into, refs, &tips, &head)?;
     Ok(allowed)
 }
 
-/// Makes one pack of what refs reach, with a bitmap, and a commit-graph.
+/// Makes what helps reading: a commit-graph, and an index of all packs with a bitmap.
 fn pack(into: &Path) -> Result<(), BuildError> {
-    // Takes nothing along that no ref reaches.
-    let repack = git(into, "repack").args(["-a", "-d", "-b", "-n", "-q"]);
-    repack.output(b"")?;
+    if std::fs::read_dir(into.join("objects/pack"))?
+        .next()
+        .is_none()
+    {
+        return Ok(());
+    }
     let graph = git(into, "commit-graph").args(["write", "--reachable", "--no-progress"]);
     graph.output(b"")?;
+    let midx = git(into, "multi-pack-index").args(["write", "--bitmap", "--no-progress"]);
+    midx.output(b"")?;
     Ok(())
 }
 
@@ -128,29 +155,25 @@ fn git(into: &Path, subcommand: &str) -> Git {
     Git::new(into, &ObjectEnv::repository_only(), subcommand)
 }
 
+/// What `git init --bare` makes, without a process (gitrepository-layout(5)).
 fn init(original: &Repository, into: &Path) -> Result<(), BuildError> {
-    let format = format!("--object-format={}", original.object_format.name());
-    let init = git(into, "init").args(["-q", "--bare", "--template=", &format]);
-    init.output(b"")?;
-    // Nothing repacks, prunes or receives here but a build.
-    for (key, value) in [("gc.auto", "0"), ("http.receivepack", "false")] {
-        git(into, "config").args([key, value]).output(b"")?;
+    for directory in ["objects/info", "objects/pack", "refs/heads", "refs/tags"] {
+        std::fs::create_dir_all(into.join(directory))?;
     }
-    Ok(())
-}
-
-/// Feeds a pack to `git index-pack`, which checks it.
-fn index(
-    into: &Path,
-    feed: impl FnOnce(&mut dyn std::io::Write) -> std::io::Result<()>,
-) -> Result<(), BuildError> {
-    let mut process = git(into, "index-pack").args(["--stdin"]).spawn()?;
-    let mut out = BufWriter::with_capacity(64 * 1024, process.stdin()?);
-    feed(&mut out)?;
-    out.flush()?;
-    drop(out);
-    process.finish()?;
-    Ok(())
+    let (version, extensions) = match original.object_format {
+        ObjectFormat::Sha1 => (0, ""),
+        ObjectFormat::Sha256 => (1, "[extensions]\n\tobjectformat = sha256\n"),
+    };
+    // Nothing repacks, prunes or receives here but a build.
+    let config = format!(
+        "[core]\n\trepositoryformatversion = {version}\n\tfilemode = true\n\tbare = true\n\
+         [gc]\n\tauto = 0\n[http]\n\treceivepack = false\n{extensions}"
+    );
+    std::fs::write(into.join("config"), config)?;
+    Ok(std::fs::write(
+        into.join("HEAD"),
+        format!("ref: {NOWHERE}\n"),
+    )?)
 }
 
 /// Writes `packed-refs` (gitrepository-layout(5)) in one go: a hundred thousand refs as files
@@ -196,7 +219,9 @@ fn verify(into: &Path, allowed: &HashSet<Oid>) -> Result<(), BuildError> {
     ]);
     for line in listing.output(b"")?.split(|byte| *byte == b'\n') {
         if !line.is_empty() {
-            is_planned(line, allowed)?;
+            let oid = Oid::parse(line);
+            let oid = oid.map_err(|_| BuildError::NotAsPlanned("what is no object".to_owned()))?;
+            is_planned(oid, allowed)?;
         }
     }
     nothing_foreign(into)?;
@@ -205,8 +230,8 @@ fn verify(into: &Path, allowed: &HashSet<Oid>) -> Result<(), BuildError> {
     Ok(())
 }
 
-fn is_planned(name: &[u8], allowed: &HashSet<Oid>) -> Result<(), BuildError> {
-    if Oid::parse(name).is_ok_and(|oid| allowed.contains(&oid)) {
+fn is_planned(oid: Oid, allowed: &HashSet<Oid>) -> Result<(), BuildError> {
+    if allowed.contains(&oid) {
         return Ok(());
     }
     Err(BuildError::NotAsPlanned("an object too many".to_owned()))

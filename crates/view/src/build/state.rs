@@ -33,6 +33,8 @@ pub(crate) struct State {
     pub(super) touched: Vec<Touched>,
     /// What commits and tags mention: runs of hexadecimal digits, in lower case, sorted.
     pub(super) mentions: Vec<String>,
+    /// Names of files for which path conditions hold in some folders only, one of each kind.
+    pub(super) examples: Vec<Vec<u8>>,
 }
 
 impl State {
@@ -48,6 +50,18 @@ impl State {
             .binary_search_by_key(&oid, |(from, _)| *from)
             .ok()?;
         self.map.get(at).map(|(_, to)| *to)
+    }
+
+    /// A tree or blob in which something may have to be masked.
+    pub(super) fn touched(&self, oid: Oid) -> Option<Touched> {
+        let at = self.touched.binary_search_by_key(&oid, |it| it.oid).ok()?;
+        self.touched.get(at).copied()
+    }
+
+    /// Those whose name is not below `lowest`, in order.
+    pub(super) fn touched_from(&self, lowest: Oid) -> &[Touched] {
+        let at = self.touched.partition_point(|it| it.oid < lowest);
+        self.touched.get(at..).unwrap_or_default()
     }
 
     /// Every commit and tag, sorted, with its name in the view.
@@ -101,6 +115,9 @@ impl State {
         for digits in &self.mentions {
             let _ = writeln!(text, "mention {digits}");
         }
+        for name in &self.examples {
+            let _ = writeln!(text, "name {}", hex(name));
+        }
         // Without its last line it is no state.
         text.push_str("end\n");
         text
@@ -119,6 +136,7 @@ impl State {
             let rest = (words.next(), words.next(), words.next());
             match (kind, rest) {
                 ("tip", (None, None, None)) => state.tips.push(value.parse().ok()?),
+                ("name", (None, None, None)) => state.examples.push(unhex(value)?),
                 ("mention", (None, None, None)) => state.mentions.push(value.to_owned()),
                 ("blob" | "tree", (Some(dependence), Some(changed), None)) => {
                     state.touched.push(Touched {
@@ -144,9 +162,25 @@ impl State {
                 _ => return None,
             }
         }
-        let sorted = state.map.is_sorted() && state.touched.is_sorted_by_key(|it| it.oid);
+        let sorted = state.tips.is_sorted()
+            && state.map.is_sorted()
+            && state.touched.is_sorted_by_key(|it| it.oid);
         sorted.then_some(state)
     }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::new(), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+fn unhex(text: &str) -> Option<Vec<u8>> {
+    let pairs = text.as_bytes().chunks(2);
+    pairs
+        .map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
+        .collect()
 }
 
 #[cfg(test)]
@@ -168,6 +202,7 @@ mod tests {
                 changed: true,
             }],
             mentions: vec!["1111111".to_owned()],
+            examples: vec![b"a\n".to_vec()],
         }
     }
 
@@ -178,7 +213,14 @@ mod tests {
         for cut in 0..text.len() {
             assert_eq!(State::parse(&text[..cut], map.clone()), None, "{cut}");
         }
-        for bad in ["tip", "tip x", "blob 1 anywhere same", "mention a b", "x y"] {
+        for bad in [
+            "tip",
+            "tip x",
+            "blob 1 anywhere same",
+            "mention a b",
+            "name 0g",
+            "x y",
+        ] {
             assert_eq!(
                 State::parse(&format!("{bad}\nend\n"), Vec::new()),
                 None,

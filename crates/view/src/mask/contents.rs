@@ -7,7 +7,7 @@
 //! What it deliberately does not do: the placeholder tells neither rule nor member, so that it is
 //! the same under every path.
 
-use refwarden_scan::{FINDINGS_MAX, Finding, Format, Inspection, Limits, Unread};
+use refwarden_scan::{Conditions, FINDINGS_MAX, Finding, Format, Inspection, Limits, Unread};
 
 use super::{Dependence, Mask};
 
@@ -51,7 +51,7 @@ pub(super) enum Look {
     Opaque(Opaque),
 }
 
-impl Mask<'_> {
+impl<'r> Mask<'r> {
     /// Looks at a blob, and into it.
     pub(super) fn look(&self, bytes: &[u8], path: Option<&[u8]>) -> Look {
         let inspection = self.at_path.inspect(bytes, path, &Limits::default());
@@ -67,9 +67,18 @@ impl Mask<'_> {
 
     /// How the findings of a blob depend on its path.
     pub fn dependence(&self, bytes: &[u8]) -> Dependence {
+        self.dependence_where(bytes, true)
+    }
+
+    /// The same; where the blob stands nowhere where [`Mask::has_conditions_for`] may hold
+    /// (`conditions` is false), only whether anything is found regardless of the path.
+    pub(crate) fn dependence_where(&self, bytes: &[u8], conditions: bool) -> Dependence {
         let Look::Lines(plain) = self.look(bytes, None) else {
             return Dependence::Anywhere;
         };
+        if !conditions {
+            return Self::depends(!plain.is_empty(), false);
+        }
         // Only what is compressed by itself is scanned under the blob's path; members of archives
         // have their own.
         let conditional = if is_compressed(Format::of(bytes)) {
@@ -86,15 +95,23 @@ impl Mask<'_> {
     /// Whether a rule with a path condition is meant for this path, or for what a compressed file
     /// at this path holds: the path without its last extensions.
     pub fn has_conditions_for(&self, path: &[u8]) -> bool {
-        let name = memchr::memrchr(b'/', path).map_or(0, |at| at + 1);
-        let dots = memchr::memrchr_iter(b'.', path).take_while(|at| *at > name);
-        let shorter = dots.take(Limits::default().depth);
-        let shorter = shorter.filter_map(|at| path.get(..at));
         let ruleset = self.at_path.ruleset();
-        std::iter::once(path)
-            .chain(shorter)
-            .any(|path| ruleset.has_conditions_for(path))
+        with_shorter(path).any(|path| ruleset.has_conditions_for(path))
     }
+
+    /// For asking of many names in which folders [`Mask::has_conditions_for`] may hold.
+    pub(crate) fn conditions(&self) -> Conditions<'r> {
+        self.at_path.ruleset().conditions()
+    }
+}
+
+/// A path or a name, and without its last extensions.
+pub(crate) fn with_shorter(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let name = memchr::memrchr(b'/', path).map_or(0, |at| at + 1);
+    let dots = memchr::memrchr_iter(b'.', path).take_while(move |at| *at > name);
+    let shorter = dots.take(Limits::default().depth);
+    let shorter = shorter.filter_map(|at| path.get(..at));
+    std::iter::once(path).chain(shorter)
 }
 
 /// Whether it is a compressed stream, which has no names of members.

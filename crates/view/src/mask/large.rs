@@ -27,10 +27,15 @@ const TAIL: u64 = 66_000;
 impl<'r> Mask<'r> {
     /// Starts on a blob that is too large to hold.
     pub fn large(&self) -> Large<'_, 'r> {
+        self.large_where(true)
+    }
+
+    /// The same; `conditions` as in [`Mask::dependence_where`].
+    pub(crate) fn large_where(&self, conditions: bool) -> Large<'_, 'r> {
         Large {
             mask: self,
             plain: self.at_path.stream(None),
-            conditional: self.conditional.stream(None),
+            conditional: conditions.then(|| self.conditional.stream(None)),
             head: Vec::with_capacity(HEAD),
             size: 0,
             kept: tempfile::tempfile().map(Some),
@@ -42,7 +47,7 @@ impl<'r> Mask<'r> {
 pub struct Large<'m, 'r> {
     mask: &'m Mask<'r>,
     plain: Stream<'m>,
-    conditional: Stream<'m>,
+    conditional: Option<Stream<'m>>,
     head: Vec<u8>,
     /// In bytes.
     size: u64,
@@ -54,7 +59,9 @@ impl Large<'_, '_> {
     /// Takes the next bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         self.plain.push(bytes);
-        self.conditional.push(bytes);
+        if let Some(conditional) = &mut self.conditional {
+            conditional.push(bytes);
+        }
         let missing = HEAD - self.head.len();
         self.head.extend(bytes.iter().take(missing));
         self.size += bytes.len() as u64;
@@ -101,8 +108,9 @@ impl Large<'_, '_> {
             let line = line(why.id(), &size, &plain.findings);
             return Ok((Dependence::Anywhere, with_break(line)));
         }
-        let mut conditional = self.conditional.inspect();
-        if is_compressed(kept.format) {
+        let conditions = self.conditional.is_some();
+        let mut conditional = self.conditional.map(Stream::inspect).unwrap_or_default();
+        if conditions && is_compressed(kept.format) {
             conditional = conditional.with_contents(kept.inside(&self.mask.conditional)?);
         }
         let (plain, conditional) = (plain.findings, conditional.findings);

@@ -86,14 +86,28 @@ impl Mask<'_> {
         &self,
         tree: &'t [u8],
         format: ObjectFormat,
+        renamed: impl FnMut(&Entry<'_>) -> Result<Oid, E>,
+    ) -> Result<Cow<'t, [u8]>, E> {
+        let name = |name: &[u8]| match self.text(name) {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(new) => Some(new),
+        };
+        self.tree_with(tree, format, name, renamed)
+    }
+
+    /// The same, for who knows what stands for a name, where it is another ([`Mask::text`]).
+    pub(crate) fn tree_with<'t, E: From<TreeError>>(
+        &self,
+        tree: &'t [u8],
+        format: ObjectFormat,
+        mut named: impl FnMut(&[u8]) -> Option<Vec<u8>>,
         mut renamed: impl FnMut(&Entry<'_>) -> Result<Oid, E>,
     ) -> Result<Cow<'t, [u8]>, E> {
         let entries = entries(tree, format)?;
         let mut edits = Vec::new();
         let mut names = false;
         for entry in &entries {
-            let name = self.text(entry.name);
-            if let Cow::Owned(name) = name {
+            if let Some(name) = named(entry.name) {
                 // A name has no line breaks to keep and may hold no slash.
                 let name = name.into_iter().filter(|byte| *byte != b'/').collect();
                 edits.push((entry.name_span(), name));
