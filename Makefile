@@ -6,7 +6,7 @@ CARGO ?= $(shell command -v cargo 2>/dev/null || echo "$${CARGO_HOME:-$$HOME/.ca
 BIN := $(or $(CARGO_TARGET_DIR),target)/release
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test bench bench-decisions bench-scan chaos lint clean down bootstrap bootstrap-tests
+.PHONY: help demo build test bench bench-decisions bench-scan bench-view chaos lint clean down bootstrap bootstrap-tests
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -40,6 +40,9 @@ bench-decisions: bootstrap-tests build ## Verdicts a second beside pgbench on th
 
 bench-scan: build ## Compares scanners, which it installs; SCAN_BENCH_TREE, _REPO, _ROUNDS choose
 	@$(CARGO) run --release --locked -p refwarden-tests --bin bench -- scan
+
+bench-view: build ## Builds masked views beside git-filter-repo; VIEW_BENCH_REPO, _LARGE, _ROUNDS choose
+	@$(CARGO) run --release --locked -p refwarden-tests --bin bench -- view
 
 chaos: bootstrap-tests build ## Kills and fails at random moments of pushes; SEED=, MINUTES= or TRIALS=
 	@$(CARGO) run --release --locked -p refwarden-tests --bin chaos -- \

@@ -3,7 +3,8 @@
 //! its progress on standard error.
 //!
 //! Without arguments everything is measured that needs a running Refwarden; `push`, `clone`,
-//! `decisions` and `memory` choose. `scan` compares scanners, which it installs, and runs only when it is named.
+//! `decisions` and `memory` choose. `scan` compares scanners, and `view` builds of
+//! masked views, with programs that they install; they run only when they are named.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -22,6 +23,7 @@ mod nginx;
 mod pushes;
 mod sample;
 mod scan;
+mod view;
 
 use refwarden_testkit::Stack;
 
@@ -31,6 +33,11 @@ fn main() {
     if chosen == ["scan"] {
         machine::describe_without_servers();
         scan::measure();
+        return;
+    }
+    if chosen == ["view"] {
+        machine::describe_without_servers();
+        view::measure();
         return;
     }
     machine::describe();

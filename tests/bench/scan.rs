@@ -7,7 +7,7 @@
 
 mod corpus;
 mod peers;
-mod process;
+pub mod process;
 
 use std::path::Path;
 
