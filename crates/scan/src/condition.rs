@@ -11,6 +11,7 @@ use regex_automata::hybrid::dfa::{Cache, DFA};
 use regex_automata::nfa::thompson;
 use regex_automata::util::syntax;
 use regex_automata::{Anchored, Input, MatchKind};
+use regex_syntax::hir::Look;
 
 use crate::matcher::SIZE_LIMIT;
 
@@ -28,8 +29,7 @@ impl std::fmt::Debug for Backwards {
 impl Backwards {
     /// `None` if they are too large together, or one does not compile.
     pub(crate) fn new<'p>(conditions: impl Iterator<Item = &'p str>) -> Option<Self> {
-        let whole = |condition: &str| format!("(?s-u:.)*(?:{condition})(?s-u:.)*");
-        let patterns: Vec<String> = conditions.map(whole).collect();
+        let patterns: Vec<String> = conditions.map(whole).collect::<Option<_>>()?;
         let nfa = thompson::Compiler::new()
             .syntax(syntax::Config::new().unicode(false).utf8(false))
             .configure(
@@ -87,6 +87,19 @@ impl Backwards {
         let end = self.dfa.next_eoi_state(cache, state);
         Ok(end.map_err(|_| Unknown)?.is_match())
     }
+}
+
+/// A pattern for all of a path. What ends at the end is not let go on: the automaton would wait
+/// for that end for ever.
+fn whole(condition: &str) -> Option<String> {
+    let mut parser = regex_syntax::ParserBuilder::new()
+        .unicode(false)
+        .utf8(false)
+        .build();
+    let parsed = parser.parse(condition).ok()?;
+    let ends = parsed.properties().look_set_suffix().contains(Look::End);
+    let rest = if ends { "" } else { "(?s-u:.)*" };
+    Some(format!("(?s-u:.)*(?:{condition}){rest}"))
 }
 
 /// It cannot be found out.
