@@ -1,8 +1,9 @@
 //! Looks at an input that comes in pieces, containers included, without holding it whole.
 //!
 //! Whoever reads pushes pieces. Where they are those of a container, a thread of its own pulls
-//! them through a decoder, with a few pieces between the two; it ends with its scope. Only a zip
-//! is held, up to a bound, since its list of members stands at its end.
+//! them through a decoder, with a few pieces between the two; it ends with its scope. A zip is
+//! held, up to a bound, since its list of members stands at its end; above it, it is read from
+//! front to end like the others.
 //!
 //! What it deliberately does not do: no I/O; it does not split what comes into files.
 
@@ -15,7 +16,7 @@ use crate::inspect::{Inspection, Reason};
 use crate::scanner::Scanner;
 use crate::stream::Stream;
 
-/// A zip archive above this is not looked into, in bytes.
+/// A zip archive above this is not held, in bytes.
 const ZIP_MAX: u64 = 12 << 20;
 
 /// Bytes of an input's end in which the end of a zip archive is looked for: the record and its
@@ -36,8 +37,8 @@ enum Container<'scope> {
     Unpacking(Unpacking<'scope>),
     /// A zip archive, all of it.
     Zip(Vec<u8>),
-    /// A zip archive that is too large.
-    LargeZip,
+    /// A zip archive that is longer than was said.
+    LongerZip,
     /// The last bytes, which may be the end of a zip archive.
     Tail(Vec<u8>),
 }
@@ -68,8 +69,7 @@ impl<'scope> Large<'scope, 'scope> {
         let container = match container {
             None => Container::No,
             Some(None) => Container::Tail(Vec::new()),
-            Some(Some(Format::Zip)) if size > ZIP_MAX => Container::LargeZip,
-            Some(Some(Format::Zip)) => {
+            Some(Some(Format::Zip)) if size <= ZIP_MAX => {
                 let size = usize::try_from(size).unwrap_or(0);
                 Container::Zip(Vec::with_capacity(size))
             }
@@ -89,10 +89,10 @@ impl<'scope> Large<'scope, 'scope> {
             stream.push(piece);
         }
         match &mut self.container {
-            Container::No | Container::LargeZip => {}
+            Container::No | Container::LongerZip => {}
             Container::Unpacking(unpacking) => unpacking.push(piece),
             Container::Zip(held) if (held.len() + piece.len()) as u64 > ZIP_MAX => {
-                self.container = Container::LargeZip;
+                self.container = Container::LongerZip;
             }
             Container::Zip(held) => held.extend_from_slice(piece),
             Container::Tail(tail) => {
@@ -112,7 +112,7 @@ impl<'scope> Large<'scope, 'scope> {
         let contents = match self.container {
             Container::Unpacking(unpacking) => Some(unpacking.finish()?),
             Container::Zip(held) => Some(scanner.inspect_zip(&held, &Limits::default())),
-            Container::LargeZip => Some(Inspection::unread(Reason::TooMuchMemory)),
+            Container::LongerZip => Some(Inspection::unread(Reason::TooMuchMemory)),
             Container::Tail(tail) if Format::ends_like_zip(&tail) => {
                 Some(Inspection::unread(Reason::TooMuchMemory))
             }

@@ -13,9 +13,15 @@ use std::sync::LazyLock;
 
 use archives::{Entry, gzip, tar, xz, zip, zip_of, zstd};
 use proptest::prelude::*;
-use refwarden_scan::{FingerprintKey, Inspection, Limits, Reason, Ruleset, Scanner, example};
+use refwarden_scan::{
+    FingerprintKey, Format, Inspection, Large, Limits, Reason, Ruleset, Scanner, example,
+};
 
 static RULES: LazyLock<Ruleset> = LazyLock::new(|| Ruleset::builtin().unwrap());
+
+fn scanner() -> Scanner<'static> {
+    Scanner::new(&RULES, FingerprintKey::new([7; 32]))
+}
 
 fn inspect(bytes: &[u8]) -> Inspection {
     inspect_with(bytes, &Limits::default())
@@ -168,6 +174,122 @@ fn members_that_the_central_directory_leaves_out_are_looked_into() {
     check_unread(&found, &[("", Reason::Corrupt)]);
 }
 
+/// Reads a zip archive from front to end, as one that is too large to be held.
+fn from_the_front(bytes: &[u8]) -> Inspection {
+    let limits = Limits {
+        memory: 4 * bytes.len().min(1 << 20),
+        ..Limits::default()
+    };
+    let scanner = Scanner::new(&RULES, FingerprintKey::new([7; 32]));
+    scanner.inspect_contents(Format::Zip, &mut &*bytes, bytes.len() as u64, None, &limits)
+}
+
+#[test]
+fn a_zip_that_is_not_held_holds_the_same() {
+    let noise = vec![0xA5; 3000];
+    let mut hidden = Entry::stored("hidden", &file());
+    hidden.is_listed = false;
+    let mut locked = Entry::deflated("locked", b"whatever it is");
+    locked.flags = 1;
+    let entries = [
+        Entry::stored("noise", &noise),
+        Entry::streamed("streamed", &file()),
+        Entry::streamed("empty", b""),
+        Entry::deflated("deflated", &[file(), file()].concat()),
+        Entry::deflated("inner.zip", &zip(&[("inner", &file())])),
+        locked,
+        hidden,
+        Entry::stored("dir/", b""),
+        Entry::stored("stored", &file()),
+    ];
+    let archive = zip_of(&entries);
+    let (held, front) = (
+        scanner().inspect_zip(&archive, &Limits::default()),
+        from_the_front(&archive),
+    );
+    let told = |found: &Inspection| {
+        let mut told: Vec<String> = found
+            .findings
+            .iter()
+            .map(|it| format!("{} {:?}", layers(&it.via), it.span))
+            .collect();
+        told.sort();
+        told
+    };
+    assert_eq!(told(&front), told(&held));
+    assert_eq!(front.findings.len(), 6);
+    check_unread(&front, &[("!locked", Reason::Encrypted)]);
+}
+
+/// A reader that goes by the central directory finds what a reader from front to end does not.
+#[test]
+fn a_zip_that_is_not_held_tells_of_what_its_directory_says_otherwise() {
+    // The entry leads into the data of a stored member, where another archive stands.
+    let inner = zip_of(&[Entry::deflated("x", &file())]);
+    let whole = zip_of(&[Entry::stored("a", &inner)]);
+    let end = whole.len() - 22;
+    let start = u32::from_le_bytes(whole[end + 16..end + 20].try_into().unwrap()) as usize;
+    for (field, value) in [(42, 31), (20, 7), (16, 1), (10, 8)] {
+        let mut lying = whole.clone();
+        lying[start + field] = value;
+        let found = from_the_front(&lying);
+        assert_eq!(
+            found.unread.last().map(|it| (layers(&it.via), it.reason)),
+            Some(("!a".to_owned(), Reason::Corrupt)),
+            "{field}"
+        );
+    }
+    for cut in [1, 30, 60, whole.len() - 100] {
+        let found = from_the_front(&whole[..whole.len() - cut]);
+        assert!(
+            found.unread.iter().any(|it| it.reason == Reason::Corrupt),
+            "{cut}"
+        );
+    }
+    // Where it ends is not known: told, and what follows is looked into.
+    let mut endless = Entry::stored("endless", b"no end");
+    (endless.flags, endless.is_streamed) = (1 << 3, true);
+    let found = from_the_front(&zip_of(&[endless, Entry::deflated("after", &file())]));
+    assert_eq!(found.findings.len(), 1);
+    check_unread(
+        &found,
+        &[
+            ("!endless", Reason::TooMuchMemory),
+            ("!endless", Reason::Corrupt),
+        ],
+    );
+    // A member in the comment at the end.
+    let mut commented = zip(&[("a", b"nothing")]);
+    let more = zip(&[("b", &file())]);
+    let at = commented.len() - 2;
+    commented[at..].copy_from_slice(&u16::try_from(more.len()).unwrap().to_le_bytes());
+    commented.extend(more);
+    assert_eq!(from_the_front(&commented).findings.len(), 1);
+}
+
+/// Above 12 MiB, in pieces, as hooks and command line read it.
+#[test]
+fn a_large_zip_is_looked_into_in_pieces() {
+    let noise: Vec<u8> = (0u32..4_000_000)
+        .flat_map(|number| number.wrapping_mul(0x9E37_79B1).to_le_bytes())
+        .collect();
+    let archive = zip_of(&[
+        Entry::stored("noise", &noise),
+        Entry::streamed("streamed", &file()),
+        Entry::deflated("inner.tar.gz", &gzip(&tar(&[("f", &file())]))),
+    ]);
+    let scanner = scanner();
+    let found = std::thread::scope(|scope| {
+        let size = archive.len() as u64;
+        let mut large = Large::start(scope, &scanner, &[None], size, Some(&archive[..512]));
+        archive.chunks(64 << 10).for_each(|piece| large.push(piece));
+        large.finish(&scanner).unwrap().remove(0)
+    });
+    assert_eq!(found.unread, []);
+    let vias: Vec<String> = found.findings.iter().map(|one| layers(&one.via)).collect();
+    assert_eq!(vias, ["!streamed", "!inner.tar.gz gzip !f"]);
+}
+
 #[test]
 fn what_cannot_be_read_is_told() {
     let mut locked = Entry::deflated("locked", b"whatever it is");
@@ -256,6 +378,14 @@ fn bombs_end_soon_and_are_told() {
         &inspect_with(&xz(&file()), &limits),
         &[("xz", Reason::TooMuchMemory)],
     );
+}
+
+/// Members of 64 MiB, one behind the other, and all of that packed again.
+#[test]
+fn ten_gigabytes_from_less_than_a_megabyte() {
+    let bomb = gzip(&gzip(&vec![0; 64 << 20]).repeat(160));
+    assert!(bomb.len() < 1 << 20, "{}", bomb.len());
+    check_unread(&inspect(&bomb), &[("gzip gzip", Reason::Bomb)]);
 }
 
 /// A bomb whose members share their data: each entry of the directory leads to the same bytes.

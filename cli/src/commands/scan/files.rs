@@ -62,6 +62,9 @@ fn finish(bar: &ProgressBar) {
     bar.finish_and_clear();
 }
 
+/// Length of an input that does not say how long it is: too long to be held.
+const LONG: u64 = 1 << 30;
+
 struct Work<'w> {
     scanner: &'w Scanner<'w>,
     tally: &'w mut Tally,
@@ -78,16 +81,16 @@ impl Work<'_> {
                     path: None,
                     ..spot
                 };
-                self.read(std::io::stdin().lock(), &spot);
+                self.read(std::io::stdin().lock(), None, &spot);
             }
             Kind::Named => match File::open(&entry.path) {
-                Ok(file) => self.read(file, &spot),
+                Ok(file) => self.file(file, &spot),
                 Err(error) => self.tally.fault(spot, error),
             },
             Kind::File => match open(&entry.path) {
                 // What is no file any more was one when the directory was read.
                 Ok(None) => self.tally.skipped += 1,
-                Ok(Some(file)) => self.read(file, &spot),
+                Ok(Some(file)) => self.file(file, &spot),
                 Err(error) => self.tally.fault(spot, error),
             },
             Kind::Link => match std::fs::read_link(&entry.path) {
@@ -100,14 +103,20 @@ impl Work<'_> {
         }
     }
 
-    /// Scans a file whole if it is small, else piece by piece. Its size is not believed.
-    fn read(&mut self, mut from: impl Read, spot: &Spot) {
+    fn file(&mut self, file: File, spot: &Spot) {
+        let size = file.metadata().ok().map(|data| data.len());
+        self.read(file, size, spot);
+    }
+
+    /// Scans a file whole if it is small, else piece by piece. Its size is not believed, but
+    /// says whether a zip archive is to be held.
+    fn read(&mut self, mut from: impl Read, size: Option<u64>, spot: &Spot) {
         let mut buffer = std::mem::take(self.buffer);
         buffer.clear();
         let begun = from.by_ref().take(WHOLE_MAX + 1).read_to_end(&mut buffer);
         match begun {
             Ok(length) if length as u64 <= WHOLE_MAX => self.bytes(&buffer, spot),
-            Ok(_) => self.stream(&buffer, from, spot),
+            Ok(_) => self.stream(&buffer, from, size.unwrap_or(LONG), spot),
             Err(error) => {
                 // What was read before is scanned all the same.
                 self.bytes(&buffer, spot);
@@ -125,15 +134,15 @@ impl Work<'_> {
             .inspected(self.scanner, inspection, spot, Some(bytes));
     }
 
-    fn stream(&mut self, begun: &[u8], mut rest: impl Read, spot: &Spot) {
+    fn stream(&mut self, begun: &[u8], mut rest: impl Read, size: u64, spot: &Spot) {
         let scanner = self.scanner;
         let path = spot.path.as_deref();
         self.tally.files += 1;
         self.tally.bytes += begun.len() as u64;
         let mut piece = vec![0; PIECE];
         let inspections = std::thread::scope(|scope| {
-            // Its length is known when it ends; this much is enough for the bounds.
-            let size = begun.len() as u64;
+            // No less than what is there, which is enough for the bounds.
+            let size = size.max(begun.len() as u64);
             let mut large = Large::start(scope, scanner, &[path], size, Some(begun));
             for piece in begun.chunks(PIECE) {
                 large.push(piece);

@@ -66,8 +66,8 @@ impl Scanner<'_> {
     /// stands in its bytes as they are: [`Inspection::with_contents`] puts both together.
     ///
     /// `size` is the length of the container in bytes, and `path` as in [`Scanner::scan`]. A zip
-    /// is held whole, so it may be no larger than two ninths of [`Limits::memory`];
-    /// everything else needs the windows of its decoders.
+    /// of no more than two ninths of [`Limits::memory`] is held; a larger one is read from front
+    /// to end, and what its list of members says beyond that is told as unread.
     pub fn inspect_contents(
         &self,
         format: Format,
@@ -79,6 +79,7 @@ impl Scanner<'_> {
         let mut inspection = Inspection::default();
         let meter = limits.meter(size);
         let mut walker = Walker::new(self, limits, &meter, &mut inspection);
+        walker.is_large = format == Format::Zip && size > limits.memory as u64 / 9 * 2;
         walker.open(format, reader, path);
         inspection
     }
@@ -135,6 +136,8 @@ struct Walker<'w, 'r> {
     /// Bytes that may still be held for unpacking.
     memory: usize,
     depth: usize,
+    /// Whether the input itself is a zip archive that is not to be held.
+    is_large: bool,
     via: Vec<Step>,
     inspection: &'w mut Inspection,
 }
@@ -153,6 +156,7 @@ impl<'w, 'r> Walker<'w, 'r> {
             members: 0,
             memory: limits.memory,
             depth: 0,
+            is_large: false,
             via: Vec::new(),
             inspection,
         }
@@ -246,7 +250,7 @@ impl Walker<'_, '_> {
                 walker.unpack("zstd", zstd::Zstd::new(reader, memory as u64), path);
             }),
             Format::Tar => tar::walk(walker, reader),
-            Format::Zip => walker.held(reader, |walker, bytes| zip::walk(walker, bytes)),
+            Format::Zip => walker.held_or_read(reader),
             Format::SevenZip | Format::Rar | Format::Bzip2 => walker.unread(Reason::Unsupported),
         });
     }
@@ -267,15 +271,22 @@ impl Walker<'_, '_> {
         self.memory = before;
     }
 
-    /// Holds all bytes of a container that cannot be read from front to end.
-    fn held(&mut self, reader: &mut dyn Read, work: impl FnOnce(&mut Self, &[u8])) {
+    /// Holds a zip archive, whose list of members stands at its end; one that is too large for
+    /// that is read from front to end.
+    fn held_or_read(&mut self, reader: &mut dyn Read) {
+        if std::mem::take(&mut self.is_large) {
+            // It is the input itself, so nothing needs to be held to find out.
+            return zip::front::walk(self, reader);
+        }
         self.lent(|walker, memory| {
             let mut bytes = Vec::new();
             // A vector that grows holds up to three times its bytes for a moment.
             let most = memory / 3;
-            match reader.take(most as u64 + 1).read_to_end(&mut bytes) {
-                Ok(length) if length > most => walker.unread(Reason::TooMuchMemory),
-                Ok(_) => work(walker, &bytes),
+            match (&mut *reader).take(most as u64 + 1).read_to_end(&mut bytes) {
+                Ok(length) if length > most => {
+                    zip::front::walk(walker, &mut io::Cursor::new(bytes).chain(reader));
+                }
+                Ok(_) => zip::walk(walker, &bytes),
                 Err(error) => walker.failed(&error),
             }
         });

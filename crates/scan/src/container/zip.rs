@@ -1,7 +1,10 @@
 //! Members of a zip archive (PKWARE's APPNOTE.TXT 6.3, sections 4.3 to 4.5).
 //!
 //! Members come from the central directory. Local headers that it leaves out are members too:
-//! a reader from front to end would see them.
+//! a reader from front to end would see them. An archive that is too large to be held is read
+//! from front to end (`front`).
+
+pub(super) mod front;
 
 use std::io::{self, Read};
 use std::ops::Range;
@@ -197,18 +200,24 @@ fn look(walker: &mut Walker<'_, '_>, bytes: &[u8], member: &Member<'_>, data: Ra
     let check = Some((member.crc, member.size));
     match member.method {
         0 if data.is_empty() => {}
-        0 => contents(walker, data, check, member.name),
-        8 => contents(walker, DeflateDecoder::new(data), check, member.name),
+        0 => drop(contents(walker, data, check, member.name)),
+        8 => drop(contents(
+            walker,
+            DeflateDecoder::new(data),
+            check,
+            member.name,
+        )),
         _ => walker.unread(Reason::Unsupported),
     }
 }
 
+/// Looks at what a member holds; yields its checksum and length.
 fn contents(
     walker: &mut Walker<'_, '_>,
     data: impl Read,
     expected: Option<(u64, u64)>,
     name: &[u8],
-) {
+) -> (u64, u64) {
     let mut reader = Checked {
         inner: walker.meter.count(data),
         crc: Crc::new(),
@@ -216,13 +225,13 @@ fn contents(
         expected,
     };
     walker.contents(&mut reader, Some(name));
-    if walker.is_over() {
-        return;
-    }
     // What an inner container left unread, for the checksum's sake.
-    if let Err(error) = io::copy(&mut reader, &mut io::sink()) {
+    if !walker.is_over()
+        && let Err(error) = io::copy(&mut reader, &mut io::sink())
+    {
         walker.failed(&error);
     }
+    (u64::from(reader.crc.sum()), reader.read)
 }
 
 /// Looks at local headers outside of what is known, in ascending order.

@@ -14,6 +14,8 @@ pub struct Entry {
     pub flags: u16,
     /// Whether the central directory has it.
     pub is_listed: bool,
+    /// Whether checksum and sizes stand behind the data, as where they were not known before.
+    pub is_streamed: bool,
 }
 
 impl Entry {
@@ -28,6 +30,7 @@ impl Entry {
             method: 0,
             flags: 0,
             is_listed: true,
+            is_streamed: false,
         }
     }
 
@@ -41,16 +44,28 @@ impl Entry {
         }
     }
 
+    pub fn streamed(name: &str, bytes: &[u8]) -> Self {
+        Self {
+            flags: 1 << 3,
+            is_streamed: true,
+            ..Self::deflated(name, bytes)
+        }
+    }
+
+    /// Checksum and sizes.
+    fn sums(&self) -> Vec<u8> {
+        let sizes = [self.data.len(), self.size].map(|size| u32::try_from(size).unwrap());
+        let sums = [self.crc, sizes[0], sizes[1]];
+        sums.iter().flat_map(|sum| sum.to_le_bytes()).collect()
+    }
+
     /// What local header and central directory share, from the flags on.
-    fn common(&self) -> Vec<u8> {
+    fn common(&self, sums: &[u8]) -> Vec<u8> {
         let mut out = Vec::new();
         for short in [self.flags, self.method, 0, 0] {
             out.extend(short.to_le_bytes());
         }
-        let sizes = [self.data.len(), self.size].map(|size| u32::try_from(size).unwrap());
-        for long in [self.crc, sizes[0], sizes[1]] {
-            out.extend(long.to_le_bytes());
-        }
+        out.extend(sums);
         out.extend(u16::try_from(self.name.len()).unwrap().to_le_bytes());
         out.extend([0, 0]);
         out
@@ -70,13 +85,19 @@ pub fn zip_of(entries: &[Entry]) -> Vec<u8> {
     for entry in entries {
         let at = u32::try_from(out.len()).unwrap();
         out.extend(b"PK\x03\x04\x14\0");
-        out.extend(entry.common());
+        let (sums, nothing) = (entry.sums(), [0; 12]);
+        let before: &[u8] = if entry.is_streamed { &nothing } else { &sums };
+        out.extend(entry.common(before));
         out.extend(entry.name.as_bytes());
         out.extend(&entry.data);
+        if entry.is_streamed {
+            out.extend(b"PK\x07\x08");
+            out.extend(&sums);
+        }
         if entry.is_listed {
             count += 1;
             directory.extend(b"PK\x01\x02\x14\0\x14\0");
-            directory.extend(entry.common());
+            directory.extend(entry.common(&sums));
             directory.extend([0; 10]);
             directory.extend(at.to_le_bytes());
             directory.extend(entry.name.as_bytes());
