@@ -6,7 +6,7 @@ CARGO ?= $(shell command -v cargo 2>/dev/null || echo "$${CARGO_HOME:-$$HOME/.ca
 BIN := $(or $(CARGO_TARGET_DIR),target)/release
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test bench bench-decisions bench-scan bench-view chaos lint clean down bootstrap bootstrap-tests
+.PHONY: help demo build test bench bench-decisions bench-scan bench-view chaos fuzz lint clean down bootstrap bootstrap-tests
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -49,6 +49,10 @@ chaos: bootstrap-tests build ## Kills and fails at random moments of pushes; SEE
 	    $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) \
 	    $(if $(TRIALS),--trials $(TRIALS)) $(if $(TRIAL),--trial $(TRIAL)) \
 	    $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json)
+
+fuzz: bootstrap-tests ## Feeds every parser of outside bytes; SECONDS= for each (60), ONLY= one, SEED=
+	@FUZZ_SECONDS=$(or $(SECONDS),60) FUZZ_SEED=$(SEED) $(CARGO) test --release --workspace --locked \
+	    --test fuzz -- --nocapture $(ONLY)
 
 lint: bootstrap ## Checks layout, lints and, where cargo-deny is there, licences and advisories
 	@$(CARGO) fmt --all --check

@@ -11,6 +11,8 @@
 //!
 //! [`reconcile`] is no hook: it is what `refwarden reconcile` and `refwarden doctor` run on the
 //! host of the hooks, with the same client, credential and spool.
+//!
+//! [`updates`] is open so that `fuzz` can feed it.
 
 mod client;
 mod correlation;
@@ -35,7 +37,7 @@ mod scanning;
 mod shell;
 mod signing;
 mod spool;
-mod updates;
+pub mod updates;
 
 use std::process::ExitCode;
 
