@@ -3,11 +3,14 @@
 //! Every competitor runs with its own default rules. Decoding and archives are switched off
 //! where a competitor has them, as are network access and verification of what was found.
 //! What is read from the environment: `SCAN_BENCH_TREE` (a directory of source), `SCAN_BENCH_REPO`
-//! (a repository), `SCAN_BENCH_ROUNDS`.
+//! (a repository), `SCAN_BENCH_ROUNDS`, `SCAN_BENCH_CLEAN` (directories of clean source), and
+//! `SCAN_BENCH_ONLY` (`detection` for what is found and no times).
 
 mod corpus;
+mod detection;
 mod peers;
 pub mod process;
+mod rules;
 
 use std::path::Path;
 
@@ -33,6 +36,11 @@ pub fn measure() {
         println!("| {} | {} |", peer.name, peer.version);
     }
     println!();
+    detection::measure(&peers, &corpus::fresh(&work.join("cases")));
+    detection::clean(&peers);
+    if std::env::var_os("SCAN_BENCH_ONLY").is_some_and(|only| only == "detection") {
+        return;
+    }
     let bench = Bench {
         peers: &peers,
         rounds,
@@ -55,6 +63,7 @@ pub fn measure() {
         sizes.push((tree.bytes, measured));
     }
     growth(&start, &sizes);
+    number_of_rules(&bench, &work, &corpus);
     bench.compare(
         &format!("One file of {:.1} MB", megabytes(corpus.large_bytes)),
         Job::Tree(&corpus.large),
@@ -131,9 +140,9 @@ impl Bench<'_> {
 fn print(title: &str, measured: &[Measured], rounds: usize, bytes: Option<u64>) {
     println!("### {title}\n\n{rounds} rounds, one core.\n");
     println!(
-        "| what | seconds, median (quartiles) | user + system | MB/s | peak MiB | times Refwarden's (quartiles) |"
+        "| what | seconds, median (quartiles) | user + system | MB/s | peak MiB | times Refwarden's (quartiles) | the same of user + system |"
     );
-    println!("|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|");
     for one in measured {
         let (ratio, low, high) = one.sample.ratio(&measured[0].sample);
         let median = one.sample.quantile(0.5) / 1000.0;
@@ -141,12 +150,13 @@ fn print(title: &str, measured: &[Measured], rounds: usize, bytes: Option<u64>) 
             format!("{:.1}", megabytes(bytes) / median)
         });
         println!(
-            "| {} | {median:.3} ({:.3}-{:.3}) | {:.2} | {speed} | {:.1} | {ratio:.2} ({low:.2}-{high:.2}) |",
+            "| {} | {median:.3} ({:.3}-{:.3}) | {:.2} | {speed} | {:.1} | {ratio:.2} ({low:.2}-{high:.2}) | {:.2} |",
             one.sample.name,
             one.sample.quantile(0.25) / 1000.0,
             one.sample.quantile(0.75) / 1000.0,
             quantile(&one.processor, 0.5),
             megabytes(one.peak * 1000) * 1.024 * 0.953_674_316,
+            quantile(&one.processor, 0.5) / quantile(&measured[0].processor, 0.5).max(0.01),
         );
     }
     println!();
@@ -166,6 +176,35 @@ fn growth(start: &[Measured], sizes: &[(u64, Vec<Measured>)]) {
             })
             .collect();
         println!("| {} | {:.2} |", start[index].sample.name, slope(&points));
+    }
+    println!();
+}
+
+/// The same rules in those that read them, more and more of them.
+fn number_of_rules(bench: &Bench<'_>, work: &Path, corpus: &Corpus) {
+    let tree = &corpus.trees[1];
+    let mut points: Vec<(String, Vec<(f64, f64)>)> = Vec::new();
+    for count in rules::COUNTS {
+        let rules = rules::write(work, count);
+        let title = format!("{count} generated rules, {:.1} MB", megabytes(tree.bytes));
+        let job = Job::Rules(&tree.path, &rules);
+        for (index, one) in bench
+            .compare(&title, job, bench.rounds, Some(tree.bytes))
+            .iter()
+            .enumerate()
+        {
+            if points.len() <= index {
+                points.push((one.sample.name.clone(), Vec::new()));
+            }
+            let count = f64::from(u32::try_from(count).unwrap());
+            points[index]
+                .1
+                .push((count.ln(), quantile(&one.processor, 0.5).max(0.01).ln()));
+        }
+    }
+    println!("| what | exponent of user + system time over rules |\n|---|---|");
+    for (name, points) in &points {
+        println!("| {name} | {:.2} |", slope(points));
     }
     println!();
 }

@@ -80,7 +80,15 @@ fn source() -> PathBuf {
     home.join("registry/src")
 }
 
-fn fresh(path: &Path) -> PathBuf {
+/// Files below a directory.
+pub fn count(directory: &Path) -> usize {
+    let mut files = Vec::new();
+    list(directory, &mut files);
+    files.len()
+}
+
+/// An empty directory in the place of what is there.
+pub fn fresh(path: &Path) -> PathBuf {
     if path.exists() {
         fs::remove_dir_all(path).unwrap();
     }

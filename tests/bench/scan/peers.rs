@@ -15,6 +15,8 @@ const FOUND: i32 = 7;
 pub enum Job<'j> {
     /// Files below a directory.
     Tree(&'j Path),
+    /// Files below a directory, by the rules of a `gitleaks.toml`.
+    Rules(&'j Path, &'j Path),
     /// All that a bare repository's refs reach.
     History(&'j Path),
     /// What the second commit reaches and the first does not.
@@ -36,7 +38,7 @@ pub struct Peer {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    Refwarden,
+    Refwarden { generic: bool },
     Git,
     Gitleaks,
     Betterleaks,
@@ -67,8 +69,15 @@ pub fn all(work: &Path) -> Vec<Peer> {
     let mut all = vec![
         peer(
             "Refwarden",
+            refwarden.clone(),
+            Kind::Refwarden { generic: false },
+            &[0, 1],
+            "--version",
+        ),
+        peer(
+            "Refwarden --generic",
             refwarden,
-            Kind::Refwarden,
+            Kind::Refwarden { generic: true },
             &[0, 1],
             "--version",
         ),
@@ -114,26 +123,52 @@ impl Peer {
         let mut command = on_one_core(&self.program);
         command.env("HOME", &self.home).current_dir(&self.home);
         match self.kind {
-            Kind::Refwarden => refwarden(&mut command, job),
+            Kind::Refwarden { generic } => {
+                if generic && matches!(job, Job::Rules(..)) {
+                    return None;
+                }
+                refwarden(&mut command, job, generic);
+            }
             Kind::Git => git(&mut command, job)?,
             Kind::Gitleaks => gitleaks(&mut command, job),
+            // Their rules have another form.
+            Kind::Betterleaks | Kind::Kingfisher { .. } if matches!(job, Job::Rules(..)) => {
+                return None;
+            }
             Kind::Betterleaks => betterleaks(&mut command, job),
             Kind::Kingfisher { turbo } => kingfisher(&mut command, job, turbo),
             Kind::Ripsecrets => match job {
                 Job::Tree(path) => {
                     command.arg(path);
                 }
-                Job::History(_) | Job::Range(..) => return None,
+                Job::Rules(..) | Job::History(_) | Job::Range(..) => return None,
             },
         }
         Some(command)
     }
+
+    /// How many findings a report of its holds.
+    pub fn findings(&self, report: &str) -> usize {
+        let mark = match self.kind {
+            Kind::Refwarden { .. } => "\"status\":\"new\"",
+            Kind::Gitleaks => "\"RuleID\":",
+            Kind::Betterleaks => "\"rule_id\":",
+            Kind::Kingfisher { .. } => "\"snippet\":",
+            Kind::Git => return 0,
+            Kind::Ripsecrets => return report.lines().filter(|line| line.contains(':')).count(),
+        };
+        report.matches(mark).count()
+    }
 }
 
-fn refwarden(command: &mut Command, job: Job<'_>) {
+fn refwarden(command: &mut Command, job: Job<'_>, generic: bool) {
     command.args(["scan", "--json", "--jobs", "1"]);
+    if generic {
+        command.arg("--generic");
+    }
     match job {
         Job::Tree(path) => command.arg(path),
+        Job::Rules(path, rules) => command.arg("--config").arg(rules).arg(path),
         Job::History(path) => command.args(["--history", "--repo"]).arg(path),
         Job::Range(path, from, to) => {
             let range = format!("{from}..{to}");
@@ -154,6 +189,7 @@ fn git(command: &mut Command, job: Job<'_>) -> Option<()> {
 fn gitleaks(command: &mut Command, job: Job<'_>) {
     match job {
         Job::Tree(path) => command.arg("dir").arg(path),
+        Job::Rules(path, rules) => command.arg("dir").arg(path).arg("--config").arg(rules),
         Job::History(path) => command.arg("git").arg(path).arg("--log-opts=--all"),
         Job::Range(path, from, to) => {
             let range = format!("--log-opts={from}..{to}");
@@ -168,7 +204,7 @@ fn gitleaks(command: &mut Command, job: Job<'_>) {
 
 fn betterleaks(command: &mut Command, job: Job<'_>) {
     match job {
-        Job::Tree(path) => command.arg("filesystem").arg(path),
+        Job::Tree(path) | Job::Rules(path, _) => command.arg("filesystem").arg(path),
         Job::History(path) => command.arg("git").arg(path).arg("--log-opts=--all"),
         Job::Range(path, from, to) => {
             let range = format!("--log-opts={from}..{to}");
@@ -196,7 +232,7 @@ fn betterleaks(command: &mut Command, job: Job<'_>) {
 fn kingfisher(command: &mut Command, job: Job<'_>, turbo: bool) {
     command.arg("scan");
     match job {
-        Job::Tree(path) => command.arg(path).args(["--git-history", "none"]),
+        Job::Tree(path) | Job::Rules(path, _) => command.arg(path).args(["--git-history", "none"]),
         Job::History(path) => command.arg(path).args(["--git-history", "full"]),
         Job::Range(path, from, to) => command.arg(path).args([
             "--git-history",

@@ -64,6 +64,20 @@ pub fn run(mut command: Command, codes: &[i32]) -> Usage {
     }
 }
 
+/// Runs it to its end, which must be with one of `codes`, and yields what it printed.
+pub fn output(mut command: Command, codes: &[i32]) -> String {
+    let output = command.stdin(Stdio::null()).output();
+    let output = output.unwrap_or_else(|error| panic!("{command:?}: {error}"));
+    let code = output.status.code();
+    assert!(
+        code.is_some_and(|code| codes.contains(&code)),
+        "{command:?} ended with {}: {}",
+        output.status,
+        String::from_utf8_lossy(&output.stderr)
+    );
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
 /// User and system time of all ended children and theirs: `cutime` and `cstime` of
 /// `/proc/self/stat` (`proc_pid_stat`(5)).
 fn processor_of_children() -> Duration {
