@@ -90,8 +90,13 @@ impl Tally {
         bytes: Option<&[u8]>,
     ) {
         let Inspection {
-            findings, unread, ..
+            findings,
+            unread,
+            total,
+            ..
         } = inspection;
+        // The scanner keeps so many of one input and counts the rest.
+        self.cut += total.saturating_sub(findings.len() as u64);
         let layers = Layers {
             scanner,
             masker: Masker::new(&findings),

@@ -150,3 +150,19 @@ fn what_was_not_cloned_is_told_and_not_fetched() {
     let refused = desk.scan(&["--repo", "shallow", "--range", "HEAD~1..HEAD"]);
     assert_eq!(refused.code, Some(2), "{refused}");
 }
+
+/// The scanner keeps 10 000 findings of one input and counts the rest.
+#[test]
+fn findings_beyond_those_that_are_kept_are_counted() {
+    let desk = Desk::new();
+    desk.write("a", format!("{}\n", planted(1)).repeat(10_500));
+    let report = desk.json(&["a"]);
+    assert_eq!(report.counted().len(), 10_000);
+    assert_eq!(report.summary["not_listed"], 500);
+    let said = desk.scan(&["a"]);
+    assert_eq!(said.code, Some(1));
+    said.says(&["500 more findings are not listed"]);
+    let said = desk.scan(&["a", "--write-baseline", "b"]);
+    assert_eq!(said.code, Some(2));
+    assert!(!desk.path().join("b").exists());
+}
