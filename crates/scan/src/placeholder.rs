@@ -40,11 +40,20 @@ pub(crate) fn is_placeholder(secret: &[u8]) -> bool {
             .iter()
             .any(|sign| memchr::memmem::find(secret, sign.as_bytes()).is_some())
         || (secret.starts_with(b"<") && secret.ends_with(b">"))
+        || asks_for_it(secret)
         || longest_run(secret, |a, b| {
             a == b && matches!(b, b'x' | b'X' | b'*' | b'.')
         }) >= blank_run
         || longest_run(secret, |a, b| a == b) >= (secret.len() / 4).max(6)
         || longest_run(secret, |a, b| a.checked_add(1) == Some(b)) >= 8
+}
+
+/// Whether it tells the reader to put something else there: `glpat-YOUR_TOKEN_HERE`.
+fn asks_for_it(secret: &[u8]) -> bool {
+    let ends = secret.len().checked_sub(4).and_then(|at| secret.get(at..));
+    let your: [&[u8]; 2] = [b"your_", b"your-"];
+    ends.is_some_and(|end| end.eq_ignore_ascii_case(b"here"))
+        && your.iter().any(|word| contains_ignore_case(secret, word))
 }
 
 /// Length of the longest stretch in which each neighbouring pair satisfies `pair`.
@@ -76,6 +85,8 @@ mod tests {
             "{{ secret }}",
             "<your-key>",
             "my_CHANGEME_now",
+            "glpat-YOUR_GITLAB_TOKEN_HERE",
+            "sq0atp-put-your-token-here",
         ] {
             assert!(is_placeholder(text.as_bytes()), "{text}");
         }
@@ -89,6 +100,8 @@ mod tests {
             "q7Zk2mX9xxQ1",
             "1234567",
             "aaabbbcccddd",
+            "not-your-password",
+            "q7Zk2mX9_nowhere",
         ] {
             assert!(!is_placeholder(text.as_bytes()), "{text}");
         }

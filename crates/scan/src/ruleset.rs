@@ -15,7 +15,7 @@ use crate::rule::Rule;
 
 /// Version of what the engine does with a rule. Part of every [`RulesetId`]; raised with each
 /// change that can change findings.
-pub const ENGINE_VERSION: u32 = 3;
+pub const ENGINE_VERSION: u32 = 4;
 
 /// Rules and their prefilter. Sorted by id, so the order of files and rules never matters.
 #[derive(Debug)]
