@@ -167,11 +167,14 @@ impl Client {
             .to_be_bytes()
             .to_vec();
         head.extend_from_slice(json);
+        let bytes = pack.as_ref().and_then(|pack| pack.metadata().ok());
+        let bytes = bytes.map_or(0, |found| found.len());
         let body = match pack {
             None => Body::from(head),
             Some(pack) => Body::new(std::io::Cursor::new(head).chain(pack)),
         };
-        let request = self.request(path).timeout(self.timeout + UNKNOWN_PACK);
+        let more = UNKNOWN_PACK + Duration::from_secs(bytes / PACK_BYTES_PER_SECOND);
+        let request = self.request(path).timeout(self.timeout + more);
         answer(request.header(CONTENT_TYPE, FRAMED).body(body))
     }
 

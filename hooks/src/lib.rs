@@ -7,6 +7,8 @@
 //!
 //! [`shell`] is what sshd runs for those who come over SSH. It starts git, which runs the hooks.
 //!
+//! [`fetch`] is what `upload-pack` runs for the pack of a fetch, and what reports it.
+//!
 //! [`masked`] is what the proxy and the shell run in place of git for pushes from masked clones.
 //!
 //! [`reconcile`] is no hook: it is what `refwarden reconcile` and `refwarden doctor` run on the
@@ -19,6 +21,7 @@ mod correlation;
 mod environment;
 mod facts;
 mod fault;
+pub mod fetch;
 mod gained;
 mod holding;
 mod host;
@@ -69,6 +72,30 @@ pub fn shell() -> ExitCode {
     }
     run("shell", shell::run)
 }
+
+/// Makes the pack of a fetch, or sends what is on record of fetches.
+pub fn pack_objects() -> ExitCode {
+    let mut arguments = std::env::args_os().skip(1);
+    if arguments
+        .next()
+        .is_some_and(|argument| argument == "--send")
+    {
+        let Some(spool) = arguments.next() else {
+            return ExitCode::FAILURE;
+        };
+        // Not of the group that ends with the connection, and behind all who serve.
+        let _ = rustix::process::setsid();
+        let _ = rustix::process::nice(NICE);
+        return match fetch::send(std::path::Path::new(&spool)) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(_) => ExitCode::FAILURE,
+        };
+    }
+    run("pack-objects", fetch::record)
+}
+
+/// How far what is done after a fetch stands back.
+const NICE: i32 = 15;
 
 /// Takes a push from a masked clone.
 pub fn masked_receive() -> ExitCode {

@@ -13,12 +13,15 @@ mod syslog;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
+use refwarden_gitio::command::{configure, for_shell};
 use refwarden_gitio::served::Root;
 use refwarden_gitio::{Git, Repository};
 use refwarden_model::{Code, PushId};
+use refwarden_wire::fetch::{self, Errand};
 use refwarden_wire::hook::{AUTHENTICATE, AuthenticateIn, AuthenticateOut, Operation, View};
 use refwarden_wire::ssh::{SSH_TOKEN, SshTokenIn, SshTokenOut};
 use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
 
 use crate::client::Client;
 use crate::fault::Fault;
@@ -59,10 +62,12 @@ pub fn run() -> Result<(), Fault> {
     let host = Host::of(repository)?;
     let client = Client::new(&host)?;
     let token = token(&session, &host, &client, asked.operation)?;
-    let view = reading(&session, &host, &client, token.as_ref(), asked.operation)?;
+    let answer = reading(&session, &host, &client, token.as_ref(), asked.operation)?;
     let introduce = |command: &mut Command| introduce(command, &session, token.as_ref(), &asked);
+    let view = answer.view.clone();
+    let errand = errand(&session, &host, token.as_ref(), answer);
     if let View::Masked(view) = &view {
-        return masked::serve(&host, &served, view, asked.operation, &introduce);
+        return masked::serve(&host, &served, view, asked.operation, &introduce, errand);
     }
     let subcommand = match asked.operation {
         Operation::Fetch => "upload-pack",
@@ -78,6 +83,9 @@ pub fn run() -> Result<(), Fault> {
         .stdout(Stdio::inherit())
         .stderr(Stdio::inherit());
     introduce(&mut git);
+    if asked.operation == Operation::Fetch {
+        record(&mut git, &errand)?;
+    }
     let error = git.exec();
     Err(Fault::hook(format!(
         "git cannot be started: {}",
@@ -96,7 +104,7 @@ fn reading(
     client: &Client,
     token: Option<&SecretString>,
     operation: Operation,
-) -> Result<View, Fault> {
+) -> Result<AuthenticateOut, Fault> {
     let is_nobody_s_push = token.is_none() && operation == Operation::Push;
     let question = AuthenticateIn {
         repository: host.id,
@@ -114,7 +122,7 @@ fn reading(
         let text = "no token came with the push, and who reads what depends on it";
         return Err(Fault::new(Code::NoToken, text).hint("send it in REFWARDEN_TOKEN"));
     }
-    Ok(answer.view)
+    Ok(answer)
 }
 
 /// Has git, or what stands in for it, know what its hooks need to.
@@ -138,6 +146,42 @@ fn introduce(
             command.env("REFWARDEN_TOKEN", token.expose_secret());
         }
     }
+}
+
+/// Whom a fetch is recorded for.
+fn errand(
+    session: &Session,
+    host: &Host,
+    token: Option<&SecretString>,
+    answer: AuthenticateOut,
+) -> Errand {
+    Errand {
+        gitdir: host.repository.gitdir.clone(),
+        session: fetch::Session {
+            repository: host.id,
+            transport: "ssh".to_owned(),
+            client_address: session.address.clone(),
+            client_agent: None,
+            actor: answer.actor,
+            token_sha256: token.map(|token| hex::encode(Sha256::digest(token.expose_secret()))),
+            policy: answer.policy,
+            view: None,
+            refs: None,
+            keep: answer.keep,
+        },
+    }
+}
+
+/// Has git make packs through the program that records fetches.
+fn record(git: &mut Command, errand: &Errand) -> Result<(), Fault> {
+    let program = std::env::current_exe().ok();
+    let program = program.and_then(|it| for_shell(&it.with_file_name(fetch::PROGRAM)));
+    let program = program.ok_or_else(|| Fault::hook("the programs' path is no text"))?;
+    let errand =
+        serde_json::to_string(errand).map_err(|_| Fault::hook("the session has no JSON form"))?;
+    configure(git, &[(fetch::SETTING, &program)]);
+    git.env(fetch::ERRAND, errand);
+    Ok(())
 }
 
 /// The session's token: what the client sent, or what its certificate is traded for.

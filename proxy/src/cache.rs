@@ -125,6 +125,7 @@ mod tests {
             view,
             policy: policy.to_owned(),
             distinguishes,
+            keep: false,
         }
     }
 

@@ -2,7 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use secrecy::SecretString;
+use secrecy::{ExposeSecret as _, SecretString};
+use sha2::{Digest as _, Sha256};
 
 /// How a client showed its token.
 #[derive(Debug)]
@@ -19,6 +20,11 @@ impl Credential {
         match self {
             Self::Basic(token) | Self::Bearer(token) => token,
         }
+    }
+
+    /// Hexadecimal SHA-256 of the token: what is kept of it.
+    pub fn sha256(&self) -> String {
+        hex::encode(Sha256::digest(self.token().expose_secret()))
     }
 
     /// Reads the header's value. None for another scheme, an empty token, or one that could not
@@ -47,7 +53,6 @@ fn accept(token: &str) -> Option<SecretString> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use secrecy::ExposeSecret as _;
 
     fn check(header: &str, expected: Option<&str>) {
         let got = Credential::parse(header);

@@ -3,8 +3,10 @@
 use std::path::Path;
 use std::process::Command;
 
+use refwarden_gitio::command::configure;
 use refwarden_gitio::{Git, shadow};
 use refwarden_model::PushId;
+use refwarden_wire::fetch::{ERRAND, Errand, SETTING};
 use refwarden_wire::hook::Operation;
 use secrecy::{ExposeSecret as _, SecretString};
 
@@ -44,6 +46,16 @@ pub fn introduce(command: &mut Command, pusher: &Pusher<'_>) {
     if let Some(agent) = pusher.agent {
         command.env("REFWARDEN_CLIENT_AGENT", agent);
     }
+}
+
+/// Has git make packs through the program that records fetches.
+///
+/// # Errors
+/// When the errand has no JSON form.
+pub fn record(command: &mut Command, program: &str, errand: &Errand) -> std::io::Result<()> {
+    configure(command, &[(SETTING, program)]);
+    command.env(ERRAND, serde_json::to_string(errand)?);
+    Ok(())
 }
 
 /// Builds the command. `protocol` is the value of the header `Git-Protocol`, checked by

@@ -16,6 +16,7 @@ mod process;
 mod refusal;
 mod route;
 mod serve;
+mod told;
 mod view;
 
 use std::error::Error;
@@ -31,7 +32,9 @@ use secrecy::SecretString;
 use crate::authority::Authority;
 use crate::serve::Proxy;
 use crate::view::Views;
+use refwarden_gitio::command::for_shell;
 use refwarden_gitio::served::Root;
+use refwarden_wire::fetch::PROGRAM;
 
 /// Smart HTTP in front of the bare repositories that Refwarden guards.
 #[derive(Parser)]
@@ -107,12 +110,16 @@ fn prepare(file: &Path) -> Result<(Proxy, String), Box<dyn Error>> {
         .map_err(|error| format!("{} cannot be used: {error}", repositories.display()))?;
     let authority = Authority::new(&section.service_url, credential, section.anonymous_reads)?;
     let service = discovery::Service::new(&section.service_url)?;
+    let recorder = std::env::current_exe()?.with_file_name(PROGRAM);
+    let recorder = for_shell(&recorder).ok_or("the programs' path is no text")?;
     let views = section.views.as_ref().map(|it| Views::new(it, &beside));
     let proxy = Proxy {
         root,
         authority,
         service,
         views: views.transpose()?.map(Arc::new),
+        recorder,
+        told: told::Told::default(),
     };
     Ok((proxy, section.listen))
 }

@@ -8,6 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use refwarden_model::PushId;
+use refwarden_wire::fetch::{Errand, Session};
 use refwarden_wire::hook::{AuthenticateIn, Operation, View};
 
 use crate::authority::Authority;
@@ -19,7 +20,8 @@ use crate::inflate::Inflate;
 use crate::process::{self, Input, Running};
 use crate::refusal::{self, Refusal};
 use crate::route::{self, NoRoute, Route, Step};
-use crate::view::Views;
+use crate::told::{Reader, Told};
+use crate::view::{Shadow, Views};
 use refwarden_gitio::served::{Root, Served};
 
 /// Bytes that a fetch may say, inflated: about a million `have` lines.
@@ -35,6 +37,10 @@ pub struct Proxy {
     pub service: Service,
     /// Masked views, where the configuration says where to keep them.
     pub views: Option<Arc<Views>>,
+    /// The program that records fetches, as git is told of it.
+    pub recorder: String,
+    /// Which refs readers were told of.
+    pub told: Told,
 }
 
 /// Answers one request.
@@ -113,7 +119,7 @@ async fn answer(
     );
     let protocol = text(headers, &header::HeaderName::from_static("git-protocol"))
         .and_then(|value| git::protocol(value, route.operation));
-    let (command, shadow) = match &answer.view {
+    let (mut command, shadow) = match &answer.view {
         View::Whole => {
             let directory = &repository.directory;
             let (operation, step) = (route.operation, route.step);
@@ -146,13 +152,37 @@ async fn answer(
             (command, Some(shadow))
         }
     };
+    let token_sha256 = credential.as_ref().map(Credential::sha256);
+    let reader = (repository.id, token_sha256.clone(), address.clone());
+    if (route.operation, route.step) == (Operation::Fetch, Step::Exchange) {
+        let errand = Errand {
+            gitdir: repository.directory.clone(),
+            session: Session {
+                repository: repository.id,
+                transport: "http".to_owned(),
+                client_address: address.clone(),
+                client_agent: agent.map(ToOwned::to_owned),
+                actor: answer.actor.clone(),
+                token_sha256,
+                policy: answer.policy.clone(),
+                view: shadow.as_ref().map(Shadow::served),
+                refs: proxy.told.recall(&reader),
+                keep: answer.keep,
+            },
+        };
+        git::record(&mut command, &proxy.recorder, &errand).map_err(|error| fault(&error))?;
+    }
     let (running, input) = process::start(command, shadow).map_err(|error| fault(&error))?;
     let preamble = match route.step {
         Step::Advertise => git::preamble(route.operation, protocol),
         Step::Exchange => b"",
     };
     actix_web::rt::spawn(feed(input, payload, inflate, route.operation));
-    respond(&route, running, Bytes::from_static(preamble)).await
+    let listener = match route.operation {
+        Operation::Fetch => Some((proxy.told.clone(), reader)),
+        Operation::Push => None,
+    };
+    respond(&route, running, Bytes::from_static(preamble), listener).await
 }
 
 async fn open(proxy: &web::Data<Proxy>, route: &Route) -> Result<Served, Refusal> {
@@ -190,6 +220,7 @@ async fn respond(
     route: &Route,
     mut running: Running,
     preamble: Bytes,
+    listener: Option<(Told, Reader)>,
 ) -> Result<HttpResponse, Refusal> {
     let first = match running.next().await {
         Some(Ok(first)) => Some(first),
@@ -197,8 +228,13 @@ async fn respond(
         None if running.succeeded().await => None,
         None => return Err(fault(&"git failed without a word")),
     };
-    let begin = [Some(preamble).filter(|it| !it.is_empty()), first];
-    let begin = stream::iter(begin.into_iter().flatten().map(Ok));
+    let preamble = Some(Ok(preamble))
+        .filter(|it: &Result<Bytes, _>| it.as_ref().is_ok_and(|it| !it.is_empty()));
+    let answer = stream::iter(first.map(Ok)).chain(running);
+    let answer = match listener {
+        Some((told, reader)) => told.listen(answer, reader).left_stream(),
+        None => answer.right_stream(),
+    };
     Ok(HttpResponse::Ok()
         .content_type(received(route))
         .insert_header((
@@ -206,7 +242,7 @@ async fn respond(
             "no-cache, max-age=0, must-revalidate",
         ))
         .insert_header((header::PRAGMA, "no-cache"))
-        .streaming(begin.chain(running)))
+        .streaming(stream::iter(preamble).chain(answer)))
 }
 
 fn sent(route: &Route) -> &'static str {

@@ -1,7 +1,7 @@
 //! Every route there is, on one page.
 
 use actix_web::web::{ServiceConfig, get, post};
-use refwarden_wire::{hook, reconcile, ssh};
+use refwarden_wire::{fetch, hook, reconcile, ssh};
 
 use crate::{api, hook_api, idp, notify, tokens, web as pages};
 
@@ -19,6 +19,9 @@ pub fn configure(cfg: &mut ServiceConfig) {
         .route(hook::COMPLETE, post().to(hook_api::complete))
         .route(hook::ADOPT, post().to(hook_api::adopt))
         .route(hook::AUTHENTICATE, post().to(hook_api::authenticate))
+        .route(fetch::FETCH_KNOWN, post().to(hook_api::fetches::known))
+        .route(fetch::FETCH_OBJECTS, post().to(hook_api::fetches::objects))
+        .route(fetch::FETCHES, post().to(hook_api::fetches::record))
         .route(ssh::SSH_TOKEN, post().to(hook_api::ssh_token))
         .route(reconcile::LEDGER, post().to(hook_api::ledger))
         .route(reconcile::RECONCILE, post().to(hook_api::reconcile))

@@ -5,6 +5,7 @@
 //! reads the file refuses to start. This crate reads no file itself; it is given the text.
 
 mod channels;
+mod fetches;
 mod hook;
 mod ledger;
 mod notify;
@@ -14,6 +15,7 @@ mod server;
 mod ssh;
 
 pub use channels::{Channel, Channels};
+pub use fetches::Fetches;
 pub use hook::HookConfig;
 pub use ledger::Ledger;
 pub use notify::{Chat, Email, Hours, Name, Notify, Person, Security, Target, Told, Webhook};

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::fetches::Fetches;
 use super::ledger::Ledger;
 use super::notify::{self, Notify};
 use super::packs::Packs;
@@ -44,6 +45,9 @@ pub struct Config {
     /// To whom packs are sealed.
     #[serde(default)]
     pub packs: Packs,
+    /// Of whose fetches the packs are kept.
+    #[serde(default)]
+    pub fetches: Fetches,
     /// How long packs are kept.
     #[serde(default)]
     pub retention: Retention,

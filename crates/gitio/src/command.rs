@@ -110,6 +110,32 @@ fn quoted(path: &Path) -> OsString {
     OsString::from_vec(out)
 }
 
+/// A program's path as the value of a setting that git gives to a shell, such as
+/// `uploadpack.packObjectsHook`. A plain path git starts without one. None where it is no text.
+pub fn for_shell(program: &Path) -> Option<String> {
+    let path = program.to_str()?;
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"/_.+-,:@".contains(&byte);
+    if path.bytes().all(plain) {
+        return Some(path.to_owned());
+    }
+    Some(format!("'{}'", path.replace('\'', r"'\''")))
+}
+
+/// Adds settings to those that the command has in its environment (git-config(1),
+/// `GIT_CONFIG_COUNT`).
+pub fn configure(command: &mut Command, settings: &[(&str, &str)]) {
+    let count = command
+        .get_envs()
+        .find(|(name, _)| *name == "GIT_CONFIG_COUNT");
+    let count = count.and_then(|(_, value)| value?.to_str()?.parse::<usize>().ok());
+    let before = count.unwrap_or(0);
+    for (number, (key, value)) in settings.iter().enumerate() {
+        command.env(format!("GIT_CONFIG_KEY_{}", before + number), key);
+        command.env(format!("GIT_CONFIG_VALUE_{}", before + number), value);
+    }
+    command.env("GIT_CONFIG_COUNT", (before + settings.len()).to_string());
+}
+
 /// A git command that is being put together.
 pub struct Git {
     command: Command,

@@ -89,6 +89,8 @@ codes! {
     HostRefused = "RW505", "host credential refused";
     /// The masked view that the reader gets is not there yet.
     ViewNotReady = "RW506", "the masked view is not ready";
+    /// A fetch cannot be put on record, and nothing was sent.
+    NotRecorded = "RW507", "the fetch cannot be recorded";
 }
 
 impl std::fmt::Display for Code {

@@ -39,6 +39,10 @@ uuid_id!(
     PushId
 );
 uuid_id!(
+    /// One pack that a fetch brought. A `UUIDv7` (RFC 9562), so ids sort by time.
+    FetchId
+);
+uuid_id!(
     /// A repository, whatever its path. Stored in its configuration as `refwarden.repository`.
     RepositoryId
 );

@@ -10,11 +10,12 @@ pub mod code;
 pub mod facts;
 pub mod ids;
 pub mod oid;
+pub mod oidset;
 pub mod refname;
 
 pub use actor::{Actor, ActorChain, ActorKind};
 pub use bytes::ByteText;
 pub use code::Code;
-pub use ids::{PushId, RepositoryId, RequestId};
+pub use ids::{FetchId, PushId, RepositoryId, RequestId};
 pub use oid::{ObjectFormat, Oid};
 pub use refname::RefName;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use refwarden_gitio::Repository;
 use refwarden_scan::{FingerprintKey, RuleError, Ruleset};
+use refwarden_wire::fetch::ServedView;
 use refwarden_wire::hook::MaskedView;
 
 use crate::RefFilters;
@@ -38,6 +39,16 @@ pub struct Shadow {
     pub view: String,
     /// Its generation.
     pub open: Open,
+}
+
+impl Shadow {
+    /// The view, as the record of a fetch names it.
+    pub fn served(&self) -> ServedView {
+        ServedView {
+            id: self.view.clone(),
+            ruleset: self.open.about.ruleset.clone(),
+        }
+    }
 }
 
 /// What was found of a view.

@@ -377,6 +377,9 @@ pub struct AuthenticateOut {
     pub policy: String,
     /// Whether that policy distinguishes readers at all.
     pub distinguishes: bool,
+    /// Whether what this actor fetches is kept, pack and all.
+    #[serde(default)]
+    pub keep: bool,
 }
 
 /// What an actor sees of a repository. Who sees nothing gets a refusal instead.

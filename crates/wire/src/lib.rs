@@ -1,11 +1,12 @@
 //! The HTTP contract between hooks, proxy, command line and service: types and paths, no
 //! behaviour.
 //!
-//! Two audiences: [`hook`], [`reconcile`] and [`ssh`] are what a Git host sends with its host credential;
+//! Two audiences: [`hook`], [`fetch`], [`reconcile`] and [`ssh`] are what a Git host sends with its host credential;
 //! [`api`] is what people's tools read and post with a token. A name ending in `In` is sent to the
 //! service, one ending in `Out` comes back.
 
 pub mod api;
+pub mod fetch;
 pub mod hook;
 pub mod log;
 pub mod notify;

@@ -45,6 +45,9 @@ pub fn defects(host: &Host, spool: &Spool) -> Vec<String> {
     if spool.has_rejected() {
         defects.push("the service has rejected reports that waited in the spool".to_owned());
     }
+    if crate::fetch::waiting(&host.config.spool_dir).1 > 0 {
+        defects.push("the service has rejected records of fetches".to_owned());
+    }
     defects.sort();
     defects
 }

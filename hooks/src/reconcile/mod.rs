@@ -1,7 +1,7 @@
 //! The reconciler: holds every ref, HEAD and symbolic ref of a repository against the ledger, and
 //! tells the service what it cannot know by itself.
 //!
-//! In this order: reports that wait in the spool are sent; ref updates whose receive-pack has
+//! In this order: reports that wait in the spool are sent, those of fetches too; ref updates whose receive-pack has
 //! died are settled by their refs; what then differs from the ledger is reported as out of band,
 //! with its objects. It never moves a ref. A push in flight is not out of band: refs that a push
 //! is about to move are skipped, and the service leaves alone what has changed since the state
@@ -122,6 +122,7 @@ fn run(path: &Path) -> Result<Reconciled, Fault> {
     let client = Client::new(&host)?;
     let spool = Spool::of(&host);
     spool.drain(&client, AT_LEISURE)?;
+    let unsent = crate::fetch::send(&host.config.spool_dir).err();
     let mut out = Reconciled {
         name: host.repository.name.clone().unwrap_or_default(),
         ..Reconciled::default()
@@ -132,6 +133,10 @@ fn run(path: &Path) -> Result<Reconciled, Fault> {
         locks::release(&host.repository, &dead, &self::dead(&known.released));
         let ended = ended(&host.repository, &dead)?;
         let mut defects = guard::defects(&host, &spool);
+        if let Some(fault) = &unsent {
+            let why = crate::report::in_words(fault);
+            defects.push(format!("fetches wait to be recorded: {why}"));
+        }
         let mut report = ReconcileIn {
             repository: host.id,
             seq: known.seq,

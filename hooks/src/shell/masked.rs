@@ -13,6 +13,7 @@ use refwarden_gitio::served::Served;
 use refwarden_gitio::{Git, shadow};
 use refwarden_model::Code;
 use refwarden_view::serving::{Found, Shadow, Views};
+use refwarden_wire::fetch::Errand;
 use refwarden_wire::hook::{MaskedView, Operation};
 
 use super::syslog;
@@ -32,6 +33,7 @@ pub fn serve(
     view: &MaskedView,
     operation: Operation,
     introduce: &dyn Fn(&mut Command),
+    mut errand: Errand,
 ) -> Result<(), Fault> {
     let section = host.config.views.as_ref().ok_or_else(not_here)?;
     let programs = std::env::current_exe().map_err(|error| not_ready(&error))?;
@@ -42,11 +44,13 @@ pub fn serve(
     // Until git has ended, even where this process is killed before.
     shadow.open.lend().map_err(|error| not_ready(&error))?;
     match operation {
-        Operation::Fetch => run(git(
-            shadow::upload_pack(&shadow.directory),
-            &shadow,
-            introduce,
-        )),
+        Operation::Fetch => {
+            let pack = shadow::upload_pack(&shadow.directory);
+            let mut command = git(pack, &shadow, introduce);
+            errand.session.view = Some(shadow.served());
+            super::record(&mut command, &errand)?;
+            run(command)
+        }
         Operation::Push => {
             let refs = shadow::advertise_to_pushers(&shadow.directory);
             run(git(refs, &shadow, introduce))?;

@@ -138,7 +138,7 @@ pub fn pending(conn: &mut PgConnection, limit: i64) -> QueryResult<Vec<Entry>> {
             LIMIT 4 * $1
         )
         SELECT fresh.*, encode(sha256(convert_to(
-            event_records(kind, push_id, request_id, at), 'UTF8')), 'hex') AS records
+            event_records(kind, push_id, request_id, at, stream, seq), 'UTF8')), 'hex') AS records
         FROM fresh ORDER BY stream, seq",
     )
     .bind::<BigInt, _>(limit)
@@ -282,7 +282,8 @@ pub fn entries(
             coalesce(e.codes, ARRAY[]::text[]) AS codes,
             coalesce(e.summary, r.what, '') AS summary,
             CASE WHEN $3 THEN encode(sha256(convert_to(
-                    event_records(e.kind, e.push_id, e.request_id, e.recorded_at), 'UTF8')), 'hex')
+                    event_records(e.kind, e.push_id, e.request_id, e.recorded_at,
+                        l.stream, l.seq), 'UTF8')), 'hex')
                 ELSE l.records END AS records
         FROM page AS l
         LEFT JOIN events AS e ON e.repository_id = l.stream AND e.seq = l.seq
@@ -472,7 +473,7 @@ struct OneText {
 /// What diesel says.
 pub fn records_of(conn: &mut PgConnection, index: u64) -> QueryResult<Option<String>> {
     diesel::sql_query(
-        "SELECT event_records(e.kind, e.push_id, e.request_id, e.recorded_at) AS text
+        "SELECT event_records(e.kind, e.push_id, e.request_id, e.recorded_at, l.stream, l.seq) AS text
         FROM log_leaves AS l JOIN events AS e ON e.repository_id = l.stream AND e.seq = l.seq
         WHERE l.leaf_index = $1",
     )
@@ -483,7 +484,7 @@ pub fn records_of(conn: &mut PgConnection, index: u64) -> QueryResult<Option<Str
 }
 
 /// Digests of the packs that these events refer to: of their pushes, of a baseline, of a move out
-/// of band.
+/// of band, of a fetch.
 ///
 /// # Errors
 /// What diesel says.
@@ -502,6 +503,9 @@ pub fn packs_of(conn: &mut PgConnection, events: &[Selected]) -> QueryResult<Vec
             UNION ALL
             SELECT o.pack_digest FROM asked
                 JOIN out_of_band AS o ON o.repository_id = stream AND o.seq = asked.seq
+            UNION ALL
+            SELECT f.pack_digest FROM asked
+                JOIN fetches AS f ON f.repository_id = stream AND f.seq = asked.seq
         ) AS found WHERE text IS NOT NULL ORDER BY text",
     )
     .bind::<diesel::sql_types::Array<diesel::sql_types::Uuid>, _>(streams)

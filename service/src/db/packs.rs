@@ -71,6 +71,29 @@ pub fn insert(conn: &mut PgConnection, pack: &StoredPack, now: DateTime<Utc>) ->
     Ok(())
 }
 
+/// Records that a pack came again which the store has; says whether it has it.
+///
+/// # Errors
+/// What diesel says.
+pub fn receive_again(
+    conn: &mut PgConnection,
+    digest: &str,
+    now: DateTime<Utc>,
+) -> QueryResult<bool> {
+    lock(conn, digest)?;
+    if find(conn, digest)?.is_none() {
+        return Ok(false);
+    }
+    diesel::insert_into(pack_receptions::table)
+        .values((
+            pack_receptions::digest.eq(digest),
+            pack_receptions::received_at.eq(now),
+        ))
+        .on_conflict_do_nothing()
+        .execute(conn)?;
+    Ok(true)
+}
+
 /// Finds the file that holds a pack, if one does.
 ///
 /// # Errors

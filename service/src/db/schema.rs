@@ -200,6 +200,28 @@ diesel::table! {
 diesel::table! {
     guards (repository_id) { repository_id -> Uuid, checked_at -> Timestamptz, defects -> Array<Text>, }
 }
+diesel::table! {
+    object_parts (digest) {
+        digest -> Bytea, width -> Int2, bits -> Int2, prefix -> Int4, oids -> Bytea,
+    }
+}
+diesel::table! {
+    object_sets (digest) { digest -> Text, objects -> Int8, parts -> Array<Bytea>, }
+}
+diesel::table! {
+    fetches (id) {
+        id -> Uuid, repository_id -> Uuid, seq -> Int8, host -> Text,
+        recorded_at -> Timestamptz, begun_at -> Timestamptz, ended_at -> Nullable<Timestamptz>,
+        transport -> Text, client_address -> Nullable<Text>, client_agent -> Nullable<Text>,
+        actor_chain -> Nullable<Jsonb>, reader_issuer -> Nullable<Text>,
+        reader_subject -> Nullable<Text>, reader_kind -> Nullable<Text>,
+        behalf_subject -> Nullable<Text>, token_sha256 -> Nullable<Text>, policy_hash -> Text,
+        view_id -> Nullable<Text>, view_ruleset -> Nullable<Text>, refs_count -> Nullable<Int8>,
+        refs_digest -> Nullable<Text>, asked -> Jsonb, ended -> Text, pack_bytes -> Int8,
+        pack_objects -> Nullable<Int8>, pack_sha256 -> Nullable<Text>,
+        pack_digest -> Nullable<Text>, objects -> Nullable<Text>, certainty -> Nullable<Text>,
+    }
+}
 diesel::joinable!(deliveries -> outbox (outbox_id));
 diesel::allow_tables_to_appear_in_same_query!(
     repositories,
@@ -230,4 +252,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     outbox,
     deliveries,
     people,
+    object_parts,
+    object_sets,
+    fetches,
 );

@@ -1,6 +1,7 @@
 //! What Git hosts call: hooks, the proxy and `refwarden install`, with the host's credential.
 //! Handlers read, hand over to `lifecycle`, and answer; they decide nothing.
 
+pub mod fetches;
 mod framed;
 mod host;
 mod ssh;
@@ -10,8 +11,8 @@ use std::time::Duration;
 use actix_web::web::{Data, Json, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use chrono::Utc;
-use refwarden_model::Code;
-use refwarden_policy::{Masking, Reading};
+use refwarden_model::{ActorChain, Code};
+use refwarden_policy::{Masking, Reading, is_listed};
 use refwarden_wire::hook::{
     AdoptIn, AuthenticateIn, AuthenticateOut, CancelIn, CompleteIn, MaskedView, Operation, Outcome,
     PrepareIn, PushIn, RefFilter, RefusedIn, SettleIn, TOKEN_HEADER, View, WAIT_SECONDS_MAX,
@@ -258,7 +259,8 @@ pub async fn authenticate(
         return Err(refusal(&error));
     }
     let actor = verified.map(|token| token.actor_chain);
-    let described = actor.as_ref().map(refwarden_model::ActorChain::describe);
+    let keep = keeps(&state, actor.as_ref());
+    let described = actor.as_ref().map(ActorChain::describe);
     let reading = state.policy.reading(&known.name, actor.as_ref());
     tracing::info!(
         %repository,
@@ -283,7 +285,17 @@ pub async fn authenticate(
         view,
         policy: state.policy.hash().to_owned(),
         distinguishes: !state.policy.views.is_empty(),
+        keep,
     }))
+}
+
+/// Whether what an actor fetches is kept whole. Whoever acts for somebody is an agent.
+fn keeps(state: &AppState, actor: Option<&ActorChain>) -> bool {
+    let kept = &state.config.fetches.keep;
+    actor.is_some_and(|chain| {
+        is_listed(kept, &chain.pusher)
+            || (!chain.on_behalf_of.is_empty() && kept.iter().any(|entry| entry == "kind:agent"))
+    })
 }
 
 fn masked(masking: Masking) -> MaskedView {

@@ -5,6 +5,7 @@ mod adopt;
 mod ask;
 mod complete;
 mod emergency;
+mod fetched;
 mod hold;
 mod prepare;
 mod receive;
@@ -15,6 +16,7 @@ mod turn_away;
 
 pub use adopt::adopt;
 pub use complete::complete;
+pub use fetched::{fetched, fetched_objects, known_pack};
 pub use hold::{cancel, look};
 pub use prepare::prepare;
 pub use receive::{Received, receive};

@@ -19,6 +19,7 @@ mod bundle;
 mod chaos;
 mod exchange;
 mod facts;
+mod fetches;
 mod forger;
 mod hostile_names;
 mod hostile_tokens;

@@ -7,7 +7,7 @@ use refwarden_testkit::{Outcome, Repository, Stack, Via, run};
 use crate::shared::stack;
 
 /// Tables that are only ever added to.
-const LEDGER: [&str; 20] = [
+const LEDGER: [&str; 23] = [
     "events",
     "readings",
     "commits",
@@ -28,6 +28,9 @@ const LEDGER: [&str; 20] = [
     "pack_drops",
     "holds",
     "hold_releases",
+    "fetches",
+    "object_sets",
+    "object_parts",
 ];
 /// Tables whose rows have a state that changes, with a column that does not.
 const STATES: [(&str, &str); 4] = [
@@ -147,6 +150,9 @@ fn the_service_adds_to_the_ledger_and_cannot_change_it() {
         ("log_leaves", "hash"),
         ("log_tiles", "root"),
         ("packs", "bytes"),
+        ("fetches", "ended"),
+        ("object_sets", "objects"),
+        ("object_parts", "oids"),
         ("pack_copies", "location"),
         ("pack_receptions", "received_at"),
         ("pack_drops", "dropped_at"),
