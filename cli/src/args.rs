@@ -2,6 +2,7 @@
 
 mod audit;
 mod bundle;
+mod exposure;
 mod grant;
 mod hold;
 mod policy;
@@ -19,6 +20,7 @@ pub use audit::{
     ExportFormat,
 };
 pub use bundle::{AuditBundle, AuditVerifyBundle};
+pub use exposure::AuditExposure;
 pub use grant::{Grant, GrantCommand, GrantList, GrantRevoke, Request};
 pub use hold::{AuditHold, HoldAdd, HoldCommand, HoldList, HoldRemove};
 pub use policy::{

@@ -6,6 +6,7 @@ mod approval;
 mod db;
 mod error;
 mod export;
+mod exposure;
 mod hook_api;
 mod identity;
 mod idp;

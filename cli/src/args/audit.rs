@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{AuditBundle, AuditHold, AuditVerifyBundle, ServiceArgs, since};
+use super::{AuditBundle, AuditExposure, AuditHold, AuditVerifyBundle, ServiceArgs, since};
 
 /// `refwarden audit`.
 #[derive(Args)]
@@ -44,6 +44,8 @@ pub enum AuditCommand {
     Bundle(AuditBundle),
     /// Checks such a file, with nothing but the log's public key.
     VerifyBundle(AuditVerifyBundle),
+    /// Says who was sent a secret: every fetch and push on record that carried it.
+    Exposure(AuditExposure),
     /// Keeps packs from being dropped by retention.
     Hold(AuditHold),
     /// Prints the public key that checks checkpoints.

@@ -16,6 +16,7 @@ mod repository;
 mod rules;
 mod sarif;
 mod tally;
+pub mod whole;
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use std::time::Instant;
 
 use self::baseline::Baseline;
 use self::engine::Engine;
+pub use self::found::Found;
 use self::found::Status;
 use self::tally::Tally;
 use crate::args::Scan;

@@ -105,6 +105,51 @@ pub fn everything(
     Ok(census.found)
 }
 
+/// Adds what a repository has besides: objects that nothing reaches, until git takes them away.
+///
+/// # Errors
+/// When git cannot list them.
+pub fn add_unreached(
+    repository: &Repository,
+    found: &mut Introduced,
+) -> Result<(), IntroducedError> {
+    let none = ObjectEnv::repository_only();
+    let git = Git::new(&repository.gitdir, &none, "cat-file").args([
+        "--batch-check=%(objectname) %(objecttype)",
+        "--batch-all-objects",
+        "--unordered",
+    ]);
+    let blobs = found.blobs.iter().map(|blob| blob.oid);
+    let others = found.commits.iter().chain(&found.tags).copied();
+    let known: HashSet<Oid> = others.chain(blobs).collect();
+    let listed = git.output(b"")?;
+    for line in listed.split(|&byte| byte == b'\n') {
+        let Some((oid, kind)) = line.split_at_checked(repository.object_format.raw_len() * 2)
+        else {
+            continue;
+        };
+        let Ok(oid) = Oid::parse(oid) else { continue };
+        if known.contains(&oid) {
+            continue;
+        }
+        match kind.trim_ascii() {
+            b"commit" => found.commits.push(oid),
+            b"tag" => found.tags.push(oid),
+            b"blob" => found.blobs.push(Blob {
+                oid,
+                first: Place {
+                    commit: None,
+                    path: None,
+                    before: Vec::new(),
+                },
+                more: Vec::new(),
+            }),
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
 /// What `to` reaches and `from` does not; without `from`, everything that `to` reaches.
 pub fn range(
     repository: &Repository,

@@ -5,6 +5,7 @@ mod bundle;
 mod caller;
 mod events;
 mod export;
+pub mod exposure;
 mod grants;
 mod health;
 pub mod holds;

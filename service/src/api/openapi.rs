@@ -19,6 +19,8 @@ use utoipa::OpenApi;
         super::grants::revoke,
         super::events::list,
         super::export::export,
+        super::exposure::of_findings,
+        super::exposure::of_objects,
         super::log::key,
         super::log::checkpoint,
         super::log::checkpoints,

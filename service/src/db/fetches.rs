@@ -2,8 +2,8 @@
 
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
-use diesel::sql_types::{Array, Bytea, SmallInt};
-use refwarden_model::oidset;
+use diesel::sql_types::{Array, Bytea, Integer, SmallInt, Text};
+use refwarden_model::{Oid, oidset};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -171,4 +171,64 @@ pub fn insert_set(
 /// What diesel says.
 pub fn has_set(conn: &mut PgConnection, digest: &str) -> QueryResult<bool> {
     diesel::select(diesel::dsl::exists(object_sets::table.find(digest))).get_result(conn)
+}
+
+/// A fetch that brought one of the objects that were asked for.
+#[derive(Clone, Debug, QueryableByName)]
+pub struct Brought {
+    /// The fetch.
+    #[diesel(sql_type = diesel::sql_types::Uuid)]
+    pub fetch: Uuid,
+    /// The object, hexadecimal.
+    #[diesel(sql_type = Text)]
+    pub oid: String,
+}
+
+/// Which fetches brought which of these objects, at most `limit` pairs, the oldest fetch first.
+///
+/// # Errors
+/// What diesel says.
+pub fn carrying(conn: &mut PgConnection, oids: &[Oid], limit: i64) -> QueryResult<Vec<Brought>> {
+    let (mut raw, mut widths, mut bits, mut prefixes) = (vec![], vec![], vec![], vec![]);
+    for oid in oids {
+        for (of_bits, prefix) in oidset::places(oid) {
+            raw.push(oid.raw().to_vec());
+            widths.push(i16::try_from(oid.raw().len()).unwrap_or_default());
+            bits.push(i16::from(of_bits));
+            prefixes.push(i32::from(prefix));
+        }
+    }
+    diesel::sql_query(
+        "WITH asked AS (
+            SELECT * FROM unnest($1, $2, $3, $4) AS asked (oid, width, bits, prefix)
+        ), held AS MATERIALIZED (
+            SELECT p.digest, a.oid FROM asked AS a
+            JOIN object_parts AS p USING (width, bits, prefix)
+            -- An id that begins in the middle of another is none.
+            WHERE position(a.oid IN p.oids) % p.width = 1
+        )
+        SELECT DISTINCT f.begun_at, f.id AS fetch, encode(held.oid, 'hex') AS oid
+        FROM held
+        JOIN object_sets AS s ON s.parts @> ARRAY[held.digest]
+        JOIN fetches AS f ON f.objects = s.digest
+        ORDER BY f.begun_at, f.id, oid LIMIT $5",
+    )
+    .bind::<Array<Bytea>, _>(raw)
+    .bind::<Array<SmallInt>, _>(widths)
+    .bind::<Array<SmallInt>, _>(bits)
+    .bind::<Array<Integer>, _>(prefixes)
+    .bind::<diesel::sql_types::BigInt, _>(limit)
+    .load(conn)
+}
+
+/// Fetches by their ids.
+///
+/// # Errors
+/// What diesel says.
+pub fn by_ids(conn: &mut PgConnection, ids: &[Uuid]) -> QueryResult<Vec<Fetch>> {
+    fetches::table
+        .filter(fetches::id.eq_any(ids))
+        .order((fetches::begun_at, fetches::id))
+        .select(Fetch::as_select())
+        .load(conn)
 }

@@ -19,6 +19,7 @@ macro_rules! insert_rows {
 pub mod ancestry;
 pub mod comments;
 pub mod events;
+pub mod exposure;
 pub mod fetches;
 pub mod grants;
 pub mod holds;

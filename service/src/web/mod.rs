@@ -6,6 +6,7 @@
 
 mod audit;
 mod error;
+mod exposure;
 mod grant;
 mod inbox;
 mod patch;
@@ -17,6 +18,7 @@ mod views;
 
 pub use audit::audit;
 pub use error::{PageError, refusal};
+pub use exposure::exposure;
 pub use grant::revoke as revoke_grant;
 pub use inbox::inbox;
 pub use request::{comment, decide, page as request_page};

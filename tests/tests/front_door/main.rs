@@ -18,6 +18,7 @@ mod build_jobs;
 mod bundle;
 mod chaos;
 mod exchange;
+mod exposure;
 mod facts;
 mod fetches;
 mod forger;

@@ -2,6 +2,7 @@
 
 mod bundle;
 mod export;
+mod exposure;
 mod hold;
 mod list;
 mod prove;
@@ -27,6 +28,7 @@ pub fn run(args: &Audit) -> Outcome {
         Some(AuditCommand::Witness(args)) => witness::run(args),
         Some(AuditCommand::Bundle(args)) => bundle::fetch(args),
         Some(AuditCommand::VerifyBundle(args)) => bundle::verify(args),
+        Some(AuditCommand::Exposure(args)) => exposure::run(args),
         Some(AuditCommand::Hold(args)) => hold::run(args),
         Some(AuditCommand::Key(args)) => {
             let api = Api::connect(&args.service)?;

@@ -4,6 +4,7 @@ mod earlier;
 mod select;
 
 use std::collections::HashSet;
+use std::path::Path;
 
 use refwarden_gitio::introduced::{Introduced, Place as Coming};
 use refwarden_gitio::objects::in_pack_order;
@@ -49,6 +50,20 @@ pub fn scan(
         earlier::mark(&scan, &mut tally)?;
     }
     tally.fold_versions();
+    Ok(tally)
+}
+
+/// Scans every object that a repository has, those that nothing reaches any more too, and names.
+pub fn scan_whole(engine: &Engine, path: &Path, jobs: usize, mut tally: Tally) -> Outcome<Tally> {
+    let (checkout, introduced) = select::whole(path)?;
+    let scan = History {
+        repository: &checkout.repository,
+        engine,
+        found: &introduced,
+        all_places: false,
+    };
+    scan.names(&mut tally);
+    scan.objects(jobs, &mut tally)?;
     Ok(tally)
 }
 

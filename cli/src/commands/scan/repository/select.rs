@@ -1,5 +1,7 @@
 //! What in a repository is to be scanned.
 
+use std::path::Path;
+
 use refwarden_gitio::introduced::{self, Introduced};
 use refwarden_gitio::{Checkout, GitError};
 use refwarden_model::{Oid, bytes};
@@ -42,6 +44,19 @@ pub fn select(args: &Scan, what: What) -> Outcome<(Checkout, Introduced)> {
             .why(error)
             .next("git fsck --full says what is broken")
     })?;
+    Ok((checkout, found))
+}
+
+/// Every object of a repository, whether something reaches it or not.
+pub fn whole(path: &Path) -> Outcome<(Checkout, Introduced)> {
+    let shown = path.display();
+    let checkout = Checkout::find(path).context(|| format!("{shown} cannot be scanned"))?;
+    let bar = progress::count("reading commits", 0);
+    let found = introduced::everything(&checkout.repository, &mut |done| bar.set_position(done));
+    bar.finish_and_clear();
+    let mut found = found.context(|| format!("{shown} cannot be read"))?;
+    introduced::add_unreached(&checkout.repository, &mut found)
+        .context(|| format!("{shown} cannot be read"))?;
     Ok((checkout, found))
 }
 
