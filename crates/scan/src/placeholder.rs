@@ -48,12 +48,19 @@ pub(crate) fn is_placeholder(secret: &[u8]) -> bool {
         || longest_run(secret, |a, b| a.checked_add(1) == Some(b)) >= 8
 }
 
-/// Whether it tells the reader to put something else there: `glpat-YOUR_TOKEN_HERE`.
+/// Whether it tells the reader to put something else there: `your-token-here`, in letters of one
+/// case to its end, which a match may cut.
 fn asks_for_it(secret: &[u8]) -> bool {
-    let ends = secret.len().checked_sub(4).and_then(|at| secret.get(at..));
-    let your: [&[u8]; 2] = [b"your_", b"your-"];
-    ends.is_some_and(|end| end.eq_ignore_ascii_case(b"here"))
-        && your.iter().any(|word| contains_ignore_case(secret, word))
+    let is_your =
+        |it: &[u8]| it.eq_ignore_ascii_case(b"your_") || it.eq_ignore_ascii_case(b"your-");
+    let at = secret.windows(5).position(is_your);
+    let Some(rest) = at.and_then(|at| secret.get(at..)) else {
+        return false;
+    };
+    let is_sign = |byte: &u8| matches!(byte, b'_' | b'-');
+    let upper = |byte: &u8| byte.is_ascii_uppercase() || is_sign(byte);
+    let lower = |byte: &u8| byte.is_ascii_lowercase() || is_sign(byte);
+    rest.len() >= 12 && (rest.iter().all(upper) || rest.iter().all(lower))
 }
 
 /// Length of the longest stretch in which each neighbouring pair satisfies `pair`.
@@ -85,8 +92,8 @@ mod tests {
             "{{ secret }}",
             "<your-key>",
             "my_CHANGEME_now",
-            "glpat-YOUR_GITLAB_TOKEN_HERE",
-            "sq0atp-put-your-token-here",
+            "abcde-YOUR_GITLAB_TOK",
+            "abcde-put-your-secret-in-here",
         ] {
             assert!(is_placeholder(text.as_bytes()), "{text}");
         }
@@ -100,8 +107,8 @@ mod tests {
             "q7Zk2mX9xxQ1",
             "1234567",
             "aaabbbcccddd",
-            "not-your-password",
-            "q7Zk2mX9_nowhere",
+            "q7Zk2mX9_your_q7Zk2mX9",
+            "is-your-pass",
         ] {
             assert!(!is_placeholder(text.as_bytes()), "{text}");
         }
