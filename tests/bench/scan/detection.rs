@@ -121,7 +121,7 @@ const EVERYDAY: [(&str, &str); 8] = [
 
 /// Writes the cases; how many of them hold a secret.
 pub fn plant(into: &Path) -> (usize, usize) {
-    let mut write = |name: &str, kind: (&str, &str), variable: &str, value: &str| {
+    let write = |name: &str, kind: (&str, &str), variable: &str, value: &str| {
         let text = kind.1.replace("NAME", variable).replace("VALUE", value);
         fs::write(into.join(format!("{name}.{}", kind.0)), text).unwrap();
     };
