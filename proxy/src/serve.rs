@@ -8,6 +8,7 @@ use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use refwarden_model::PushId;
+use refwarden_view::serving::Shadow;
 use refwarden_wire::fetch::{Errand, Session};
 use refwarden_wire::hook::{AuthenticateIn, Operation, View};
 
@@ -21,7 +22,7 @@ use crate::process::{self, Input, Running};
 use crate::refusal::{self, Refusal};
 use crate::route::{self, NoRoute, Route, Step};
 use crate::told::{Reader, Told};
-use crate::view::{Shadow, Views};
+use crate::view::Views;
 use refwarden_gitio::served::{Root, Served};
 
 /// Bytes that a fetch may say, inflated: about a million `have` lines.
