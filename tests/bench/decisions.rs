@@ -209,7 +209,8 @@ fn pushes(load: &Load, level: usize, repositories: usize, spent: &mut Spent) -> 
         let mut times = Vec::new();
         while begun.elapsed() < LENGTH {
             let request = made.lock().unwrap().pop();
-            times.push(load.push(&request.expect("more questions than were made")));
+            let request = request.unwrap_or_else(|| panic!("more pushes than were made"));
+            times.push(load.push(&request));
         }
         times
     };

@@ -106,7 +106,7 @@ impl Bench {
             .passes();
         let mut stream = String::new();
         for commit in 0..commits {
-            self.commit(&mut stream, commit, None);
+            Self::commit(&mut stream, commit, None);
         }
         let import = ["fast-import", "--quiet", "--force"];
         self.git.feed(&path, &import, stream.as_bytes()).passes();
@@ -114,7 +114,7 @@ impl Bench {
         path
     }
 
-    fn commit(&self, stream: &mut String, commit: usize, from: Option<&str>) {
+    fn commit(stream: &mut String, commit: usize, from: Option<&str>) {
         writeln!(
             stream,
             "commit refs/heads/main\ncommitter A <a@b> {} +0000\ndata 9\nCommit x",
@@ -271,7 +271,7 @@ impl Bench {
             let head = self.git.text(repository, &["rev-parse", "HEAD"]);
             let branch = self.git.text(repository, &["symbolic-ref", "HEAD"]);
             let mut stream = String::new();
-            self.commit(&mut stream, 1_000_001 + round, Some(&head));
+            Self::commit(&mut stream, 1_000_001 + round, Some(&head));
             let stream = stream.replace("refs/heads/main", &branch);
             let import = ["fast-import", "--quiet", "--force"];
             self.git

@@ -61,13 +61,12 @@ impl Backwards {
         from: Option<LazyStateID>,
         bytes: &[u8],
     ) -> Result<Option<LazyStateID>, Unknown> {
-        let mut state = match from {
-            Some(state) => state,
-            None => {
-                let input = Input::new(b"").anchored(Anchored::Yes);
-                let start = self.dfa.start_state_reverse(cache, &input);
-                start.map_err(|_| Unknown)?
-            }
+        let mut state = if let Some(state) = from {
+            state
+        } else {
+            let input = Input::new(b"").anchored(Anchored::Yes);
+            let start = self.dfa.start_state_reverse(cache, &input);
+            start.map_err(|_| Unknown)?
         };
         for byte in bytes.iter().rev() {
             let next = self.dfa.next_state(cache, state, *byte);

@@ -155,7 +155,7 @@ fn signatures_count_when_a_configured_signer_made_them() {
     std::fs::write(&signers, format!("ada@example.org {public}")).unwrap();
     let file = stack.directory().join("hook.toml");
     let text = std::fs::read_to_string(&file).unwrap();
-    let text = format!("{text}allowed_signers = \"{}\"\n", signers.display());
+    let text = format!("allowed_signers = \"{}\"\n{text}", signers.display());
     std::fs::write(&file, text).unwrap();
     push(&work, signed).passes();
     sign(&work, &stranger, "By somebody else");

@@ -1,6 +1,6 @@
 //! Makes commits of this clone again upon what answers to their parents.
 //!
-//! Each is merged by itself, so merges and branches of several roots are as they were. Nothing
+//! Each is merged by itself, so merges of two and branches of several roots are as they were. Nothing
 //! but objects is written, and no working tree is touched. A signature does not survive.
 
 use std::collections::HashMap;
@@ -69,16 +69,13 @@ impl<'a> Replayed<'a> {
         if now == parents {
             return Ok(Ok(oid.to_owned()));
         }
-        let tree = match (parents.first(), now.first()) {
-            (Some(before), Some(onto)) if before != onto => {
-                match self.merged(before, onto, oid)? {
-                    Some(tree) => tree,
-                    None => return Ok(Err(format!("{} does not apply", short(oid)))),
-                }
-            }
-            _ => self
-                .clone
-                .text("rev-parse", &[&format!("{oid}^{{tree}}")])?,
+        let tree = match (parents.as_slice(), now.as_slice()) {
+            ([before], [onto]) => self.merged(before, onto, oid)?,
+            ([a, b], [x, y]) => self.merged_again((a, b), (x, y), oid)?,
+            _ => None,
+        };
+        let Some(tree) = tree else {
+            return Ok(Err(format!("{} does not apply", short(oid))));
         };
         let mut made = format!("tree {tree}\n").into_bytes();
         for parent in &now {
@@ -108,6 +105,23 @@ impl<'a> Replayed<'a> {
         rest
     }
 
+    /// The merge of the new parents with what somebody changed against that of the old ones; none
+    /// where one of them is not clear. What the second parent brings in is not taken from the old
+    /// view.
+    fn merged_again(
+        &self,
+        before: (&str, &str),
+        onto: (&str, &str),
+        oid: &str,
+    ) -> Outcome<Option<String>> {
+        let (Some(before), Some(onto)) =
+            (self.merge(before.0, before.1)?, self.merge(onto.0, onto.1)?)
+        else {
+            return Ok(None);
+        };
+        self.merged(&before, &onto, oid)
+    }
+
     /// The tree of `onto` with what `oid` changed against `before`; none where that is not clear.
     /// Three commits of trees alone stand for the three sides: older versions of git cannot be
     /// told what to merge from.
@@ -125,7 +139,12 @@ impl<'a> Replayed<'a> {
         };
         let base = side(before, None)?;
         let (ours, theirs) = (side(onto, Some(&base))?, side(oid, Some(&base))?);
-        let arguments = ["--write-tree", "--no-messages", &*ours, &*theirs];
+        self.merge(&ours, &theirs)
+    }
+
+    /// The tree that two commits merge to; none where they conflict.
+    fn merge(&self, ours: &str, theirs: &str) -> Outcome<Option<String>> {
+        let arguments = ["--write-tree", "--no-messages", ours, theirs];
         match self.clone.attempt("merge-tree", &arguments, b"") {
             Ok(tree) => Ok(Some(String::from_utf8_lossy(&tree).trim_end().to_owned())),
             Err(GitError::Failed { status, .. }) if status.code() == Some(1) => Ok(None),

@@ -98,13 +98,16 @@ impl Out {
         if target.len() < BLOCK || base.len() < BLOCK || base.len() > SEARCHED_MAX {
             return self.insert(target);
         }
-        let mut blocks: HashMap<&[u8], usize> = HashMap::with_capacity(base.len() / BLOCK);
+        // What stands in the base more than once does not tell where it comes from.
+        let mut blocks: HashMap<&[u8], Option<usize>> = HashMap::with_capacity(base.len() / BLOCK);
         for (number, block) in base.chunks_exact(BLOCK).enumerate() {
-            blocks.entry(block).or_insert(number * BLOCK);
+            let seen = blocks.entry(block);
+            seen.and_modify(|at| *at = None)
+                .or_insert(Some(number * BLOCK));
         }
         let (mut done, mut at) = (0, 0);
         while let Some(window) = target.get(at..at + BLOCK) {
-            let Some(&found) = blocks.get(window) else {
+            let Some(&Some(found)) = blocks.get(window) else {
                 at += 1;
                 continue;
             };

@@ -71,7 +71,7 @@ pub(super) fn read(
     // What was there before and stands in a new tree: which trees, and whether at a place for
     // which a path condition may hold.
     let mut before: HashMap<Oid, (Vec<u32>, bool)> = HashMap::new();
-    let mut named: Vec<Oid> = Vec::new();
+    let mut chosen: Vec<Oid> = Vec::new();
     for (number, tree) in &trees {
         let may = |class: Class| {
             let mut places = stands.of(*number);
@@ -79,7 +79,7 @@ pub(super) fn read(
         };
         let own = children.get(*number as usize).into_iter().flatten();
         let meant = own.zip(&tree.classes).filter(|(_, class)| may(**class));
-        named.extend(meant.filter_map(|(child, _)| names.all().get(*child as usize)));
+        chosen.extend(meant.filter_map(|(child, _)| names.all().get(*child as usize)));
         for it in &tree.unknown {
             if let Some(folder) = &it.folder
                 && (somewhere.iter()).any(|class| conditions.in_folder(*class, Some(folder)))
@@ -96,7 +96,7 @@ pub(super) fn read(
         let touched = known.touched(oid);
         let is_tree = touched.is_some_and(|it| it.kind == Kind::Tree);
         if conditions && !is_tree && known.renamed(oid).is_none() {
-            named.push(oid);
+            chosen.push(oid);
         }
         if touched.is_none() && !conditions {
             continue;
@@ -114,7 +114,7 @@ pub(super) fn read(
             }
         }
     }
-    again(original, mask, named, &mut objects)?;
+    again(original, mask, chosen, &mut objects)?;
     // What refs name directly.
     for tip in tips {
         if names.find(*tip).is_none()
@@ -164,12 +164,12 @@ impl<'a> Stands<'a> {
             let folder = folders.get(*folder as usize).map(Vec::as_slice);
             stands.entry(*child).or_default().push(folder);
         }
-        let named = objects.iter().filter_map(|object| match object.kind {
+        let roots = objects.iter().filter_map(|object| match object.kind {
             Kind::Commit => links(&object.bytes).tree,
             Kind::Tag => target(&object.bytes),
             Kind::Tree | Kind::Blob => None,
         });
-        for oid in named.chain(tips.iter().copied()) {
+        for oid in roots.chain(tips.iter().copied()) {
             if let Some(number) = names.find(oid) {
                 stands.entry(number).or_default().push(None);
             }

@@ -230,7 +230,7 @@ impl Trees<'_, '_> {
         let names = self.names;
         let masked = if object.kind == Kind::Tree {
             let name = |name: &[u8]| known_name(mask, names, name);
-            mask.tree_with(&bytes, self.graph.format, name, |entry: &Entry<'_>| {
+            Mask::tree_with(&bytes, self.graph.format, name, |entry: &Entry<'_>| {
                 if entry.is_link() {
                     return Ok::<Oid, BuildError>(entry.oid);
                 }

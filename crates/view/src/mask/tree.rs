@@ -92,26 +92,25 @@ impl Mask<'_> {
             Cow::Borrowed(_) => None,
             Cow::Owned(new) => Some(new),
         };
-        self.tree_with(tree, format, name, renamed)
+        Self::tree_with(tree, format, name, renamed)
     }
 
     /// The same, for who knows what stands for a name, where it is another ([`Mask::text`]).
-    pub(crate) fn tree_with<'t, E: From<TreeError>>(
-        &self,
-        tree: &'t [u8],
+    pub(crate) fn tree_with<E: From<TreeError>>(
+        tree: &[u8],
         format: ObjectFormat,
         mut named: impl FnMut(&[u8]) -> Option<Vec<u8>>,
         mut renamed: impl FnMut(&Entry<'_>) -> Result<Oid, E>,
-    ) -> Result<Cow<'t, [u8]>, E> {
+    ) -> Result<Cow<'_, [u8]>, E> {
         let entries = entries(tree, format)?;
         let mut edits = Vec::new();
-        let mut names = false;
+        let mut is_named_anew = false;
         for entry in &entries {
             if let Some(name) = named(entry.name) {
                 // A name has no line breaks to keep and may hold no slash.
                 let name = name.into_iter().filter(|byte| *byte != b'/').collect();
                 edits.push((entry.name_span(), name));
-                names = true;
+                is_named_anew = true;
             }
             let new = renamed(entry)?;
             if new != entry.oid {
@@ -123,7 +122,7 @@ impl Mask<'_> {
             return Ok(Cow::Borrowed(tree));
         }
         let spliced = splice(tree, &edits);
-        if names && is_sorted(&entries) {
+        if is_named_anew && is_sorted(&entries) {
             return Ok(Cow::Owned(sorted(&spliced, format)?));
         }
         Ok(Cow::Owned(spliced))

@@ -51,7 +51,7 @@ pub fn hook_input() -> Target {
                         assert_eq!(again.to_ascii_lowercase(), input.to_ascii_lowercase());
                         said += &"read ".repeat(updates.len().min(3));
                     }
-                    Err(fault) => said += &format!("{fault:?} "),
+                    Err(fault) => said.extend([format!("{fault:?}"), " ".to_owned()]),
                 }
             }
             said
@@ -111,7 +111,7 @@ pub fn pack_index() -> Target {
             vec![0xFF; 4],
             vec![0x80, 0, 0, 0],
             vec![0; 20],
-            vec![0, 0, 0, 2].repeat(20),
+            [0, 0, 0, 2].repeat(20),
         ],
         longest: 8 * 1024,
         run: |input| {

@@ -209,7 +209,7 @@ fn judged(bytes: &[u8]) -> String {
             "{}",
             finding.rule_id
         );
-        let lines = bytes[..start].iter().filter(|byte| **byte == b'\n').count();
+        let lines = bytes[..start].split(|byte| *byte == b'\n').count() - 1;
         assert_eq!(finding.line, lines as u64 + 1, "{}", finding.rule_id);
         assert!(
             finding

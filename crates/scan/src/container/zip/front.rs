@@ -78,7 +78,7 @@ fn parts(walker: &mut Walker<'_, '_>, front: &mut Front<'_>) -> Result<(), Stop>
             // Not its comment: a member may stand there.
             front.skip(22)?;
             has_ended = true;
-        } else if !front.to_next_part()? {
+        } else if !front.reach_next_part()? {
             return if has_ended { Ok(()) } else { Err(Stop::Cut) };
         }
     }
@@ -185,12 +185,11 @@ fn open(
             && field(4, width) == Some(seen.packed)
             && field(4 + width, width) == Some(size)
     };
-    match [4, 8].into_iter().find(|width| is_it(*width)) {
-        Some(width) => front.skip((skipped + 4 + 2 * width) as u64),
-        None => {
-            walker.unread(Reason::Corrupt);
-            Ok(())
-        }
+    if let Some(width) = [4, 8].into_iter().find(|width| is_it(*width)) {
+        front.skip((skipped + 4 + 2 * width) as u64)
+    } else {
+        walker.unread(Reason::Corrupt);
+        Ok(())
     }
 }
 
@@ -273,7 +272,7 @@ impl Front<'_> {
     }
 
     /// Goes on to the next bytes that begin a part of an archive; whether there are some.
-    fn to_next_part(&mut self) -> Result<bool, Stop> {
+    fn reach_next_part(&mut self) -> Result<bool, Stop> {
         // What stands here is none.
         let mut taken = self.peek(1)?.len();
         loop {
