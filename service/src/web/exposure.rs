@@ -120,7 +120,7 @@ pub async fn exposure(
     match found {
         Ok(found) => page.answer = Some(answer(found)),
         Err(AppError::NotFound) => page.wrong = Some("There is no such repository.".to_owned()),
-        Err(AppError::BadRequest(why)) => page.wrong = Some(why),
+        Err(AppError::BadRequest(why)) => page.wrong = Some(visible_line(why.as_bytes())),
         Err(error) => return Err(error.into()),
     }
     Ok(html(&page)?)
@@ -217,7 +217,8 @@ mod tests {
 
     #[test]
     fn what_a_pusher_or_a_client_chose_is_text() {
-        let hostile = "\"><script>alert(1)</script>\u{202e}".to_owned();
+        let typed = "\"><script>alert(1)</script>".to_owned();
+        let hostile = format!("{typed}\u{202e}");
         let out = ExposureOut {
             objects: vec![Holding {
                 oid: Some("1".repeat(40)),
@@ -249,9 +250,10 @@ mod tests {
         let page = Exposure {
             who: None,
             csrf: String::new(),
-            secret: hostile.clone(),
-            repository: hostile.clone(),
-            wrong: Some(hostile),
+            // What somebody typed stands in the form again as it was.
+            secret: typed.clone(),
+            repository: typed,
+            wrong: Some(visible_line(hostile.as_bytes())),
             answer: Some(answer(out)),
         };
         let html = page.render().unwrap();
