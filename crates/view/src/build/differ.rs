@@ -8,6 +8,12 @@ use std::collections::HashMap;
 /// Bytes that are looked for at once.
 const BLOCK: usize = 16;
 
+/// Bytes beyond the first block found, in which a longer run is looked for.
+const LOOKED_AHEAD: usize = 4 * BLOCK;
+
+/// Bytes alike that are taken without looking for more.
+const LONG: usize = 16 * BLOCK;
+
 /// Bytes of a base beyond which nothing is looked for between what begins and ends alike.
 const SEARCHED_MAX: usize = 4 << 20;
 
@@ -106,21 +112,62 @@ impl Out {
                 .or_insert(Some(number * BLOCK));
         }
         let (mut done, mut at) = (0, 0);
-        while let Some(window) = target.get(at..at + BLOCK) {
-            let Some(&Some(found)) = blocks.get(window) else {
-                at += 1;
-                continue;
-            };
-            let (base_before, target_before) = (base.get(..found)?, target.get(done..at)?);
-            let back = alike(base_before.iter().rev(), target_before.iter().rev());
-            let forth = alike(base.get(found..)?.iter(), target.get(at..)?.iter());
-            self.insert(target.get(done..at - back)?)?;
-            self.copy(offset + found - back, back + forth)?;
-            at += forth;
-            done = at;
+        while let Some(run) = next_run(&blocks, base, target, done, at) {
+            self.insert(target.get(done..run.target)?)?;
+            self.copy(offset + run.base, run.length)?;
+            done = run.target + run.length;
+            at = done;
         }
         self.insert(target.get(done..)?)
     }
+}
+
+/// Bytes that stand in base and target alike.
+struct Run {
+    base: usize,
+    target: usize,
+    length: usize,
+}
+
+/// The longest run of those that begin nearest to `at`; it may reach back to `done`.
+///
+/// A block may stand in the base once only by how the base falls into blocks: such as the end of
+/// one line among thousands that end alike. So the first block that is found is not believed,
+/// unless what it leads to is long.
+fn next_run(
+    blocks: &HashMap<&[u8], Option<usize>>,
+    base: &[u8],
+    target: &[u8],
+    done: usize,
+    at: usize,
+) -> Option<Run> {
+    let mut best: Option<Run> = None;
+    let mut until = target.len();
+    for at in at..=target.len().checked_sub(BLOCK)? {
+        if at >= until {
+            break;
+        }
+        let Some(&Some(found)) = blocks.get(target.get(at..at + BLOCK)?) else {
+            continue;
+        };
+        let (base_before, target_before) = (base.get(..found)?, target.get(done..at)?);
+        let back = alike(base_before.iter().rev(), target_before.iter().rev());
+        let forth = alike(base.get(found..)?.iter(), target.get(at..)?.iter());
+        let length = back + forth;
+        if best.as_ref().is_none_or(|best| length > best.length) {
+            let (base, target) = (found - back, at - back);
+            best = Some(Run {
+                base,
+                target,
+                length,
+            });
+        }
+        if length >= LONG {
+            break;
+        }
+        until = until.min(at + LOOKED_AHEAD);
+    }
+    best
 }
 
 fn low(value: usize) -> u8 {
