@@ -14,6 +14,7 @@ mod entry;
 mod objects;
 mod record;
 mod send;
+mod tee;
 
 pub use record::record;
 pub use send::{send, waiting};

@@ -86,6 +86,7 @@ pub fn pack_objects() -> ExitCode {
         // Not of the group that ends with the connection, and behind all who serve.
         let _ = rustix::process::setsid();
         let _ = rustix::process::nice(NICE);
+        std::thread::sleep(AFTERWARDS);
         return match fetch::send(std::path::Path::new(&spool)) {
             Ok(()) => ExitCode::SUCCESS,
             Err(_) => ExitCode::FAILURE,
@@ -93,6 +94,10 @@ pub fn pack_objects() -> ExitCode {
     }
     run("pack-objects", fetch::record)
 }
+
+/// How long a fetch is over before it is looked at: the client has its pack to unpack first, and of
+/// several fetches at once one process tells.
+const AFTERWARDS: std::time::Duration = std::time::Duration::from_millis(250);
 
 /// How far what is done after a fetch stands back.
 const NICE: i32 = 15;

@@ -21,6 +21,8 @@ pub struct Question {
     pub shallow: Vec<Oid>,
     /// What is left out, as git writes it.
     pub filter: Option<String>,
+    /// Whether tags come along whose commits are sent (`--include-tag`).
+    pub with_tags: bool,
 }
 
 impl Question {
@@ -32,6 +34,7 @@ impl Question {
         });
         let mut question = Self {
             filter,
+            with_tags: arguments.iter().any(|argument| argument == "--include-tag"),
             ..Self::default()
         };
         let mut after_not = false;

@@ -132,21 +132,42 @@ fn completed(source: &Source<'_>, pack: &Path) -> Result<PathBuf, Unlearned> {
 
 /// What git was asked, walked again: ascending, and at least what a pack of it holds.
 pub fn walked(source: &Source<'_>, question: &Question) -> Result<Vec<Oid>, Unlearned> {
+    // What a shallow client has, it has without its history.
+    let haves: &[Oid] = match question.shallow.as_slice() {
+        [] => &question.haves,
+        _ => &[],
+    };
+    let filter = question.filter.as_deref();
+    let mut oids = reachable(source, &question.wants, haves, filter)?;
+    if question.with_tags {
+        let tags = tags_on(source, &oids)?;
+        if !tags.is_empty() {
+            oids.extend(reachable(source, &tags, &question.wants, filter)?);
+            oids.sort_unstable();
+            oids.dedup();
+        }
+    }
+    Ok(oids)
+}
+
+/// What is reached from some objects and not from others, ascending.
+fn reachable(
+    source: &Source<'_>,
+    from: &[Oid],
+    without: &[Oid],
+    filter: Option<&str>,
+) -> Result<Vec<Oid>, Unlearned> {
     let mut git = Git::new(source.gitdir, &ObjectEnv::repository_only(), "rev-list").args([
         "--objects",
         "--no-object-names",
         "--stdin",
     ]);
-    if let Some(filter) = &question.filter {
+    if let Some(filter) = filter {
         git = git.arg(format!("--filter={filter}"));
     }
-    // What a shallow client has, it has without its history.
-    let haves = question
-        .haves
-        .iter()
-        .filter(|_| question.shallow.is_empty());
-    let wants = question.wants.iter().map(|oid| format!("{oid}\n"));
-    let input: String = wants.chain(haves.map(|oid| format!("^{oid}\n"))).collect();
+    let from = from.iter().map(|oid| format!("{oid}\n"));
+    let without = without.iter().map(|oid| format!("^{oid}\n"));
+    let input: String = from.chain(without).collect();
     let mut process = git.spawn()?;
     let (mut stdin, stdout) = (process.stdin()?, process.stdout()?);
     let mut oids = Vec::new();
@@ -161,4 +182,27 @@ pub fn walked(source: &Source<'_>, question: &Question) -> Result<Vec<Oid>, Unle
     oids.sort_unstable();
     oids.dedup();
     Ok(oids)
+}
+
+/// Annotated tags of objects of a set, which is ascending. Git before 2.45 looks through one tag only,
+/// so there a tag of a tag counts in any case.
+fn tags_on(source: &Source<'_>, oids: &[Oid]) -> Result<Vec<Oid>, Unlearned> {
+    let env = ObjectEnv::repository_only();
+    let git = Git::new(source.gitdir, &env, "for-each-ref");
+    let format = "--format=%(objectname) %(*objectname) %(*objecttype)";
+    let listed = git.args([format, "refs/tags"]).output(b"")?;
+    let mut tags = Vec::new();
+    for line in listed.split(|&byte| byte == b'\n') {
+        let words: Vec<&[u8]> = line.split(|&byte| byte == b' ').collect();
+        let [tag, target, kind] = words.as_slice() else {
+            continue;
+        };
+        // What is no tag object has no target.
+        let target = Oid::parse(target).ok();
+        let sent = target.is_some_and(|target| oids.binary_search(&target).is_ok());
+        if sent || *kind == b"tag" {
+            tags.push(Oid::parse(tag).map_err(|_| Unlearned)?);
+        }
+    }
+    Ok(tags)
 }

@@ -1,11 +1,9 @@
 //! Makes a pack, passes it on, and leaves on record what it was.
 
 use std::ffi::OsString;
-use std::fs::File;
 use std::io::{Read as _, Write as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::sync::mpsc::{Receiver, sync_channel};
+use std::process::{Child, Command, Stdio};
 use std::time::SystemTime;
 
 use refwarden_gitio::Repository;
@@ -15,17 +13,12 @@ use refwarden_wire::fetch::{ERRAND, Errand};
 use super::asked::Question;
 use super::directory;
 use super::entry::{Begun, Entry, Finished};
+use super::tee::Tee;
 use crate::fault::Fault;
 use crate::host::Host;
 
 /// The most that `upload-pack` may ask, in bytes: about six million ids.
 const QUESTION_MAX: u64 = 256 << 20;
-
-/// Bytes that are passed on at once.
-const CHUNK: usize = 128 << 10;
-
-/// Chunks that the copy may lag behind: 8 MiB.
-const BEHIND: usize = 64;
 
 /// The file system keeps this much for itself, in bytes; no copy is made below it.
 const SPARE: u64 = 512 << 20;
@@ -41,6 +34,8 @@ pub fn record() -> Result<(), Fault> {
     if program != "git" || !arguments.iter().any(|argument| argument == "pack-objects") {
         return Err(unknown());
     }
+    // It starts while the note is made and becomes durable; nothing that it says goes on before that.
+    let making = Making::start(arguments)?;
     let errand = std::env::var(ERRAND).ok();
     let errand: Option<Errand> = errand.and_then(|text| serde_json::from_str(&text).ok());
     let errand = errand.ok_or_else(|| unrecorded("it is not known who fetches"))?;
@@ -66,7 +61,7 @@ pub fn record() -> Result<(), Fault> {
     let id = FetchId(uuid::Uuid::now_v7());
     let (entry, held) = Entry::begin(&spool, id, &begun, &input)
         .map_err(|error| unrecorded(&format!("the spool cannot be written ({})", error.kind())))?;
-    let made = make(arguments, input, &entry);
+    let made = making.pass_on(input, &entry);
     if let Ok(finished) = made {
         // Without an end it is taken for one that was stopped, which says more than it should and
         // never less.
@@ -85,70 +80,58 @@ fn unrecorded(why: &str) -> Fault {
     .hint("try again later, or tell the administrator of this Git server")
 }
 
-/// Runs git; hands what it prints to standard output first and to the copy behind.
-fn make(arguments: &[OsString], input: Vec<u8>, entry: &Entry) -> Result<Finished, Fault> {
-    let failed = |_| Fault::hook("git pack-objects cannot be run");
-    let mut child = Command::new("git")
-        .args(arguments)
-        .env_remove(ERRAND)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .map_err(failed)?;
-    let (stdin, stdout) = (child.stdin.take(), child.stdout.take());
-    let (to_copy, chunks) = sync_channel(BEHIND);
-    let copy = has_room(&entry.pack()).then(|| entry.copy().ok()).flatten();
-    let ended = std::thread::scope(|scope| {
-        scope.spawn(move || stdin.map(|mut stdin| stdin.write_all(&input)));
-        let beside = scope.spawn(move || copy.is_some_and(|file| copy_all(file, &chunks)));
-        let mut out = std::io::stdout().lock();
-        let mut bytes = 0;
-        let passed = (|| {
-            let mut stdout = stdout.ok_or(std::io::ErrorKind::BrokenPipe)?;
-            loop {
-                let mut chunk = vec![0; CHUNK];
-                let length = stdout.read(&mut chunk)?;
-                if length == 0 {
-                    return out.flush();
-                }
-                chunk.truncate(length);
-                // Who copies is gone where the disk is full. The fetch goes on without it.
-                let chunk = std::sync::Arc::new(chunk);
-                let _ = to_copy.send(std::sync::Arc::clone(&chunk));
-                out.write_all(&chunk)?;
-                bytes += u64::try_from(length).unwrap_or_default();
+/// Git, which makes the pack. It is stopped where this is dropped before its end.
+struct Making(Child);
+
+impl Making {
+    /// Starts it. It waits for the question.
+    fn start(arguments: &[OsString]) -> Result<Self, Fault> {
+        Command::new("git")
+            .args(arguments)
+            .env_remove(ERRAND)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map(Self)
+            .map_err(|_| Fault::hook("git pack-objects cannot be run"))
+    }
+
+    /// Asks it; hands what it prints to standard output, and to the copy.
+    fn pass_on(mut self, input: Vec<u8>, entry: &Entry) -> Result<Finished, Fault> {
+        let (stdin, stdout) = (self.0.stdin.take(), self.0.stdout.take());
+        let copy = has_room(&entry.pack()).then(|| entry.copy().ok()).flatten();
+        let passed = std::thread::scope(|scope| {
+            scope.spawn(move || stdin.map(|mut stdin| stdin.write_all(&input)));
+            let stdout = stdout.ok_or(std::io::ErrorKind::BrokenPipe)?;
+            let passed = Tee::new(stdout, copy).run(std::io::stdout());
+            if passed.is_err() {
+                // It may still wait for the rest of the question.
+                let _ = self.0.kill();
             }
-        })();
-        drop(to_copy);
-        let copied = beside.join().unwrap_or(false);
-        passed.map(|()| (bytes, copied))
-    });
-    let (bytes, copied) = match ended {
-        Ok(ended) => ended,
-        Err(error) => {
-            let _ = child.kill();
-            let _ = child.wait();
-            let text = format!("the pack could not be passed on: {}", error.kind());
-            return Err(Fault::hook(text));
+            passed
+        });
+        let (bytes, copied) = passed.map_err(|error| {
+            Fault::hook(format!("the pack could not be passed on: {}", error.kind()))
+        })?;
+        if !self.0.wait().is_ok_and(|status| status.success()) {
+            return Err(Fault::hook("git pack-objects failed"));
         }
-    };
-    let status = child.wait().map_err(failed)?;
-    if !status.success() {
-        return Err(Fault::hook("git pack-objects failed"));
+        if !copied {
+            entry.drop_copy();
+        }
+        Ok(Finished {
+            at: now(),
+            bytes,
+            copied,
+        })
     }
-    if !copied {
-        entry.drop_copy();
-    }
-    Ok(Finished {
-        at: now(),
-        bytes,
-        copied,
-    })
 }
 
-/// Writes what comes; says whether it was all written.
-fn copy_all(mut file: File, chunks: &Receiver<std::sync::Arc<Vec<u8>>>) -> bool {
-    chunks.iter().all(|chunk| file.write_all(&chunk).is_ok())
+impl Drop for Making {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 fn has_room(path: &Path) -> bool {

@@ -97,6 +97,17 @@ fn setting(conn: &mut PgConnection, expression: &str) -> Result<String, String> 
     Ok(found.value)
 }
 
+/// Has the transaction that is under way confirmed before it is durable: it is so with the next one
+/// that is committed as usual, or within three times `wal_writer_delay` ("Asynchronous
+/// Commit" in the manual of Postgres). Only for what is no harm when a crash of the database takes it back; docs/decisions/0023
+/// says of what.
+///
+/// # Errors
+/// What diesel says.
+pub fn commit_lazily(conn: &mut PgConnection) -> Result<(), diesel::result::Error> {
+    conn.batch_execute("SET LOCAL synchronous_commit = off")
+}
+
 /// Whether the database answers.
 ///
 /// # Errors

@@ -7,6 +7,7 @@ use refwarden_wire::hook::{CompleteIn, CompleteOut};
 
 use super::settle::{end_of_move, is_about};
 use super::{actor_of, mark_overtaken, push_url};
+use crate::db;
 use crate::db::events::{self, NewEvent};
 use crate::db::pushes::{self, update_state};
 use crate::db::repositories;
@@ -57,6 +58,8 @@ pub fn complete(
             let (target, new) = (&update.target, &update.new_oid);
             mark_overtaken(conn, push.repository_id, target, new, now)?;
         }
+        // That the refs may have moved is durable since `prepared`; the reconciler finds out again.
+        db::commit_lazily(conn)?;
         Ok(CompleteOut {
             push_id: PushId(push.id),
             moved: u64::try_from(moved).unwrap_or_default(),

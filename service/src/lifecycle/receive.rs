@@ -12,6 +12,7 @@ use uuid::Uuid;
 
 use super::ask::{Asking, needs_approval};
 use super::{emergency, push_url, reason};
+use crate::db;
 use crate::db::events::{self, NewEvent};
 use crate::db::pushes::{self, Push, RefUpdate, push_state, signed, update_state};
 use crate::db::repositories::{self, Repository};
@@ -77,6 +78,10 @@ fn receive_in_transaction(
     let mut judged = judge(conn, received, &repository, id, now)?;
     let events = std::mem::take(&mut judged.events);
     record(conn, received, id, &judged, events, now)?;
+    if judged.outcome == Outcome::Released {
+        // Nobody is told of it before `prepared`, which waits for both to be durable.
+        db::commit_lazily(conn)?;
+    }
     Ok(PushOut {
         push_id: PushId(id),
         outcome: judged.outcome,

@@ -14,7 +14,7 @@ use refwarden_wire::api::EventOut;
 use refwarden_wire::fetch::{FETCH_KNOWN, FETCH_OBJECTS, FETCHES};
 use tempfile::TempDir;
 
-use crate::masked::{Clone, masked_stack, planted};
+use crate::masked::{masked_stack, planted};
 use crate::shared::stack;
 
 const SOON: Duration = Duration::from_secs(30);
@@ -273,27 +273,44 @@ fn ssh_and_sha_256_are_recorded_alike() {
 #[test]
 fn a_masked_fetch_names_the_view_and_what_it_brought() {
     let stack = masked_stack();
-    let repository = planted(stack, "masked-fetched", "sha1", 9700);
-    let token = stack.token("ada");
-    let clone = Clone::new(&repository, &token, &["--mirror"]);
-    recorded(&repository, 1);
-    assert_eq!(last_objects(&repository), has(&clone.git, clone.path()));
-    let work = repository.work();
-    work.commit(&[(b"more", b"more\n")], "More");
-    crate::masked::push(&work, &["HEAD:refs/heads/main"]);
-    let before = has(&clone.git, clone.path());
-    clone.git(&["fetch", "-q"]);
-    recorded(&repository, 2);
-    let after = has(&clone.git, clone.path());
-    let came: BTreeSet<String> = after.difference(&before).cloned().collect();
-    assert_eq!(last_objects(&repository), came);
-    let views = column(&repository, "view_id");
-    assert!(views[0].len() == 16 && views[0] == views[1], "{views:?}");
-    assert!(
-        column(&repository, "view_ruleset")
-            .iter()
-            .all(|it| it.len() > 20)
-    );
+    let sshd = Sshd::with_shell(&stack.started().repositories, &[]);
+    let ways = [
+        ("masked-fetched", 9700, Via::Http),
+        ("masked-ssh-fetched", 9710, Via::Ssh(&sshd)),
+    ];
+    for (name, seed, via) in ways {
+        let repository = planted(stack, name, "sha1", seed);
+        let git = with_token(stack.git(), &stack.token("ada"), via);
+        let directory = tempfile::tempdir().unwrap();
+        let url = match via {
+            Via::Ssh(sshd) => sshd.named_url(name),
+            _ => repository.http_url(),
+        };
+        let clone = ["clone", "-q", "--mirror", &url, "."];
+        git.run(directory.path(), &clone).passes();
+        recorded(&repository, 1);
+        let before = has(&git, directory.path());
+        assert_eq!(last_objects(&repository), before);
+        let work = repository.work();
+        work.commit(&[(b"more", b"more\n")], "More");
+        crate::masked::push(&work, &["HEAD:refs/heads/main"]);
+        git.run(directory.path(), &["fetch", "-q"]).passes();
+        recorded(&repository, 2);
+        let after = has(&git, directory.path());
+        let came: BTreeSet<String> = after.difference(&before).cloned().collect();
+        assert!(!came.is_empty());
+        assert_eq!(last_objects(&repository), came);
+        let views = column(&repository, "view_id");
+        assert!(views[0].len() == 16 && views[0] == views[1], "{views:?}");
+        let rulesets = column(&repository, "view_ruleset");
+        assert!(rulesets.iter().all(|it| it.len() > 20), "{rulesets:?}");
+        assert_eq!(column(&repository, "reader_kind"), ["agent"; 2]);
+        let transport = match via {
+            Via::Ssh(_) => "ssh",
+            _ => "http",
+        };
+        assert_eq!(column(&repository, "transport"), [transport; 2]);
+    }
 }
 
 /// A repository with objects that do not compress, so that a pack of it is too long for pipes.
@@ -312,7 +329,10 @@ fn bulky(repository: &Repository<'_>) {
         .collect();
         work.commit(&[(format!("bulk{file}").as_bytes(), &bytes)], "Bulk");
     }
-    work.push(Via::Local, &["HEAD:refs/heads/topic"]).passes();
+    work.git(&["tag", "-a", "-m", "Bulk", "bulk", "HEAD~2"]);
+    work.git(&["tag", "-a", "-m", "Outer", "outer", "bulk"]);
+    work.push(Via::Local, &["HEAD:refs/heads/topic", "outer"])
+        .passes();
 }
 
 /// The body of a request for everything that an object reaches.
@@ -321,6 +341,7 @@ fn wanting(head: &str) -> Vec<u8> {
     body.extend(line(b"object-format=sha1"));
     body.extend_from_slice(b"0001");
     body.extend(line(b"no-progress"));
+    body.extend(line(b"include-tag"));
     body.extend(line(format!("want {head}\n").as_bytes()));
     body.extend(line(b"done\n"));
     body.extend_from_slice(flush());
@@ -379,7 +400,14 @@ fn a_client_that_breaks_off_is_recorded_with_what_it_may_have() {
     );
     assert_eq!(column(&repository, "certainty"), ["at-most"]);
     assert_eq!(column(&repository, "ended_at"), ["none"]);
-    let list = ["rev-list", "--objects", "--no-object-names", &head];
+    // Tags of what was sent come along, whether they were asked for or not.
+    let list = [
+        "rev-list",
+        "--objects",
+        "--no-object-names",
+        &head,
+        "refs/tags/outer",
+    ];
     let all = repository.git(&list).passes().text();
     assert_eq!(
         last_objects(&repository),
