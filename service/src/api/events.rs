@@ -27,6 +27,9 @@ pub struct EventsQuery {
     /// Say how many there are on all pages, which may take long.
     #[serde(default)]
     total: bool,
+    /// The newest first; the oldest unless said.
+    #[serde(default)]
+    newest: bool,
     /// A repository's name or id.
     repository: Option<String>,
     /// A kind such as `push.denied`, or its first part.
@@ -77,6 +80,7 @@ pub async fn list(
                 since: query.since,
                 query: asked,
                 after,
+                newest_first: query.newest,
                 limit,
                 ..Filter::default()
             };
@@ -133,15 +137,12 @@ pub fn page(conn: &mut PgConnection, filter: &Filter) -> Result<EventsOut, AppEr
 
 /// Says of a query that was stopped what helps.
 fn in_time(error: diesel::result::Error) -> AppError {
-    match &error {
-        diesel::result::Error::DatabaseError(_, said)
-            if said.message().contains("statement timeout") =>
-        {
-            AppError::bad_request(
-                "q: this takes too long. Add repo:, since: or another term that few events meet.",
-            )
-        }
-        _ => error.into(),
+    if events::is_out_of_time(&error) {
+        AppError::bad_request(
+            "q: this takes too long. Add repo:, since: or another term that few events meet.",
+        )
+    } else {
+        error.into()
     }
 }
 

@@ -10,9 +10,12 @@ use refwarden_query::Query;
 use uuid::Uuid;
 
 use super::schema::{events, repositories};
+use super::search::{Condition, Way};
 use append::Append;
 
-/// Where an event stands in a list: time, repository, number.
+pub use super::pages::is_out_of_time;
+
+/// Where an event stands in a list: time, repository, number. An event is named by the last two.
 pub type Place = (DateTime<Utc>, Uuid, i64);
 
 /// An event to append; its number and time are given when it is.
@@ -134,19 +137,20 @@ pub struct Filter {
     pub limit: i64,
 }
 
-/// Lists events, oldest first, by keyset.
+/// Lists events, oldest first unless said, by keyset.
 ///
 /// # Errors
 /// What diesel says.
 pub fn list(conn: &mut PgConnection, filter: &Filter) -> QueryResult<Vec<Event>> {
-    selected(filter).load(conn)
+    super::pages::list(conn, filter)
 }
 
 /// The query for a page.
 pub(super) fn selected(
     filter: &Filter,
+    way: Way,
 ) -> events::BoxedQuery<'static, Pg, diesel::dsl::SqlTypeOf<diesel::dsl::AsSelect<Event, Pg>>> {
-    let mut query = filter.apply(events::table.select(Event::as_select()).into_boxed());
+    let mut query = filter.apply(events::table.select(Event::as_select()).into_boxed(), way);
     // Of each pair, the first condition follows from the second, and an index can begin there.
     if let Some((at, repository, seq)) = filter.after {
         let same = events::recorded_at.eq(at);
@@ -181,7 +185,7 @@ pub(super) fn selected(
 /// What diesel says.
 pub fn count(conn: &mut PgConnection, filter: &Filter) -> QueryResult<i64> {
     let all = events::table.select(diesel::dsl::count_star()).into_boxed();
-    filter.apply(all).first(conn)
+    filter.apply(all, Way::Among).first(conn)
 }
 
 impl Filter {
@@ -189,6 +193,7 @@ impl Filter {
     fn apply<'a, ST>(
         &self,
         mut query: events::BoxedQuery<'a, Pg, ST>,
+        way: Way,
     ) -> events::BoxedQuery<'a, Pg, ST> {
         if let Some(repository) = self.repository {
             query = query.filter(events::repository_id.eq(repository));
@@ -213,7 +218,7 @@ impl Filter {
             query = query.filter(events::recorded_at.lt(before));
         }
         for term in &self.query.terms {
-            query = query.filter(super::search::Condition::new(term));
+            query = query.filter(Condition::new(term, way));
         }
         query
     }

@@ -26,8 +26,10 @@ pub mod holds;
 pub mod log;
 pub mod outbox;
 pub mod packs;
+mod pages;
 mod patience;
 pub mod people;
+mod pieces;
 pub mod pool;
 pub mod push_facts;
 pub mod pushes;
@@ -41,6 +43,7 @@ mod search;
 #[cfg(test)]
 mod search_tests;
 pub mod sessions;
+pub mod terms;
 
 use diesel::connection::SimpleConnection as _;
 use diesel::{Connection as _, PgConnection, QueryableByName, RunQueryDsl as _};

@@ -32,7 +32,7 @@ pub fn open(url: &str, size: u32) -> DbPool {
 }
 
 /// Settings of every connection: bounded waits, so that a stuck database refuses pushes in time,
-/// and durable commits whatever the server's default is.
+/// durable commits whatever the server's default is, and no time for compiling what is asked once.
 #[derive(Debug)]
 struct Settings;
 
@@ -41,7 +41,7 @@ impl CustomizeConnection<Lent, diesel::r2d2::Error> for Settings {
         conn.batch_execute(
             "SET statement_timeout = '3500ms'; SET lock_timeout = '3s'; \
              SET idle_in_transaction_session_timeout = '10s'; SET synchronous_commit = on; \
-             SET timezone = 'UTC'",
+             SET timezone = 'UTC'; SET jit = off",
         )
         .map_err(diesel::r2d2::Error::QueryError)
     }

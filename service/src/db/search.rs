@@ -1,30 +1,27 @@
 //! Terms of the grammar as SQL conditions on events.
-//!
-//! SQL is made of texts that stand in this file; what somebody asks for is bound, never written
-//! into it. The types see to that: [`Piece::Sql`] holds a `&'static str`.
 
-use chrono::{DateTime, Utc};
 use diesel::expression::{AppearsOnTable, Expression, SelectableExpression, ValidGrouping};
 use diesel::pg::Pg;
 use diesel::prelude::*;
 use diesel::query_builder::{AstPass, QueryFragment, QueryId};
-use diesel::sql_types::{Array, BigInt, Bool, Text, Timestamptz};
+use diesel::sql_types::Bool;
 use refwarden_query::{ActorKind, Field, Glob, State, Term};
 
+use super::events::Place;
+use super::pieces::{Piece, Pieces};
 use super::schema::events;
 
 /// A condition on events.
 #[derive(Debug, Default)]
-pub struct Condition(Vec<Piece>);
+pub struct Condition(Pieces);
 
-#[derive(Debug)]
-enum Piece {
-    Sql(&'static str),
-    Text(String),
-    Texts(Vec<String>),
-    Uuid(uuid::Uuid),
-    Number(i64),
-    Time(DateTime<Utc>),
+/// How a condition is put to Postgres.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Way {
+    /// So that it can begin with the pushes or repositories that are meant.
+    Among,
+    /// So that it looks at one event after the other, and whatever it estimates gathers nothing.
+    Each,
 }
 
 /// Characters that the indexes of migration 13 have of the beginning and the end of a text. Git
@@ -67,7 +64,7 @@ const PATH: Column = Column {
 
 impl Condition {
     /// The condition that a term is.
-    pub fn new(term: &Term) -> Self {
+    pub fn new(term: &Term, way: Way) -> Self {
         let mut whole = Self::default();
         // What is not known does not hold, so its negation does.
         whole.sql(if term.negated { "((" } else { "(" });
@@ -79,12 +76,15 @@ impl Condition {
             ),
             ("events.push_id IN (", is_of_push),
         ] {
+            if way == Way::Each && column.starts_with("events.push_id") {
+                continue;
+            }
             // One subquery for all alternatives, so that the planner can begin with it.
             let mut begin = column;
             for field in term.any.iter().filter(|field| is_among(field)) {
                 whole.sql(std::mem::take(&mut between));
                 whole.sql(std::mem::replace(&mut begin, " UNION "));
-                whole.subquery(field);
+                whole.subquery(field, way);
             }
             if begin != column {
                 whole.sql(")");
@@ -92,7 +92,14 @@ impl Condition {
             }
         }
         for field in &term.any {
-            if !is_of_push(field) && !is_of_repository(field) {
+            if is_of_push(field) && way == Way::Each {
+                whole.sql(between);
+                // An offset keeps it from becoming a join.
+                whole.sql("EXISTS (");
+                whole.subquery(field, way);
+                whole.sql(" OFFSET 0)");
+                between = " OR ";
+            } else if !is_of_push(field) && !is_of_repository(field) {
                 whole.sql(between);
                 whole.of_event(field);
                 between = " OR ";
@@ -102,8 +109,23 @@ impl Condition {
         whole
     }
 
+    /// That it is one of these events.
+    pub fn one_of(places: &[Place]) -> Self {
+        let mut whole = Self::default();
+        whole.sql("(events.repository_id, events.seq) IN (SELECT * FROM unnest(");
+        whole.bind(Piece::Uuids(places.iter().map(|place| place.1).collect()));
+        whole.sql(", ");
+        whole.bind(Piece::Numbers(places.iter().map(|place| place.2).collect()));
+        whole.sql("))");
+        whole
+    }
+
     fn sql(&mut self, text: &'static str) {
-        self.0.push(Piece::Sql(text));
+        self.0.sql(text);
+    }
+
+    fn bind(&mut self, value: Piece) {
+        self.0.bind(value);
     }
 
     fn matches(&mut self, column: &Column, glob: &Glob) {
@@ -112,22 +134,29 @@ impl Condition {
         self.sql(column.whole);
         if let Some(text) = glob.exact() {
             self.sql(" = ");
-            self.0.push(Piece::Text(text.to_owned()));
+            self.bind(Piece::Text(text.to_owned()));
         } else {
             self.sql(" ~ ");
-            self.0.push(Piece::Text(glob.regex()));
+            self.bind(Piece::Text(glob.regex()));
         }
         self.sql(")");
     }
 
     /// What follows from the pattern and an index can decide.
     fn indexed(&mut self, column: &Column, glob: &Glob) {
+        if let Some((expression, text)) = column.begin.zip(glob.exact()) {
+            self.sql(expression);
+            self.sql(" = ");
+            self.bind(Piece::Text(text.chars().take(INDEXED).collect()));
+            self.sql(" AND ");
+            return;
+        }
         let begin = column.begin.zip(glob.begin_regex(INDEXED));
         let end = column.end.zip(glob.end_regex(INDEXED));
         if let Some((expression, regex)) = begin.or(end) {
             self.sql(expression);
             self.sql(" ~ ");
-            self.0.push(Piece::Text(regex));
+            self.bind(Piece::Text(regex));
             self.sql(" AND ");
         }
     }
@@ -143,86 +172,92 @@ impl Condition {
                 self.sql("(");
                 if let Some(begin) = glob.begin_regex(INDEXED) {
                     self.sql("left(events.actor, 255) ~ ");
-                    self.0.push(Piece::Text(begin));
+                    self.bind(Piece::Text(begin));
                     self.sql(" AND ");
                 }
                 self.sql("events.actor ~ ");
-                self.0.push(Piece::Text(format!("{regex}( for |$)")));
+                self.bind(Piece::Text(format!("{regex}( for |$)")));
                 self.sql(")");
             }
             Field::Kind(kind) => {
                 self.sql("events.kind ~ ");
                 let regex = format!("^{}(\\.|$)", kind.replace('.', "\\."));
-                self.0.push(Piece::Text(regex));
+                self.bind(Piece::Text(regex));
             }
             Field::Code(code) => {
                 self.sql("events.codes @> ");
-                self.0.push(Piece::Texts(vec![code.clone()]));
+                self.bind(Piece::Texts(vec![code.clone()]));
             }
             Field::Push(push) => {
                 self.sql("events.push_id = ");
-                self.0.push(Piece::Uuid(*push));
+                self.bind(Piece::Uuid(*push));
             }
             Field::Request(request) => {
                 self.sql("events.request_id = ");
-                self.0.push(Piece::Text(request.clone()));
+                self.bind(Piece::Text(request.clone()));
             }
             Field::Event(seq) => {
                 self.sql("events.seq = ");
-                self.0.push(Piece::Number(*seq));
+                self.bind(Piece::Number(*seq));
             }
             Field::Since(at) => {
                 self.sql("events.recorded_at >= ");
-                self.0.push(Piece::Time(*at));
+                self.bind(Piece::Time(*at));
             }
             Field::Until(at) => {
                 self.sql("events.recorded_at < ");
-                self.0.push(Piece::Time(*at));
+                self.bind(Piece::Time(*at));
             }
             Field::Text(text) => {
                 self.sql("events.summary ILIKE ");
                 let text = super::events::escape_like(text);
-                self.0.push(Piece::Text(format!("%{text}%")));
+                self.bind(Piece::Text(format!("%{text}%")));
             }
             // A term that this version does not know holds for nothing.
             _ => self.sql("FALSE"),
         }
     }
 
-    /// A query for repositories or pushes.
-    fn subquery(&mut self, field: &Field) {
+    /// A query for repositories or pushes; for whether there is one of an event's push.
+    fn subquery(&mut self, field: &Field, way: Way) {
+        if let Field::Repository(glob) = field {
+            self.sql("SELECT id FROM repositories WHERE ");
+            return self.matches(&NAME, glob);
+        }
+        let of_push = "SELECT id FROM pushes WHERE ";
+        let of_part = match field {
+            Field::Rule(_) => "SELECT push_id FROM findings WHERE ",
+            Field::Path(_) => "SELECT push_id FROM changes WHERE ",
+            Field::State(State::Committed | State::Prepared | State::NotMoved) => {
+                "SELECT push_id FROM ref_updates WHERE "
+            }
+            _ => of_push,
+        };
+        self.sql(of_part);
+        match (way, of_part == of_push) {
+            (Way::Among, _) => {}
+            (Way::Each, true) => self.sql("id = events.push_id AND "),
+            (Way::Each, false) => self.sql("push_id = events.push_id AND "),
+        }
         match field {
-            Field::Repository(glob) => {
-                self.sql("SELECT id FROM repositories WHERE ");
-                self.matches(&NAME, glob);
-            }
-            Field::OnBehalfOf(glob) => {
-                self.sql("SELECT id FROM pushes WHERE ");
-                self.matches(&BEHALF, glob);
-            }
+            Field::OnBehalfOf(glob) => self.matches(&BEHALF, glob),
+            Field::Rule(glob) => self.matches(&RULE, glob),
+            Field::Path(glob) => self.matches(&PATH, glob),
             Field::ActorKind(kind) => self.sql(match kind {
-                ActorKind::Human => "SELECT id FROM pushes WHERE pusher_kind = 'human'",
-                ActorKind::Agent => "SELECT id FROM pushes WHERE pusher_kind = 'agent'",
-                ActorKind::Ci => "SELECT id FROM pushes WHERE pusher_kind = 'ci'",
+                ActorKind::Human => "pusher_kind = 'human'",
+                ActorKind::Agent => "pusher_kind = 'agent'",
+                ActorKind::Ci => "pusher_kind = 'ci'",
             }),
             Field::State(state) => self.sql(match state {
-                State::Refused => "SELECT id FROM pushes WHERE state = 'denied'",
-                State::Waiting => "SELECT id FROM pushes WHERE state = 'waiting'",
-                State::Released => "SELECT id FROM pushes WHERE state = 'granted'",
-                State::Cancelled => "SELECT id FROM pushes WHERE state = 'cancelled'",
-                State::Committed => "SELECT push_id FROM ref_updates WHERE state = 'committed'",
-                State::Prepared => "SELECT push_id FROM ref_updates WHERE state = 'prepared'",
-                State::NotMoved => "SELECT push_id FROM ref_updates WHERE state = 'not_moved'",
+                State::Refused => "state = 'denied'",
+                State::Waiting => "state = 'waiting'",
+                State::Released => "state = 'granted'",
+                State::Cancelled => "state = 'cancelled'",
+                State::Committed => "state = 'committed'",
+                State::Prepared => "state = 'prepared'",
+                State::NotMoved => "state = 'not_moved'",
             }),
-            Field::Rule(glob) => {
-                self.sql("SELECT push_id FROM findings WHERE ");
-                self.matches(&RULE, glob);
-            }
-            Field::Path(glob) => {
-                self.sql("SELECT push_id FROM changes WHERE ");
-                self.matches(&PATH, glob);
-            }
-            _ => self.sql("SELECT id FROM pushes WHERE FALSE"),
+            _ => self.sql("FALSE"),
         }
     }
 }
@@ -256,19 +291,7 @@ impl QueryId for Condition {
 }
 
 impl QueryFragment<Pg> for Condition {
-    fn walk_ast<'b>(&'b self, mut out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
-        // Planned anew for what is asked: only then an index serves a pattern.
-        out.unsafe_to_cache_prepared();
-        for piece in &self.0 {
-            match piece {
-                Piece::Sql(text) => out.push_sql(text),
-                Piece::Text(text) => out.push_bind_param::<Text, _>(text)?,
-                Piece::Texts(texts) => out.push_bind_param::<Array<Text>, _>(texts)?,
-                Piece::Uuid(id) => out.push_bind_param::<diesel::sql_types::Uuid, _>(id)?,
-                Piece::Number(number) => out.push_bind_param::<BigInt, _>(number)?,
-                Piece::Time(at) => out.push_bind_param::<Timestamptz, _>(at)?,
-            }
-        }
-        Ok(())
+    fn walk_ast<'b>(&'b self, out: AstPass<'_, 'b, Pg>) -> QueryResult<()> {
+        self.0.walk_ast(out)
     }
 }

@@ -1,6 +1,7 @@
 //! How Postgres goes about each filter, on generated events of which a few are asked for.
 
 use std::fmt::Write as _;
+use std::time::Duration;
 
 use diesel::connection::SimpleConnection as _;
 use diesel::pg::Pg;
@@ -9,7 +10,10 @@ use diesel::sql_types::Text;
 use diesel::{Connection as _, PgConnection, QueryResult, RunQueryDsl as _};
 use refwarden_testkit::Stack;
 
-use super::events::{Filter, list, selected};
+use super::events::{Event, Filter, Place, list, selected};
+use super::pages::{Reach, list_within};
+use super::search::Way;
+use super::terms;
 
 /// 20 000 events of 5 000 pushes; one push in 1 000 is different in everything.
 const GENERATE: &str = "
@@ -117,7 +121,7 @@ fn every_single_filter_is_served_by_an_index() {
             for newest_first in [false, true] {
                 let filter = filter(query, newest_first);
                 let found = list(conn, &filter)?.len();
-                let plan: Vec<String> = Explain(selected(&filter)).load(conn)?;
+                let plan: Vec<String> = Explain(selected(&filter, Way::Among)).load(conn)?;
                 let plan = plan.join("\n");
                 let is_scanned = ["events", "pushes", "changes", "findings", "ref_updates"]
                     .iter()
@@ -132,6 +136,122 @@ fn every_single_filter_is_served_by_an_index() {
     });
 }
 
+/// Most events come into the log, a few leaves to a block, and get their terms; the last stay
+/// without. Then a push changes its state, and one of its events is fresh.
+const SPREAD: &str = "
+INSERT INTO log_leaves (leaf_index, stream, seq, hash)
+    SELECT 23 * (row_number() OVER (ORDER BY recorded_at, repository_id, seq) - 1), repository_id,
+        seq, sha256('x') FROM events WHERE recorded_at < '2026-01-04 11:00';
+INSERT INTO log_positions SELECT stream, max(seq) FROM log_leaves GROUP BY stream;
+UPDATE repositories SET next_seq = 1 + coalesce((SELECT max(seq) FROM events
+    WHERE repository_id = repositories.id), 0);";
+const CHANGE: &str = "
+UPDATE pushes SET state = 'waiting' WHERE pid IN (1007, 1008);
+UPDATE ref_updates SET state = 'not_moved' WHERE push_id = md5('p1008')::uuid;
+INSERT INTO events (repository_id, seq, recorded_at, kind, actor, push_id, codes, summary)
+    SELECT repository_id, next_seq, '2026-01-05', 'push.waiting', 'rare for ada',
+        md5('p' || pid)::uuid, '{}', 'x'
+    FROM pushes JOIN repositories ON repositories.id = repository_id WHERE pid IN (1007, 1008);
+UPDATE repositories SET next_seq = next_seq + 1
+    WHERE id IN (SELECT repository_id FROM pushes WHERE pid IN (1007, 1008));";
+
+fn places(events: &[Event]) -> Vec<Place> {
+    events.iter().map(Event::place).collect()
+}
+
+#[test]
+fn pages_by_terms_are_those_that_a_plain_query_finds() {
+    let stack = Stack::start();
+    let mut conn = PgConnection::establish(&stack.started().database_url).unwrap();
+    conn.test_transaction::<_, diesel::result::Error, _>(|conn| {
+        conn.batch_execute(GENERATE)?;
+        // The service's own events are not part of it.
+        conn.batch_execute(
+            "DELETE FROM event_terms; DELETE FROM event_term_blocks; DELETE FROM log_positions;
+            DELETE FROM log_leaves; UPDATE event_terms_made SET leaves = 0;",
+        )?;
+        // An empty log has nothing to make, and what comes into it later is made.
+        assert_eq!(terms::make(conn, 100_000)?, 0);
+        conn.batch_execute(SPREAD)?;
+        while terms::make(conn, 100_000)? > 0 {}
+        same_pages(conn);
+        conn.batch_execute(CHANGE)?;
+        same_pages(conn);
+        // Of what is in the log now, terms of earlier events are made again.
+        conn.batch_execute(
+            "INSERT INTO log_leaves (leaf_index, stream, seq, hash)
+                SELECT 1000000 + row_number() OVER (), repository_id, seq, sha256('x') FROM events
+                WHERE recorded_at >= '2026-01-04 11:00';
+            DELETE FROM log_positions;
+            INSERT INTO log_positions SELECT stream, max(seq) FROM log_leaves GROUP BY stream;",
+        )?;
+        while terms::make(conn, 100_000)? > 0 {}
+        same_pages(conn);
+        Ok(())
+    });
+}
+
+#[track_caller]
+fn same_pages(conn: &mut PgConnection) {
+    for query in [
+        "repo:team/r7",
+        "repo:team/r*",
+        "repo:team/r1?",
+        "repo:none",
+        "ref:refs/heads/rare",
+        "ref:refs/heads/t10*",
+        "ref:**/rare",
+        "-ref:refs/heads/t1 actor:rare",
+        "actor:ra*",
+        "actor:agent on-behalf-of:ada7",
+        "actor:kind=ci state:cancelled",
+        "on-behalf-of:a*7",
+        "state:cancelled,waiting",
+        "state:waiting",
+        "state:not-moved",
+        "state:not-moved kind:ref.committed",
+        "state:waiting since:2026-01-01 until:2026-01-02",
+        "state:released actor:kind=ci",
+        "rule:rare-key",
+        "rule:rare* actor:rare",
+        "path:deploy/main.tf",
+        "path:deploy/**",
+        "path:**/*.tf",
+        "path:src/3/file70?.rs",
+        "path:**/main.tf,none state:not-moved",
+        "kind:push.rare",
+        "kind:push",
+        "kind:push -kind:push.rare",
+        "code:rw999",
+        "code:rw999 -state:cancelled",
+        "code:rw999 \"x\" since:2026-01-03",
+    ] {
+        for newest_first in [false, true] {
+            let mut filter = filter(query, newest_first);
+            filter.limit = 7;
+            let reach = Reach {
+                walk: 1,
+                candidates: 1,
+                time: Duration::from_mins(1),
+            };
+            let hurried = Reach {
+                time: Duration::ZERO,
+                ..reach
+            };
+            for page in 0..4 {
+                let expected = selected(&filter, Way::Among).load::<Event>(conn).unwrap();
+                let found = list_within(conn, &filter, reach).unwrap();
+                let shown = format!("{query}, page {page}, newest first: {newest_first}");
+                assert_eq!(places(&found), places(&expected), "{shown}");
+                assert_eq!(places(&list(conn, &filter).unwrap()), places(&expected));
+                let found = list_within(conn, &filter, hurried).unwrap();
+                assert_eq!(places(&found), places(&expected), "{shown}, out of time");
+                filter.after = expected.last().map(Event::place).or(filter.after);
+            }
+        }
+    }
+}
+
 #[test]
 fn what_is_asked_for_is_never_part_of_the_sql() {
     for key in refwarden_query::KEYS {
@@ -143,7 +263,7 @@ fn what_is_asked_for_is_never_part_of_the_sql() {
             query,
             ..Filter::default()
         };
-        let shown = diesel::debug_query::<Pg, _>(&selected(&filter)).to_string();
+        let shown = diesel::debug_query::<Pg, _>(&selected(&filter, Way::Among)).to_string();
         let (sql, binds) = shown.split_once("-- binds:").unwrap();
         let (sql, binds) = (sql.to_lowercase(), binds.to_lowercase());
         // Where it becomes a pattern, a backslash stands before the quote.
@@ -153,4 +273,56 @@ fn what_is_asked_for_is_never_part_of_the_sql() {
             "{binds}"
         );
     }
+}
+
+#[derive(diesel::QueryableByName)]
+struct Number {
+    #[diesel(sql_type = diesel::sql_types::BigInt)]
+    number: i64,
+}
+
+fn number(conn: &mut PgConnection, query: &str) -> i64 {
+    let found: Number = diesel::sql_query(format!("SELECT ({query})::bigint AS number"))
+        .get_result(conn)
+        .unwrap();
+    found.number
+}
+
+#[test]
+fn terms_are_made_by_one_at_a_time_and_leave_nothing_out() {
+    let stack = Stack::start();
+    let open = || PgConnection::establish(&stack.started().database_url).unwrap();
+    let (mut one, mut other) = (open(), open());
+    one.batch_execute("BEGIN; SELECT FROM event_terms_made FOR UPDATE")
+        .unwrap();
+    let made = "SELECT leaves FROM event_terms_made";
+    let before = number(&mut one, made);
+    refwarden_testkit::Repository::guarded(&stack, "made");
+    // What is in the log now has no terms, and whoever does not get the lock makes none.
+    let waiting = format!("SELECT coalesce(max(leaf_index) + 1, 0) - ({made}) FROM log_leaves");
+    refwarden_testkit::until("there are leaves", Duration::from_secs(30), || {
+        (number(&mut other, &waiting) > 0).then_some(())
+    });
+    assert_eq!(terms::make(&mut other, 1000).unwrap(), 0);
+    assert_eq!(number(&mut other, made), before);
+    one.batch_execute("ROLLBACK").unwrap();
+    refwarden_testkit::until("all have their terms", Duration::from_secs(30), || {
+        (number(&mut other, &waiting) == 0).then_some(())
+    });
+    let without = "SELECT count(*) FROM log_leaves LEFT JOIN event_terms AS t \
+                   ON t.repository_id = stream AND t.seq = log_leaves.seq \
+                   JOIN events AS e ON e.repository_id = stream AND e.seq = log_leaves.seq \
+                   WHERE t.seq IS NULL";
+    assert_eq!(number(&mut other, without), 0);
+    // No name goes by the number of a state, which is taken away when the state changes.
+    let of_state = "SELECT max(term_hash(term)) FROM unnest(ARRAY['push:denied', 'push:waiting', \
+                    'push:granted', 'push:cancelled', 'move:committed', 'move:prepared', \
+                    'move:not_moved']) AS term";
+    assert!(number(&mut other, of_state) < 16);
+    let of_names = "SELECT count(*) FROM generate_series(1, 1000) AS n \
+                    WHERE name_hash('ref:' || n) & 16 = 0";
+    assert_eq!(number(&mut other, of_names), 0);
+    let same = "SELECT count(*) FROM generate_series(1, 1000) AS n \
+                WHERE term_hash('ref:' || n) <> name_hash('ref:' || n)";
+    assert_eq!(number(&mut other, same), 0);
 }

@@ -6,18 +6,25 @@
 
 mod second_place;
 mod sequencer;
-
-pub use sequencer::start;
+mod terms;
 
 use std::path::Path;
 use std::sync::Mutex;
 
+use actix_web::web::Data;
 use refwarden_config::Config;
 use refwarden_merkle::bundle::{Manifest, Writer};
 use refwarden_merkle::{PublicKey, SecretKey, Tree};
 
 use self::second_place::SecondPlace;
 use crate::sign;
+use crate::state::AppState;
+
+/// Starts what runs in the background.
+pub fn start(state: &Data<AppState>) {
+    sequencer::start(state);
+    terms::start(state);
+}
 
 /// What is needed to keep the log.
 pub struct Ledger {

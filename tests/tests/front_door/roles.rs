@@ -161,6 +161,19 @@ fn the_service_adds_to_the_ledger_and_cannot_change_it() {
     ] {
         statements.push(format!("UPDATE {table} SET {column} = {column}"));
     }
+    // Nor does it make anything of the ledger hard to find.
+    let found_by = [
+        "event_terms",
+        "event_term_blocks",
+        "event_values",
+        "event_terms_made",
+    ];
+    statements.extend(each(&changes, &found_by));
+    statements.extend(each(&OWNERS, &found_by));
+    statements.push("UPDATE event_terms SET terms = '{}'".to_owned());
+    statements.push("UPDATE event_terms_made SET leaves = 1000000".to_owned());
+    statements.push("UPDATE event_term_blocks SET last_at = '-infinity'".to_owned());
+    statements.push("INSERT INTO event_values VALUES ('x', 'actor', 'x')".to_owned());
     // Their state may change, and nothing else.
     for statement in [
         "UPDATE pushes SET received_at = received_at - interval '1 day'",
