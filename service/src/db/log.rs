@@ -9,6 +9,7 @@ use diesel::upsert::excluded;
 use refwarden_merkle::{Hash, Leaf, READINGS, Subtrees, Tree};
 use uuid::Uuid;
 
+use super::pieces::{Piece, Pieces};
 use super::schema::{log_checkpoints, log_leaves, log_positions, log_tiles};
 
 /// Leaves of a tile, as a power of two.
@@ -424,28 +425,77 @@ pub fn select(
     size: u64,
     limit: i64,
 ) -> QueryResult<Vec<Selected>> {
-    let rows: Vec<SelectedRow> = diesel::sql_query(
+    let mut query = Pieces::default();
+    query.sql(
         "SELECT l.leaf_index, l.stream, l.seq FROM log_leaves AS l
-        JOIN events AS e ON e.repository_id = l.stream AND e.seq = l.seq
-        WHERE l.leaf_index >= $1 AND l.leaf_index < $2
-            AND ($3 IS NULL OR e.push_id = $3) AND ($4 IS NULL OR e.recorded_at >= $4)
-            AND ($5 IS NULL OR e.recorded_at < $5) AND ($6 IS NULL OR l.stream = $6)
-        ORDER BY l.leaf_index LIMIT $7",
-    )
-    .bind::<BigInt, _>(signed(from))
-    .bind::<BigInt, _>(signed(size))
-    .bind::<Nullable<diesel::sql_types::Uuid>, _>(selection.push)
-    .bind::<Nullable<Timestamptz>, _>(selection.since)
-    .bind::<Nullable<Timestamptz>, _>(selection.before)
-    .bind::<Nullable<diesel::sql_types::Uuid>, _>(selection.stream)
-    .bind::<BigInt, _>(limit)
-    .load(conn)?;
+        JOIN events AS e ON e.repository_id = l.stream AND e.seq = l.seq WHERE TRUE",
+    );
+    let (mut from, mut size) = (from, size);
+    if let Some(push) = selection.push {
+        query.sql(" AND e.push_id = ");
+        query.bind(Piece::Uuid(push));
+    } else {
+        let (first, past) = leaves_of(conn, selection)?;
+        from = from.max(first);
+        size = size.min(past);
+    }
+    if let Some(stream) = selection.stream {
+        query.sql(" AND l.stream = ");
+        query.bind(Piece::Uuid(stream));
+    }
+    if let Some(since) = selection.since {
+        query.sql(" AND e.recorded_at >= ");
+        query.bind(Piece::Time(since));
+    }
+    if let Some(before) = selection.before {
+        query.sql(" AND e.recorded_at < ");
+        query.bind(Piece::Time(before));
+    }
+    query.sql(" AND l.leaf_index >= ");
+    query.bind(Piece::Number(signed(from)));
+    query.sql(" AND l.leaf_index < ");
+    query.bind(Piece::Number(signed(size)));
+    query.sql(" ORDER BY l.leaf_index LIMIT ");
+    query.bind(Piece::Number(limit));
+    let rows: Vec<SelectedRow> = query.load(conn)?;
     let row = |row: SelectedRow| Selected {
         index: unsigned(row.leaf_index),
         stream: row.stream,
         seq: row.seq,
     };
     Ok(rows.into_iter().map(row).collect())
+}
+
+/// Between which leaves the events of a period stand, so that a log of many years is not read for a
+/// day: the first, and the one behind the last.
+fn leaves_of(conn: &mut PgConnection, selection: &Selection) -> QueryResult<(u64, u64)> {
+    #[derive(QueryableByName)]
+    struct Bounds {
+        #[diesel(sql_type = BigInt)]
+        first: i64,
+        #[diesel(sql_type = BigInt)]
+        past: i64,
+    }
+    let mut query = Pieces::default();
+    // Leaves without terms may be of any time.
+    query.sql(
+        "SELECT least(min(block) << 15, made.leaves) AS first, CASE
+            WHEN made.leaves > (SELECT max(leaf_index) FROM log_leaves)
+                THEN coalesce((max(block) + 1) << 15, 0)
+            ELSE 9223372036854775807 END AS past
+        FROM event_terms_made AS made LEFT JOIN event_term_blocks ON TRUE",
+    );
+    if let Some(since) = selection.since {
+        query.sql(" AND last_at >= ");
+        query.bind(Piece::Time(since));
+    }
+    if let Some(before) = selection.before {
+        query.sql(" AND first_at < ");
+        query.bind(Piece::Time(before));
+    }
+    query.sql(" GROUP BY made.leaves");
+    let bounds: Bounds = query.get_result(conn)?;
+    Ok((unsigned(bounds.first), unsigned(bounds.past)))
 }
 
 /// Events of a push that are in the log below `size`.
