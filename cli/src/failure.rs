@@ -65,6 +65,11 @@ impl Failure {
         ExitCode::from(self.code)
     }
 
+    /// Whether it is a refusal, which trying again does not change.
+    pub const fn is_refusal(&self) -> bool {
+        self.code == 1
+    }
+
     /// The sentence and its cause on one line.
     pub fn one_line(&self) -> String {
         match &self.why {

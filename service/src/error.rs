@@ -31,6 +31,9 @@ pub enum AppError {
     /// The state has changed under the caller.
     #[error("conflict: {0}")]
     Conflict(String),
+    /// Others take up all there is.
+    #[error("too many: {0}")]
+    TooMany(String),
     /// The database failed.
     #[error("database: {0}")]
     Database(#[from] diesel::result::Error),
@@ -73,6 +76,11 @@ impl AppError {
         Self::Conflict(text.into())
     }
 
+    /// 429 with a reason for the caller.
+    pub fn too_many(text: impl Into<String>) -> Self {
+        Self::TooMany(text.into())
+    }
+
     /// 401 with a reason for the caller.
     pub fn unauthorized(code: Option<Code>, text: impl Into<String>) -> Self {
         Self::Unauthorized(code, text.into())
@@ -91,6 +99,7 @@ impl AppError {
             | Self::Refused(_, text)
             | Self::Forbidden(text)
             | Self::Gone(text)
+            | Self::TooMany(text)
             | Self::Conflict(text) => text,
             Self::NotFound => "There is nothing here, or nothing that you may see.",
             Self::Database(_) | Self::Pool(_) => {
@@ -125,6 +134,7 @@ impl ResponseError for AppError {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Gone(_) => StatusCode::GONE,
+            Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Database(_) | Self::Pool(_) => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }

@@ -39,6 +39,7 @@ pub fn configure(cfg: &mut ServiceConfig) {
         .route("/api/v1/events/export", get().to(api::export_events))
         .route("/api/v1/exposure", get().to(api::exposure::of_findings))
         .route("/api/v1/exposure", post().to(api::exposure::of_objects))
+        .route("/api/v1/events/stream", get().to(api::stream::events))
         .route("/api/v1/log/key", get().to(api::log::key))
         .route("/api/v1/log/checkpoint", get().to(api::log::checkpoint))
         .route("/api/v1/log/checkpoints", get().to(api::log::checkpoints))

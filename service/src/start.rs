@@ -9,6 +9,7 @@ use actix_web::web::{Data, FormConfig, JsonConfig, PathConfig, PayloadConfig, Qu
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer};
 use refwarden_config::Config;
 use refwarden_policy::Policy;
+use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
 use crate::error::AppError;
@@ -150,6 +151,7 @@ fn prepare(config_file: &Path) -> Result<AppState, String> {
     let notify = notify::Channels::open(&config, &config_dir)
         .map_err(|problem| format!("{shown}: {problem}"))?;
     let (changed, _) = tokio::sync::watch::channel(0);
+    let streams = Arc::new(tokio::sync::Semaphore::new(crate::api::stream::MOST));
     Ok(AppState {
         config,
         config_dir,
@@ -160,11 +162,32 @@ fn prepare(config_file: &Path) -> Result<AppState, String> {
         packs,
         http,
         changed,
+        streams,
+        stopping: stopping()?,
         tokens,
         ledger,
         notify,
         idp,
     })
+}
+
+/// True once a signal to stop has come, which the server takes too: it waits for what is under way,
+/// and a stream would be so for ever.
+fn stopping() -> Result<tokio::sync::watch::Receiver<bool>, String> {
+    let cannot = |error| format!("signals cannot be awaited: {error}");
+    let mut terminate = signal(SignalKind::terminate()).map_err(cannot)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(cannot)?;
+    let (stop, stopping) = tokio::sync::watch::channel(false);
+    actix_web::rt::spawn(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        stop.send_replace(true);
+        // What waits for it does not wait in vain.
+        std::future::pending::<()>().await;
+    });
+    Ok(stopping)
 }
 
 fn policy(config: &Config, directory: &Path) -> Result<Policy, String> {

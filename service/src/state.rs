@@ -32,6 +32,10 @@ pub struct AppState {
     pub http: reqwest::Client,
     /// Woken at every decision and state change of a request.
     pub changed: tokio::sync::watch::Sender<u64>,
+    /// Streams of events that may begin.
+    pub streams: Arc<tokio::sync::Semaphore>,
+    /// True once the service is told to stop.
+    pub stopping: tokio::sync::watch::Receiver<bool>,
     /// What makes Refwarden's own tokens, where it does.
     pub tokens: Option<crate::tokens::Tokens>,
     /// The tamper-evident log.

@@ -15,6 +15,9 @@ use crate::output::printable;
 /// Who reads in a quick start.
 const READER: &str = "audrey";
 
+/// How long one connection of a stream without end is read.
+const STREAM: Duration = Duration::from_mins(5);
+
 /// How long a stream of records may take.
 const LONG: Duration = Duration::from_hours(24);
 
@@ -110,6 +113,14 @@ impl Api {
         self.send(self.http.get(url).timeout(LONG), path)
     }
 
+    /// Asks for a body that goes on until somebody ends it. After some minutes the wait for it is
+    /// over, so that a connection that has died unnoticed is noticed.
+    pub fn fetch_stream(&self, path: &str, query: &[(&str, String)]) -> Outcome<Response> {
+        let mut url = self.url(path)?;
+        url.query_pairs_mut().extend_pairs(query);
+        self.send(self.http.get(url).timeout(STREAM), path)
+    }
+
     fn url(&self, path: &str) -> Outcome<url::Url> {
         url::Url::parse(&format!("{}{path}", self.base))
             .context(|| format!("{} is no URL of a service", self.base))
@@ -127,7 +138,9 @@ impl Api {
         if answer.status().is_success() {
             return Ok(answer);
         }
-        let failure = if answer.status().is_client_error() {
+        // Others take up all there is: that is no refusal, and passes.
+        let is_full = answer.status() == reqwest::StatusCode::TOO_MANY_REQUESTS;
+        let failure = if answer.status().is_client_error() && !is_full {
             Failure::refused(format!("the service refuses {path}"))
         } else {
             Failure::new(format!("the service fails at {path}"))

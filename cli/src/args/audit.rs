@@ -17,6 +17,7 @@ Examples:
   refwarden audit --data-dir ./data --repository app
   refwarden audit --data-dir ./data --kind push.denied --since 7d --json
   refwarden audit --data-dir ./data -q 'ref:refs/heads/main actor:kind=agent path:**/*.tf since:7d'
+  refwarden audit --data-dir ./data --follow -q 'state:refused'
   refwarden audit verify --data-dir ./data
 
 Exit codes: 0 listed; 1 the service refuses the query, and says where; 2 an error."
@@ -81,9 +82,13 @@ pub struct AuditList {
     /// At most this many; all if not given.
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
-    /// Go on where an earlier run with --limit ended: what it printed last.
+    /// Go on where an earlier run with --limit ended: what it printed last. With --follow: behind the
+    /// `leaf` of what it printed last.
     #[arg(long, value_name = "CURSOR")]
     pub after: Option<String>,
+    /// Print events as they happen, from now on, until Ctrl-C or --limit.
+    #[arg(long, conflicts_with_all = ["repository", "ref_name", "kind", "actor", "push", "since"])]
+    pub follow: bool,
     /// Print one JSON object a line.
     #[arg(long)]
     pub json: bool,

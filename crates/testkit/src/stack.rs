@@ -101,6 +101,11 @@ impl Stack {
         refwarden(&self.git, &self.directory, SELDOM, arguments)
     }
 
+    /// The same as a command, for what runs beside the test.
+    pub fn refwarden_command(&self, arguments: &[&str]) -> Command {
+        refwarden_command(&self.git, &self.directory, SELDOM, arguments)
+    }
+
     /// Stops and starts everything.
     #[track_caller]
     pub fn restart(&mut self) {
@@ -218,13 +223,17 @@ fn up(git: &Git, directory: &Path, every: &str) -> Started {
 
 #[track_caller]
 fn refwarden(git: &Git, directory: &Path, every: &str, arguments: &[&str]) -> Outcome {
+    run(refwarden_command(git, directory, every, arguments), b"")
+}
+
+fn refwarden_command(git: &Git, directory: &Path, every: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program("refwarden"));
     command.env_clear();
     git.environment(&mut command);
     command.env("REFWARDEN_DATA_DIR", directory).args(arguments);
     // Tests reconcile when they want to; the periodic run is tested with a stack of its own.
     command.env("REFWARDEN_RECONCILE_EVERY", every);
-    run(command, b"")
+    command
 }
 
 /// A process that waits for the end of this one, stops what was started and removes its

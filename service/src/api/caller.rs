@@ -12,7 +12,7 @@ use refwarden_model::{Actor, ActorChain};
 use refwarden_policy::is_listed;
 
 use crate::error::AppError;
-use crate::identity::TokenError;
+use crate::identity::{TokenError, VerifiedToken};
 use crate::state::AppState;
 use crate::tokens::is_revoked;
 
@@ -23,6 +23,8 @@ pub struct Caller {
     pub chain: ActorChain,
     /// Whether the records are open to the caller.
     pub is_auditor: bool,
+    /// The token.
+    pub token: VerifiedToken,
     /// Whether the token is for some repositories, refs, verbs or paths only.
     pub is_scoped: bool,
 }
@@ -80,11 +82,12 @@ impl FromRequest for Caller {
             if state.db(move |conn| Ok(is_revoked(conn, &asked)?)).await? {
                 return Err(refused(TokenError::Revoked));
             }
-            let chain = token.actor_chain;
+            let chain = token.actor_chain.clone();
             Ok(Self {
                 // A token that was narrowed for git opens no records and decides nothing.
                 is_auditor: !is_scoped && is_auditor(state, &chain),
                 is_scoped,
+                token,
                 chain,
             })
         })

@@ -14,6 +14,7 @@ mod openapi;
 mod pushes;
 mod replay;
 mod requests;
+pub mod stream;
 
 pub use bundle::bundle;
 pub use caller::{Caller, is_auditor};

@@ -21,6 +21,7 @@ use utoipa::OpenApi;
         super::export::export,
         super::exposure::of_findings,
         super::exposure::of_objects,
+        super::stream::events,
         super::log::key,
         super::log::checkpoint,
         super::log::checkpoints,

@@ -2,6 +2,8 @@
 
 mod append;
 
+use std::collections::HashMap;
+
 use chrono::{DateTime, Utc};
 use diesel::pg::Pg;
 use diesel::prelude::*;
@@ -9,6 +11,7 @@ use diesel::sql_types::{Text, Timestamptz};
 use refwarden_query::Query;
 use uuid::Uuid;
 
+use super::log::LeafPlace;
 use super::schema::{events, repositories};
 use super::search::{Condition, Way};
 use append::Append;
@@ -143,6 +146,32 @@ pub struct Filter {
 /// What diesel says.
 pub fn list(conn: &mut PgConnection, filter: &Filter) -> QueryResult<Vec<Event>> {
     super::pages::list(conn, filter)
+}
+
+/// Those of the leaves whose events meet the filter, in the order of the log.
+///
+/// # Errors
+/// What diesel says.
+pub fn among(
+    conn: &mut PgConnection,
+    filter: &Filter,
+    leaves: &[LeafPlace],
+) -> QueryResult<Vec<(u64, Event)>> {
+    let places: Vec<Place> = leaves.iter().filter_map(|leaf| leaf.place).collect();
+    if places.is_empty() {
+        return Ok(Vec::new());
+    }
+    let query = selected(filter, Way::Each).filter(Condition::one_of(&places));
+    let found: Vec<Event> = query.load(conn)?;
+    let mut found: HashMap<Place, Event> = found
+        .into_iter()
+        .map(|event| (event.place(), event))
+        .collect();
+    let in_order = leaves.iter().filter_map(|leaf| {
+        let event = found.remove(&leaf.place?)?;
+        Some((leaf.index, event))
+    });
+    Ok(in_order.collect())
 }
 
 /// The query for a page.

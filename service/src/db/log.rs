@@ -10,7 +10,7 @@ use refwarden_merkle::{Hash, Leaf, READINGS, Subtrees, Tree};
 use uuid::Uuid;
 
 use super::pieces::{Piece, Pieces};
-use super::schema::{log_checkpoints, log_leaves, log_positions, log_tiles};
+use super::schema::{events, log_checkpoints, log_leaves, log_positions, log_tiles};
 
 /// Leaves of a tile, as a power of two.
 const TILE_LEVEL: u32 = 8;
@@ -244,6 +244,43 @@ pub fn leaf_hashes(conn: &mut PgConnection, from: u64, to: u64) -> QueryResult<V
         .iter()
         .filter_map(|row| Hash::from_slice(row))
         .collect())
+}
+
+/// A leaf of the log, and where its event stands among events; readings stand nowhere.
+#[derive(Clone, Copy, Debug)]
+pub struct LeafPlace {
+    /// Its number in the log.
+    pub index: u64,
+    /// The event.
+    pub place: Option<super::events::Place>,
+}
+
+/// Leaves from `from` on, in order, at most `limit`.
+///
+/// # Errors
+/// What diesel says.
+pub fn events_from(conn: &mut PgConnection, from: u64, limit: i64) -> QueryResult<Vec<LeafPlace>> {
+    let rows: Vec<(i64, Uuid, i64, Option<DateTime<Utc>>)> = log_leaves::table
+        .left_join(
+            events::table.on(events::repository_id
+                .eq(log_leaves::stream)
+                .and(events::seq.eq(log_leaves::seq))),
+        )
+        .filter(log_leaves::leaf_index.ge(signed(from)))
+        .order(log_leaves::leaf_index)
+        .limit(limit)
+        .select((
+            log_leaves::leaf_index,
+            log_leaves::stream,
+            log_leaves::seq,
+            events::recorded_at.nullable(),
+        ))
+        .load(conn)?;
+    let place = |(index, stream, seq, at): (i64, Uuid, i64, Option<DateTime<Utc>>)| LeafPlace {
+        index: unsigned(index),
+        place: at.map(|at| (at, stream, seq)),
+    };
+    Ok(rows.into_iter().map(place).collect())
 }
 
 /// Where a stream's event stands in the log.

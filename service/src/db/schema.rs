@@ -243,6 +243,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     grants,
     used_tokens,
     events,
+    log_leaves,
     readings,
     sessions,
     pending_sign_ins,

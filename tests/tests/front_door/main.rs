@@ -47,6 +47,7 @@ mod secrets;
 mod shared;
 mod shell;
 mod signed;
+mod streamed;
 mod tamper;
 mod transport;
 mod unmasked;

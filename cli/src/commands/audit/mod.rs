@@ -3,6 +3,7 @@
 mod bundle;
 mod export;
 mod exposure;
+mod follow;
 mod hold;
 mod list;
 mod prove;
@@ -21,6 +22,7 @@ use crate::output;
 /// Runs it.
 pub fn run(args: &Audit) -> Outcome {
     match &args.command {
+        None if args.list.follow => follow::run(&args.list),
         None => list::run(&args.list),
         Some(AuditCommand::Export(args)) => export::run(args),
         Some(AuditCommand::Verify(args)) => verify::run(args),
