@@ -5,7 +5,7 @@ use std::ops::Deref;
 use serde::de::{Deserializer, Error as _};
 use serde::{Deserialize, Serialize};
 
-use super::notify::{Chat, Email, Name, Security, Webhook};
+use super::notify::{Chat, Collector, Email, Name, Security, Syslog, Webhook};
 
 /// The most channels of a kind.
 const MAX_CHANNELS: usize = 64;
@@ -96,6 +96,28 @@ impl Channel for Chat {
     }
 
     fn check(&self) -> Result<(), String> {
+        told(&self.name, self.events.is_empty())
+    }
+}
+
+impl Channel for Syslog {
+    fn name(&self) -> &Name {
+        &self.name
+    }
+
+    fn check(&self) -> Result<(), String> {
+        let fail = |problem: &str| Err(format!("syslog `{}`: {problem}", self.name));
+        if self.facility > 23 {
+            return fail("bad facility, expected 0 to 23");
+        }
+        let is_protected = matches!(self.target, Collector::Tls(..));
+        if self.ca_file.is_some() && !is_protected {
+            return fail("ca_file without TLS, expected a target tls://host:port");
+        }
+        let is_here = matches!(self.target, Collector::Socket(_));
+        if !is_protected && !is_here && !self.allow_private {
+            return fail("the target is without TLS, expected tls://, or allow_private = true");
+        }
         told(&self.name, self.events.is_empty())
     }
 }

@@ -18,7 +18,9 @@ pub use channels::{Channel, Channels};
 pub use fetches::Fetches;
 pub use hook::HookConfig;
 pub use ledger::Ledger;
-pub use notify::{Chat, Email, Hours, Name, Notify, Person, Security, Target, Told, Webhook};
+pub use notify::{
+    Chat, Collector, Email, Hours, Name, Notify, Person, Security, Syslog, Target, Told, Webhook,
+};
 pub use packs::Packs;
 pub use retention::Retention;
 pub use server::{

@@ -33,6 +33,8 @@ pub struct Notify {
     pub teams: Channels<Chat>,
     /// Mail servers.
     pub email: Channels<Email>,
+    /// Collectors of syslog messages.
+    pub syslog: Channels<Syslog>,
 }
 
 impl Default for Notify {
@@ -43,6 +45,7 @@ impl Default for Notify {
             slack: Channels::default(),
             teams: Channels::default(),
             email: Channels::default(),
+            syslog: Channels::default(),
         }
     }
 }
@@ -66,7 +69,9 @@ impl Notify {
         let webhooks = self.webhooks.iter().map(Channel::name);
         let chats = self.slack.iter().chain(self.teams.iter());
         let email = self.email.iter().map(Channel::name);
-        webhooks.chain(chats.map(Channel::name)).chain(email)
+        let syslog = self.syslog.iter().map(Channel::name);
+        let people = webhooks.chain(chats.map(Channel::name)).chain(email);
+        people.chain(syslog)
     }
 }
 
@@ -244,6 +249,97 @@ pub struct Person {
     pub groups: Vec<String>,
     /// Where mail goes.
     pub address: String,
+}
+
+/// A collector of syslog messages (RFC 5424).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Syslog {
+    /// Its name, as logs and commands show it.
+    pub name: Name,
+    /// Where messages go.
+    pub target: Collector,
+    /// PEM file with the authority that the collector's certificate is from, instead of the
+    /// system's.
+    pub ca_file: Option<PathBuf>,
+    /// The facility, 0 to 23; 13, "log audit", unless set.
+    #[serde(default = "log_audit")]
+    pub facility: u8,
+    /// What to tell; everything, unless set.
+    #[serde(default = "everything")]
+    pub events: BTreeSet<Told>,
+    /// Whether the collector may have a private address, and be spoken to without TLS.
+    #[serde(default)]
+    pub allow_private: bool,
+}
+
+/// RFC 5424, table 1.
+const fn log_audit() -> u8 {
+    13
+}
+
+/// Where syslog messages go: `tls://host:6514`, `tcp://host:601`, `udp://host:514` or
+/// `unix:///dev/log`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Collector {
+    /// A host and its port, over TLS.
+    Tls(String, u16),
+    /// A host and its port, over TCP.
+    Tcp(String, u16),
+    /// A host and its port, over UDP.
+    Udp(String, u16),
+    /// A datagram socket of this machine.
+    Socket(PathBuf),
+}
+
+impl TryFrom<String> for Collector {
+    type Error = String;
+
+    fn try_from(text: String) -> Result<Self, String> {
+        let bad = || {
+            format!(
+                "bad target `{text}`, expected tls://host:port, tcp://host:port, udp://host:port \
+                 or unix:///path"
+            )
+        };
+        if let Some(path) = text.strip_prefix("unix://") {
+            let is_path = path.starts_with('/') && path.len() > 1;
+            return is_path.then(|| Self::Socket(path.into())).ok_or_else(bad);
+        }
+        let (scheme, place) = text.split_once("://").ok_or_else(bad)?;
+        let (host, port) = place.rsplit_once(':').ok_or_else(bad)?;
+        let host = host
+            .strip_prefix('[')
+            .map_or(Some(host), |it| it.strip_suffix(']'));
+        let host = host.filter(|it| !it.is_empty() && !it.contains(['/', '@', ' ', '?', '#']));
+        let port = port.parse().ok().filter(|port| *port > 0);
+        let (host, port) = host.zip(port).ok_or_else(bad)?;
+        match scheme {
+            "tls" => Ok(Self::Tls(host.to_owned(), port)),
+            "tcp" => Ok(Self::Tcp(host.to_owned(), port)),
+            "udp" => Ok(Self::Udp(host.to_owned(), port)),
+            _ => Err(bad()),
+        }
+    }
+}
+
+impl From<Collector> for String {
+    fn from(collector: Collector) -> Self {
+        let at = |scheme: &str, host: &str, port: u16| {
+            if host.contains(':') {
+                format!("{scheme}://[{host}]:{port}")
+            } else {
+                format!("{scheme}://{host}:{port}")
+            }
+        };
+        match &collector {
+            Collector::Tls(host, port) => at("tls", host, *port),
+            Collector::Tcp(host, port) => at("tcp", host, *port),
+            Collector::Udp(host, port) => at("udp", host, *port),
+            Collector::Socket(path) => format!("unix://{}", path.display()),
+        }
+    }
 }
 
 /// A channel's name: 1 to 64 of `a-z`, `0-9`, `-`, `_`, `.`.

@@ -16,7 +16,7 @@ pub struct NotificationsOut {
 pub struct ChannelOut {
     /// Its name.
     pub channel: String,
-    /// `webhook`, `slack`, `teams` or `email`.
+    /// `webhook`, `slack`, `teams`, `email` or `syslog`.
     pub kind: String,
     /// How many have arrived.
     pub delivered: i64,

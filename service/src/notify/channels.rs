@@ -13,7 +13,7 @@ use super::http::Poster;
 use super::notice::Notice;
 use super::text::Text;
 use super::webhook::Signer;
-use super::{Failure, slack, teams};
+use super::{Failure, slack, syslog, teams};
 
 /// Attempts under way at once by one channel: a target that hangs holds up no other.
 const AT_ONCE: usize = 4;
@@ -40,6 +40,8 @@ pub enum Way {
     Teams(Url, Poster),
     /// Mail.
     Email(Box<Mailer>),
+    /// A collector of syslog messages.
+    Syslog(syslog::Sender),
 }
 
 impl Way {
@@ -50,6 +52,7 @@ impl Way {
             Self::Slack(..) => "slack",
             Self::Teams(..) => "teams",
             Self::Email(_) => "email",
+            Self::Syslog(_) => "syslog",
         }
     }
 }
@@ -100,6 +103,10 @@ impl Channels {
             let mailer = Mailer::open(email, directory, &config.service.public_url);
             let way = mailer.map(|mailer| Way::Email(Box::new(mailer)));
             add(email.name.as_str(), &email.events, way)?;
+        }
+        for collector in notify.syslog.iter() {
+            let way = syslog::Sender::open(collector, directory).map(Way::Syslog);
+            add(collector.name.as_str(), &collector.events, way)?;
         }
         Ok(Self(all))
     }
@@ -159,6 +166,7 @@ impl Channel {
                 poster.post(url, headers(), body).await
             }
             Way::Email(mailer) => mailer.send(recipient, id, &Text::of(notice)).await,
+            Way::Syslog(sender) => sender.send(id, notice).await,
         }
     }
 }

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use super::channels::Channel;
 use super::hand_out::Outcome;
 use super::notice::Notice;
-use super::{Failure, backoff, email, http};
+use super::{Failure, backoff, email, http, syslog};
 use crate::approval;
 use crate::db::outbox::{self, Claimed};
 use crate::error::AppError;
@@ -28,6 +28,7 @@ const LEASE: Duration = Duration::from_mins(1);
 const REMEMBERED_DAYS: i64 = 30;
 
 const _: () = assert!(LEASE.as_secs() > email::TOTAL.as_secs() + http::TOTAL.as_secs());
+const _: () = assert!(LEASE.as_secs() > syslog::TOTAL.as_secs());
 
 /// Starts the task. It ends with the process: what it had claimed is due again when the lease
 /// is over.

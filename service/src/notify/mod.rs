@@ -1,4 +1,4 @@
-//! Telling people of requests: signed webhooks, mail, Slack and Teams.
+//! Telling people of requests: signed webhooks, mail, Slack, Teams and syslog.
 //!
 //! `db::events::append` puts what is told into the outbox, in the transaction of the event. Here
 //! it is handed out to channels (`hand_out`) and delivered at least once (`dispatch`), by however
@@ -18,6 +18,7 @@ mod hand_out;
 mod http;
 mod notice;
 mod slack;
+mod syslog;
 mod teams;
 mod text;
 mod webhook;
