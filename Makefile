@@ -6,7 +6,7 @@ CARGO ?= $(shell command -v cargo 2>/dev/null || echo "$${CARGO_HOME:-$$HOME/.ca
 BIN := $(or $(CARGO_TARGET_DIR),target)/release
 
 .DEFAULT_GOAL := help
-.PHONY: help demo build test bench bench-decisions bench-scan bench-view chaos fuzz lint clean down bootstrap bootstrap-tests
+.PHONY: help demo build test bench bench-audit bench-decisions bench-scan bench-view chaos fuzz lint clean down bootstrap bootstrap-tests
 
 help: ## Lists the targets
 	@sed -n 's/^\([a-z][a-z-]*\):[^#]*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | \
@@ -43,6 +43,9 @@ bench-scan: build ## Compares scanners, which it installs; SCAN_BENCH_TREE, _REP
 
 bench-view: build ## Builds masked views beside git-filter-repo; VIEW_BENCH_REPO, _LARGE, _ROUNDS choose
 	@$(CARGO) run --release --locked -p refwarden-tests --bin bench -- view
+
+bench-audit: bootstrap-tests build ## Questions, export and growth of the ledger; AUDIT_BENCH_EVENTS=10000,1000000
+	@$(CARGO) run --release --locked -p refwarden-tests --bin bench -- audit
 
 chaos: bootstrap-tests build ## Kills and fails at random moments of pushes; SEED=, MINUTES= or TRIALS=
 	@$(CARGO) run --release --locked -p refwarden-tests --bin chaos -- \

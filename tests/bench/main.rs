@@ -3,8 +3,8 @@
 //! its progress on standard error.
 //!
 //! Without arguments everything is measured that needs a running Refwarden; `push`, `clone`,
-//! `decisions` and `memory` choose. `scan` compares scanners, and `view` builds of
-//! masked views, with programs that they install; they run only when they are named.
+//! `decisions` and `memory` choose. `scan` compares scanners, and `view` builds of masked views, with
+//! programs that they install, and `audit` fills ledgers; these run only when they are named.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -14,6 +14,7 @@
     reason = "a benchmark that cannot go on says why and ends"
 )]
 
+mod audit;
 mod clone;
 mod decisions;
 mod machine;
@@ -41,6 +42,10 @@ fn main() {
         return;
     }
     machine::describe();
+    if chosen == ["audit"] {
+        audit::measure();
+        return;
+    }
     let stack = Stack::start();
     if wants("push") {
         pushes::measure(&stack);
