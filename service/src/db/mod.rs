@@ -2,7 +2,8 @@
 //! `approval`. Nothing outside this module names a table.
 
 /// Inserts rows, of which a statement takes at most so many, for Postgres takes 65 535 parameters.
-/// One row alone goes by a statement that the connection has prepared.
+/// One row alone goes by a statement that the connection has prepared, if its type writes none as NULL
+/// (`treat_none_as_default_value`).
 macro_rules! insert_rows {
     ($conn:expr, $table:expr, $rows:expr, $most:expr) => {{
         let rows = $rows;

@@ -31,19 +31,24 @@ pub struct Pack {
 /// What diesel says.
 pub fn insert(conn: &mut PgConnection, pack: &StoredPack, now: DateTime<Utc>) -> QueryResult<()> {
     lock(conn, &pack.digest)?;
-    diesel::insert_into(packs::table)
+    let is_new = diesel::insert_into(packs::table)
         .values((
             packs::digest.eq(&pack.digest),
             packs::bytes.eq(i64::try_from(pack.bytes).unwrap_or(i64::MAX)),
             packs::stored_at.eq(now),
         ))
         .on_conflict_do_nothing()
-        .execute(conn)?;
-    if find(conn, &pack.digest)?.is_none() {
-        let last: Option<i32> = pack_copies::table
-            .filter(pack_copies::digest.eq(&pack.digest))
-            .select(max(pack_copies::copy))
-            .first(conn)?;
+        .execute(conn)?
+        == 1;
+    if is_new || find(conn, &pack.digest)?.is_none() {
+        let last: Option<i32> = if is_new {
+            None
+        } else {
+            pack_copies::table
+                .filter(pack_copies::digest.eq(&pack.digest))
+                .select(max(pack_copies::copy))
+                .first(conn)?
+        };
         diesel::insert_into(pack_copies::table)
             .values((
                 pack_copies::digest.eq(&pack.digest),

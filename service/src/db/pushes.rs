@@ -10,7 +10,7 @@ use super::schema::{pushes, ref_updates, used_tokens};
 
 /// A push.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
-#[diesel(table_name = pushes)]
+#[diesel(treat_none_as_default_value = false, table_name = pushes)]
 #[expect(clippy::struct_field_names, reason = "a push option is called so")]
 pub struct Push {
     pub id: Uuid,
@@ -75,7 +75,7 @@ pub mod update_state {
 
 /// One ref update of a push.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
-#[diesel(table_name = ref_updates)]
+#[diesel(treat_none_as_default_value = false, table_name = ref_updates)]
 pub struct RefUpdate {
     pub push_id: Uuid,
     pub ordinal: i32,

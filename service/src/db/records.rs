@@ -13,7 +13,7 @@ const CHUNK: usize = 2000;
 
 /// A commit as it is stored.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
-#[diesel(table_name = commits)]
+#[diesel(treat_none_as_default_value = false, table_name = commits)]
 pub struct Commit {
     pub push_id: Uuid,
     pub ordinal: i32,
@@ -31,7 +31,7 @@ pub struct Commit {
 
 /// A changed file as it is stored.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
-#[diesel(table_name = changes)]
+#[diesel(treat_none_as_default_value = false, table_name = changes)]
 pub struct Change {
     pub push_id: Uuid,
     pub commit_ordinal: i32,
@@ -51,7 +51,7 @@ pub struct Change {
 
 /// A finding as it is stored.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
-#[diesel(table_name = findings)]
+#[diesel(treat_none_as_default_value = false, table_name = findings)]
 pub struct Finding {
     pub push_id: Uuid,
     pub ordinal: i32,
