@@ -21,7 +21,7 @@ use crate::fault::Fault;
 use crate::host::Host;
 
 /// Longest answer that is read, in bytes.
-const ANSWER_MAX: u64 = 16 << 20;
+const ANSWER_MAX: u64 = 32 << 20;
 
 /// Bytes that a pack must travel in a second at least.
 const PACK_BYTES_PER_SECOND: u64 = 4 << 20;
@@ -38,7 +38,7 @@ pub struct Client {
     base: String,
     credential: HeaderValue,
     timeout: Duration,
-    /// Milliseconds that were waited for older reports, and are not waited again.
+    /// Milliseconds that were waited for rules and older reports, and are not waited again.
     spent: AtomicU64,
 }
 
@@ -49,6 +49,14 @@ pub enum CallError {
     Rejected(Fault),
     /// Anything else.
     Failed(Fault),
+}
+
+/// What became of a push that was sent.
+pub enum Pushed {
+    /// It is judged and recorded.
+    Judged(PushOut),
+    /// It was scanned with other rules than the policy names. Nothing is recorded.
+    OtherRules,
 }
 
 impl From<CallError> for Fault {
@@ -105,6 +113,21 @@ impl Client {
         answer(request.header(CONTENT_TYPE, "application/json").body(body))
     }
 
+    /// Gets a JSON answer. The time that it took is not waited again for the push itself.
+    pub fn read<O: DeserializeOwned>(&self, path: &str) -> Result<O, CallError> {
+        let begun = Instant::now();
+        let request = self.http.get(format!("{}{path}", self.base));
+        let request = request.header(AUTHORIZATION, self.credential.clone());
+        let answer = answer(request.timeout(self.timeout));
+        self.spend(begun.elapsed());
+        answer
+    }
+
+    fn spend(&self, time: Duration) {
+        let spent = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+        self.spent.fetch_add(spent, Ordering::Relaxed);
+    }
+
     /// Posts a JSON body on behalf of whoever holds the token, and reads a JSON answer.
     pub fn call_as<I: Serialize, O: DeserializeOwned>(
         &self,
@@ -127,8 +150,7 @@ impl Client {
         let begun = Instant::now();
         let request = self.request(path).timeout(self.timeout.min(limit));
         let answer = answer(request.header(CONTENT_TYPE, "application/json").body(body));
-        let spent = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-        self.spent.fetch_add(spent, Ordering::Relaxed);
+        self.spend(begun.elapsed());
         answer
     }
 
@@ -184,7 +206,7 @@ impl Client {
         push: &PushIn,
         token: Option<&SecretString>,
         pack: Option<Box<dyn Read + Send>>,
-    ) -> Result<PushOut, Fault> {
+    ) -> Result<Pushed, Fault> {
         let json = serde_json::to_vec(push)
             .map_err(|_| Fault::hook("the facts of the push cannot be written"))?;
         let length = u32::try_from(json.len())
@@ -218,7 +240,11 @@ impl Client {
         let request = self.request(PUSHES).timeout(left + more);
         let request = with_token(request, token);
         match answer(request.header(CONTENT_TYPE, FRAMED).body(body)) {
-            Ok(answer) => Ok(answer),
+            Ok(answer) => Ok(Pushed::Judged(answer)),
+            Err(CallError::Rejected(Fault::Own {
+                code: Code::ScanFailed,
+                ..
+            })) => Ok(Pushed::OtherRules),
             // When the other side ends a stream, the client only says that it did. Why is
             // found out with a call that has no body.
             Err(CallError::Failed(fault)) if streams => Err(self.why(fault)),

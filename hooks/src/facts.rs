@@ -8,8 +8,9 @@ use refwarden_gitio::history::{self, Change, CommitChanges, History, NewCommit};
 use refwarden_gitio::objects::{Kind, ReadObjects};
 use refwarden_gitio::refs::Resolved;
 use refwarden_model::facts::{
-    CertificateFacts, ChangeFacts, CommitFacts, FindingConfidence, FindingFacts, Mode, Place,
-    PushFacts, RefFacts, SignatureFacts, SignatureKind, SignatureState, TagFacts, UpdateKind,
+    Allowed, CertificateFacts, ChangeFacts, CommitFacts, FindingConfidence, FindingFacts, Mode,
+    Place, PushFacts, RefFacts, SignatureFacts, SignatureKind, SignatureState, TagFacts,
+    UpdateKind,
 };
 use refwarden_model::{ByteText, Oid, RefName};
 use refwarden_scan::{Checksum, Confidence, Masker, Step};
@@ -17,6 +18,7 @@ use refwarden_scan::{Checksum, Confidence, Masker, Step};
 use crate::fault::Fault;
 use crate::incoming::{Incoming, Occurrence};
 use crate::patch_id;
+use crate::rules::Ignores;
 use crate::scanning::{Content, Found, LFS_POINTER_MAX, NotRead, Report};
 use crate::signing::{self, Signatures};
 use crate::updates::Update;
@@ -177,6 +179,10 @@ pub struct Learned<'a> {
     pub options: &'a [Vec<u8>],
     /// The ruleset's id.
     pub ruleset_id: String,
+    /// The digest of the rules that the policy names.
+    pub policy_rules: Option<String>,
+    /// Places that somebody has looked at.
+    pub ignores: &'a Ignores,
 }
 
 /// Facts about the push.
@@ -226,6 +232,7 @@ pub fn push(learned: Learned<'_>, reader: &mut dyn ReadObjects) -> Result<PushFa
         objects_scanned: learned.report.objects,
         push_options: learned.options.iter().map(mask).collect(),
         ruleset_id: learned.ruleset_id.clone(),
+        policy_rules: learned.policy_rules.clone(),
         updates: learned.updates,
     })
 }
@@ -416,6 +423,7 @@ impl Learned<'_> {
                 Mode::Evaluate
             },
             via: unread.via.iter().map(told).collect(),
+            allowed: Vec::new(),
         }
     }
 
@@ -456,7 +464,27 @@ impl Learned<'_> {
                 Mode::Enforce
             },
             via: finding.via.iter().map(told).collect(),
+            allowed: self.allowed(found, commit),
         }
+    }
+
+    /// What speaks for a finding, as far as the host knows. No entry holds the secret: it names
+    /// a file whose path was masked, a rule and a line.
+    fn allowed(&self, found: &Found, commit: Option<Oid>) -> Vec<Allowed> {
+        let mut allowed = Vec::new();
+        if found.is_commented {
+            allowed.push(Allowed::Comment);
+        }
+        if found.place == Place::Blob {
+            let path = found.path.as_deref();
+            allowed.extend(self.ignores.covering(&found.finding, path, commit));
+        }
+        for one in &mut allowed {
+            if let Allowed::IgnoreFile { entry, .. } | Allowed::RepositoryIgnore { entry } = one {
+                *entry = self.mask(entry.as_bytes()).to_string();
+            }
+        }
+        allowed
     }
 }
 

@@ -1,5 +1,6 @@
-//! Which findings are no news: the same secret stands already in what the repository had
-//! reachable. Also the secrets of former versions, which patches show.
+//! Which findings are no news: the same secret stands already in the former version of the file,
+//! or, where no new commit puts it anywhere, in what the repository had reachable. Also the
+//! secrets of former versions, which patches show.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
@@ -13,6 +14,7 @@ use refwarden_scan::{Finding, Fingerprint, Limits, Scanner};
 
 use crate::fault::Fault;
 use crate::incoming::Incoming;
+use crate::moved::Placements;
 use crate::scanning::Found;
 
 /// How long the repository's history is searched for the objects of findings. What is not found
@@ -61,6 +63,7 @@ pub fn pre_existing(
     repository: &Repository,
     incoming: &Incoming,
     found: &[Found],
+    placements: &Placements<'_>,
     former: &Former,
     updates: &[RefFacts],
 ) -> Result<Vec<bool>, Fault> {
@@ -69,7 +72,7 @@ pub fn pre_existing(
     }
     let wanted: BTreeSet<Oid> = found.iter().filter_map(|found| found.object).collect();
     let reached = reachable(repository, &wanted, Instant::now() + SEARCH_TIME)?;
-    let inherited = inherited(incoming, found, former, &reached);
+    let inherited = inherited(incoming, found, placements, former, &reached);
     let names = former_names(repository, incoming, found)?;
     let is_known = |found: &Found| {
         let Some(object) = found.object else {
@@ -82,18 +85,21 @@ pub fn pre_existing(
         let fingerprint = &found.finding.fingerprint;
         let from_parent = inherited.get(&object);
         let secret = found.finding.standing().expose();
-        reached.contains(&object)
+        // What a new commit puts somewhere has to have stood there before.
+        let is_put = found.place == Place::Blob && placements.puts(object);
+        !is_put && reached.contains(&object)
             || from_parent.is_some_and(|known| known.contains(fingerprint))
             || found.place == Place::Path && names.iter().any(|listing| contains(listing, secret))
     };
     Ok(found.iter().map(is_known).collect())
 }
 
-/// For each new file content, the secrets that every former version of it held, by path. A
-/// former version that is new itself passes on only what it inherited.
+/// For each content that a new commit puts somewhere, the secrets that every former version of it
+/// held, by path. A former version that is new itself passes on only what it inherited.
 fn inherited(
     incoming: &Incoming,
     found: &[Found],
+    placements: &Placements<'_>,
     former: &Former,
     reached: &BTreeSet<Oid>,
 ) -> HashMap<Oid, BTreeSet<Fingerprint>> {
@@ -108,10 +114,8 @@ fn inherited(
             prints.insert(found.finding.fingerprint);
         }
     }
-    for change in changes(incoming) {
-        if !new.contains_key(&change.new_oid) {
-            continue;
-        }
+    let is_placed = |change: &&Change| new.contains_key(&change.new_oid) && placements.has(change);
+    for change in changes(incoming).filter(is_placed) {
         let old = change.old_oid;
         let before = if reached.contains(&old) {
             new.get(&old).cloned().unwrap_or_default()

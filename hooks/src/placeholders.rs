@@ -11,7 +11,7 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use refwarden_gitio::history::{Change, NewCommit};
 use refwarden_gitio::objects::{Kind, ReadObjects};
-use refwarden_gitio::{Git, Repository};
+use refwarden_gitio::{Git, ObjectEnv, Repository};
 use refwarden_model::{Code, Oid, bytes};
 use refwarden_view::placeholder::form;
 
@@ -67,7 +67,7 @@ fn first_new(
 ) -> Result<Option<usize>, Fault> {
     let mut before = HashSet::new();
     for parent in &commit.parents {
-        if let Some(blob) = blob_at(repository, incoming, *parent, &change.path)? {
+        if let Some(blob) = blob_at(repository, &incoming.objects, *parent, &change.path)? {
             let lines = placeholders(reader, blob)?;
             before.extend(lines.into_iter().map(|(_, placeholder)| placeholder));
         }
@@ -78,13 +78,13 @@ fn first_new(
 }
 
 /// The file that a commit has at a path.
-fn blob_at(
+pub fn blob_at(
     repository: &Repository,
-    incoming: &Incoming,
+    objects: &ObjectEnv,
     commit: Oid,
     path: &[u8],
 ) -> Result<Option<Oid>, Fault> {
-    let git = Git::new(&repository.gitdir, &incoming.objects, "ls-tree");
+    let git = Git::new(&repository.gitdir, objects, "ls-tree");
     let git = git.env("GIT_LITERAL_PATHSPECS", "1");
     let git = git.args(["-z", "--full-tree", &commit.to_string(), "--"]);
     let listed = git.arg(OsStr::from_bytes(path)).output(b"")?;

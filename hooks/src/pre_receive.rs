@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use refwarden_gitio::Refs;
+use refwarden_gitio::{ObjectEnv, Refs};
 use refwarden_model::facts::{PushFacts, UpdateKind};
 use refwarden_model::{Code, RefName};
-use refwarden_scan::{Masker, Ruleset, Scanner};
+use refwarden_scan::{Masker, Scanner};
 use refwarden_wire::hook::{Outcome, PushIn, PushOut, REFUSED, RefusedIn};
 
-use crate::client::Client;
+use crate::client::{Client, Pushed};
 use crate::correlation::Parent;
 use crate::environment::Environment;
 use crate::facts::{self, Learned};
@@ -19,8 +19,10 @@ use crate::holding::{Held, Watch};
 use crate::host::Host;
 use crate::incoming::Incoming;
 use crate::known;
+use crate::moved::Placements;
 use crate::options::Wishes;
 use crate::placeholders;
+use crate::rules::{IGNORE_FILE, Rules};
 use crate::scanning::Report;
 use crate::signing::Signatures;
 use crate::spool::{IN_A_PUSH, Spool};
@@ -49,47 +51,51 @@ fn judge(host: &Host, parent: &Parent, mut clock: Clock) -> Result<(), Fault> {
         return Err(Fault::Help);
     }
     clock.step("start");
-    // The ruleset and the client take their time to build; git works meanwhile.
-    let (incoming, ruleset, client) = std::thread::scope(|scope| {
-        let ruleset = scope.spawn(|| timed(Ruleset::builtin));
+    // The client and the rules take their time to build; git works meanwhile.
+    let (incoming, rules, client) = std::thread::scope(|scope| {
+        let rules = scope.spawn(|| timed(|| Rules::kept(host)));
         let client = scope.spawn(|| timed(|| Client::new(host)));
         let incoming = Incoming::read(&host.repository, &updates);
-        (incoming, ruleset.join(), client.join())
+        (incoming, rules.join(), client.join())
     });
-    let (ruleset, spent) = ruleset.map_err(|_| Fault::hook("the rules stopped at a defect"))?;
+    let (rules, spent) = rules.map_err(|_| Fault::hook("the rules stopped at a defect"))?;
     clock.record("rules", spent);
-    let ruleset = ruleset
-        .ok()
-        .ok_or_else(|| Fault::unscanned("the rules for secrets cannot be loaded"))?;
     let (client, spent) = client.map_err(|_| Fault::hook("the HTTP client cannot be started"))?;
     clock.record("client", spent);
-    let client = client?;
-    let incoming = incoming?;
+    let (mut rules, client, incoming) = (rules?, client?, incoming?);
     clock.step("history");
     Spool::of(host).drain(&client, IN_A_PUSH)?;
-    let facts = learn(
-        host,
-        &updates,
-        &environment,
-        &incoming,
-        &ruleset,
-        &mut clock,
-    )?;
-    let lie = stale(&facts);
-    let (pack, pack_bytes) = incoming.pack(&host.repository)?;
-    let push = PushIn {
-        repository: host.id,
-        correlation: parent.correlation.clone(),
-        push_id: environment.push_id,
-        transport: environment.transport,
-        client_address: environment.client_address,
-        client_agent: environment.client_agent,
-        hook_version: env!("CARGO_PKG_VERSION").to_owned(),
-        facts,
-        pack_bytes,
-        timings: clock.steps,
+    let mut is_asked = false;
+    let (mut answer, lie) = loop {
+        let facts = learn(host, &updates, &environment, &incoming, &rules, &mut clock)?;
+        let lie = stale(&facts);
+        let (pack, pack_bytes) = incoming.pack(&host.repository)?;
+        let push = PushIn {
+            repository: host.id,
+            correlation: parent.correlation.clone(),
+            push_id: environment.push_id,
+            transport: environment.transport.clone(),
+            client_address: environment.client_address.clone(),
+            client_agent: environment.client_agent.clone(),
+            hook_version: env!("CARGO_PKG_VERSION").to_owned(),
+            facts,
+            pack_bytes,
+            timings: clock.steps.clone(),
+        };
+        match client.push(&push, environment.token.as_ref(), pack)? {
+            Pushed::Judged(answer) => break (answer, lie),
+            // The policy names other rules than this host has kept.
+            Pushed::OtherRules if !is_asked => {
+                is_asked = true;
+                rules = Rules::fetch(host, &client)?;
+                clock.step("rules");
+            }
+            Pushed::OtherRules => {
+                let text = "the rules for secrets are being changed just now";
+                return Err(Fault::new(Code::ScanFailed, text).hint("push again"));
+            }
+        }
     };
-    let mut answer = client.push(&push, environment.token.as_ref(), pack)?;
     if answer.outcome == Outcome::Waiting
         && let Some(limit) = wishes.wait
         && let Some(watch) = Watch::start(parent)
@@ -164,7 +170,7 @@ fn learn(
     claimed: &[Update],
     environment: &Environment,
     incoming: &Incoming,
-    ruleset: &Ruleset,
+    rules: &Rules,
     clock: &mut Clock,
 ) -> Result<PushFacts, Fault> {
     let repository = &host.repository;
@@ -186,13 +192,18 @@ fn learn(
         updates.push(facts);
     }
     clock.step("refs");
-    let scanner = Scanner::new(ruleset, host.fingerprint_key()?);
+    // What a comment speaks for is told, too: whether it counts, policy says.
+    let scanner = Scanner::new(&rules.ruleset, host.fingerprint_key()?).keep_allowed();
     let occurrences = incoming.occurrences();
-    let mut report = Report::default();
+    let placements = Placements::find(repository, incoming)?;
+    let mut report = Report::within(Duration::from_millis(host.config.scan_budget_ms));
     for oid in incoming.all() {
         report.object(&scanner, reader.as_mut(), oid, &occurrences)?;
     }
     placeholders::refuse_new(repository, incoming, reader.as_mut(), &report)?;
+    for oid in &placements.moved {
+        report.object(&scanner, reader.as_mut(), *oid, &occurrences)?;
+    }
     for name in &names {
         report.ref_name(&scanner, name.as_bytes());
     }
@@ -201,8 +212,17 @@ fn learn(
     }
     clock.step("scan");
     let mut former = known::former(incoming, &scanner, reader.as_mut(), &report.found)?;
-    let known = known::pre_existing(repository, incoming, &report.found, &former, &updates)?;
+    let found = &report.found;
+    let known = known::pre_existing(repository, incoming, found, &placements, &former, &updates)?;
     let default = head.map(|head| head.value);
+    let own = match default.filter(|oid| rules.repository_ignore && !oid.is_zero()) {
+        Some(commit) => {
+            let standing = ObjectEnv::repository_only();
+            placeholders::blob_at(repository, &standing, commit, IGNORE_FILE)?
+        }
+        None => None,
+    };
+    let ignores = rules.ignores(own, reader.as_mut())?;
     let gained = gained::known(repository, incoming, &updates, default)?;
     gained::scan(&gained, &scanner, reader.as_mut(), &mut former)?;
     let commits = incoming.history.commits.iter().chain(&gained.commits);
@@ -225,7 +245,9 @@ fn learn(
         masker: &masker,
         updates,
         options: &environment.options,
-        ruleset_id: ruleset.id().to_string(),
+        ruleset_id: rules.ruleset.id().to_string(),
+        policy_rules: rules.digest.clone(),
+        ignores: &ignores,
     };
     let facts = facts::push(learned, reader.as_mut());
     clock.step("facts");
@@ -259,6 +281,6 @@ impl Clock {
 
     fn record(&mut self, name: &str, spent: Duration) {
         let spent = u64::try_from(spent.as_micros()).unwrap_or(u64::MAX);
-        self.steps.insert(name.to_owned(), spent);
+        *self.steps.entry(name.to_owned()).or_default() += spent;
     }
 }

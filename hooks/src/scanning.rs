@@ -2,11 +2,14 @@
 //! names, push options.
 
 use std::collections::{BTreeSet, HashMap};
+use std::time::{Duration, Instant};
 
 use refwarden_gitio::objects::{Header, Kind, ReadObjects, tree_names};
-use refwarden_model::Oid;
 use refwarden_model::facts::Place;
-use refwarden_scan::{Finding, Fingerprint, Inspection, Large, Limits, Reason, Scanner, Step};
+use refwarden_model::{Code, Oid};
+use refwarden_scan::{
+    Finding, Fingerprint, Inspection, Large, Limits, Reason, Scanner, Step, gitleaks,
+};
 use refwarden_view::placeholder::form;
 
 use crate::fault::Fault;
@@ -37,6 +40,8 @@ pub struct Found {
     pub object: Option<Oid>,
     /// The file's path, or an entry's name.
     pub path: Option<Vec<u8>>,
+    /// Whether its line says `gitleaks:allow`. Only asked of files.
+    pub is_commented: bool,
 }
 
 /// What policy asks about a file's content.
@@ -100,9 +105,43 @@ pub struct Report {
     pub contents: HashMap<Oid, Content>,
     /// Files in which something has the form of a placeholder of a masked view.
     pub placeholders: BTreeSet<Oid>,
+    budget: Option<Budget>,
+}
+
+/// How long a scan may take.
+#[derive(Clone, Copy)]
+struct Budget {
+    ends: Instant,
+    whole: Duration,
+}
+
+impl Budget {
+    fn is_over(&self) -> bool {
+        Instant::now() >= self.ends
+    }
+
+    fn fault(&self) -> Fault {
+        let seconds = self.whole.as_secs_f64();
+        let text = format!("scanning the push for secrets takes longer than {seconds} s");
+        Fault::new(Code::ScanFailed, text).hint(
+            "push it in smaller parts; administrators: scan_budget_ms in hook.toml sets the time",
+        )
+    }
 }
 
 impl Report {
+    /// An empty one, whose scans may take so long together.
+    pub fn within(time: Duration) -> Self {
+        let now = Instant::now();
+        let budget = now
+            .checked_add(time)
+            .map(|ends| Budget { ends, whole: time });
+        Self {
+            budget,
+            ..Self::default()
+        }
+    }
+
     /// Whether some findings were not kept, so that their secrets are not known.
     pub fn is_cut(&self) -> bool {
         self.total > self.found.len() as u64
@@ -113,12 +152,13 @@ impl Report {
         findings: Vec<Finding>,
         total: u64,
         place: Place,
-        object: Option<Oid>,
-        path: Option<&[u8]>,
+        (object, path): (Option<Oid>, Option<&[u8]>),
+        whole: Option<&[u8]>,
     ) {
         self.total += total;
         let room = FINDINGS_MAX - self.found.len().min(FINDINGS_MAX);
         let kept = findings.into_iter().take(room).map(|finding| Found {
+            is_commented: place == Place::Blob && is_commented(&finding, whole),
             finding,
             place,
             object,
@@ -164,14 +204,14 @@ impl Report {
     pub fn ref_name(&mut self, scanner: &Scanner<'_>, name: &[u8]) {
         let findings = scanner.scan(name, None);
         let total = findings.len() as u64;
-        self.add(findings, total, Place::RefName, None, Some(name));
+        self.add(findings, total, Place::RefName, (None, Some(name)), None);
     }
 
     /// Scans a push option.
     pub fn push_option(&mut self, scanner: &Scanner<'_>, option: &[u8]) {
         let findings = scanner.scan(option, None);
         let total = findings.len() as u64;
-        self.add(findings, total, Place::PushOption, None, None);
+        self.add(findings, total, Place::PushOption, (None, None), None);
     }
 
     /// Scans an object, under every path at which it comes in.
@@ -183,6 +223,9 @@ impl Report {
         occurrences: &HashMap<Oid, Vec<Occurrence<'_>>>,
     ) -> Result<(), Fault> {
         self.objects += 1;
+        let own = commit_of(scanner, oid, occurrences);
+        let own = own.map(|commit| scanner.for_commit(&commit.to_string()));
+        let scanner = own.as_ref().unwrap_or(scanner);
         let mut paths: Vec<Option<&[u8]>> = Vec::new();
         for occurrence in occurrences.get(&oid).into_iter().flatten() {
             let path = Some(occurrence.change.path.as_slice());
@@ -198,7 +241,7 @@ impl Report {
             whole,
             content,
             inspections,
-        } = load(scanner, reader, oid, &paths)?;
+        } = load(scanner, reader, oid, &paths, self.budget)?;
         if header.kind == Kind::Tree {
             return self.tree(scanner, reader, oid, whole);
         }
@@ -231,7 +274,7 @@ impl Report {
                 Kind::Tag => Place::Tag,
                 Kind::Blob | Kind::Tree => Place::Blob,
             };
-            self.add(findings, total, place, Some(oid), *path);
+            self.add(findings, total, place, (Some(oid), *path), whole.as_deref());
         }
         Ok(())
     }
@@ -272,10 +315,39 @@ impl Report {
             });
             finding.line = 1;
             finding.column = (at - start.min(at)) as u64 + 1;
-            self.add(vec![finding], 1, Place::Path, Some(oid), name.copied());
+            let place = (Some(oid), name.copied());
+            self.add(vec![finding], 1, Place::Path, place, None);
         }
         Ok(())
     }
+}
+
+/// The commit that an object belongs to, where rules ask: itself, or the one that brings it in.
+/// None where several do, so that no list of commits speaks for those that it does not name.
+fn commit_of(
+    scanner: &Scanner<'_>,
+    oid: Oid,
+    occurrences: &HashMap<Oid, Vec<Occurrence<'_>>>,
+) -> Option<Oid> {
+    if !scanner.ruleset().names_commits() {
+        return None;
+    }
+    let mut commits = occurrences.get(&oid).into_iter().flatten();
+    let Some(first) = commits.next() else {
+        return Some(oid);
+    };
+    let is_same = |other: &Occurrence<'_>| other.commit == first.commit;
+    commits.all(is_same).then_some(first.commit)
+}
+
+/// Whether a comment in its line speaks for a finding. `whole` is the file, where it is held.
+fn is_commented(finding: &Finding, whole: Option<&[u8]>) -> bool {
+    let at = |offset: u64| usize::try_from(offset).unwrap_or(usize::MAX);
+    let says = |bytes: &[u8]| {
+        let span = at(finding.span.start)..at(finding.span.end);
+        !finding.is_contained() && gitleaks::is_commented(bytes, span)
+    };
+    finding.allow_comment || whole.is_some_and(says)
 }
 
 /// An object that was read and searched.
@@ -294,7 +366,13 @@ fn load(
     reader: &mut dyn ReadObjects,
     oid: Oid,
     paths: &[Option<&[u8]>],
+    budget: Option<Budget>,
 ) -> Result<Loaded, Fault> {
+    let is_over = || budget.filter(Budget::is_over).map(|budget| budget.fault());
+    if let Some(fault) = is_over() {
+        return Err(fault);
+    }
+    let mut stopped = None;
     std::thread::scope(|scope| {
         let mut large: Option<(Content, Large<'_, '_>)> = None;
         let (header, whole) = reader.load(oid, WHOLE_MAX, &mut |header, piece| {
@@ -306,8 +384,17 @@ fn load(
                     Large::start(scope, scanner, paths, header.size, beginning),
                 )
             });
-            large.push(piece);
+            if stopped.is_none() {
+                stopped = is_over();
+            }
+            // What comes after the time is over is read past.
+            if stopped.is_none() {
+                large.push(piece);
+            }
         })?;
+        if let Some(fault) = stopped {
+            return Err(fault);
+        }
         if let Some((content, large)) = large {
             let inspections = large.finish(scanner);
             return Ok(Loaded {

@@ -34,6 +34,9 @@ pub enum AppError {
     /// Others take up all there is.
     #[error("too many: {0}")]
     TooMany(String),
+    /// A push was scanned with other rules than the policy names.
+    #[error("scanned with other rules")]
+    OtherRules,
     /// The database failed.
     #[error("database: {0}")]
     Database(#[from] diesel::result::Error),
@@ -102,6 +105,7 @@ impl AppError {
             | Self::TooMany(text)
             | Self::Conflict(text) => text,
             Self::NotFound => "There is nothing here, or nothing that you may see.",
+            Self::OtherRules => "The push was scanned with other rules than the policy names.",
             Self::Database(_) | Self::Pool(_) => {
                 "The database does not answer. Nothing was changed; try again later."
             }
@@ -113,6 +117,7 @@ impl AppError {
         match self {
             Self::Unauthorized(code, _) => *code,
             Self::Refused(code, _) => Some(*code),
+            Self::OtherRules => Some(Code::ScanFailed),
             Self::Database(_) | Self::Pool(_) | Self::Internal(_) => Some(Code::ServiceFault),
             _ => None,
         }
@@ -133,6 +138,7 @@ impl ResponseError for AppError {
             Self::Forbidden(_) | Self::Refused(..) => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
+            Self::OtherRules => StatusCode::PRECONDITION_FAILED,
             Self::Gone(_) => StatusCode::GONE,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::Database(_) | Self::Pool(_) => StatusCode::SERVICE_UNAVAILABLE,

@@ -10,6 +10,7 @@ pub fn configure(cfg: &mut ServiceConfig) {
     cfg
         // Git hosts, with the host credential.
         .route(hook::PING, get().to(hook_api::ping))
+        .route(hook::RULES, get().to(hook_api::rules))
         .route(hook::PUSHES, post().to(hook_api::pushes))
         .route(hook::WAIT, post().to(hook_api::wait))
         .route(hook::CANCEL, post().to(hook_api::cancel))

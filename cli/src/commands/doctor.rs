@@ -47,6 +47,11 @@ fn findings(examined: &Examined) -> Vec<Finding> {
         let mend = "start the service, or mend service_url and the credential in hook.toml";
         add("service", why.clone(), mend);
     }
+    if let Some(why) = &examined.rules {
+        let mend =
+            "mend that file and restart the service, or bring hooks and service to one version";
+        add("rules", why.clone(), mend);
+    }
     if examined.spooled > 0 {
         let what = format!("{} bytes wait in the spool", examined.spooled);
         add("spool", what, "refwarden reconcile sends them");

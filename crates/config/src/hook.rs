@@ -32,6 +32,14 @@ pub struct HookConfig {
     /// with absolute paths. Without it, readers of masked views are refused there.
     #[serde(default)]
     pub views: Option<Views>,
+    /// Milliseconds that scanning one push may take before it is refused.
+    #[serde(default = "default_scan")]
+    pub scan_budget_ms: u64,
+}
+
+/// Ten minutes: some 100 GB of text, or a very large history.
+const fn default_scan() -> u64 {
+    600_000
 }
 
 const fn default_timeout() -> u64 {

@@ -49,6 +49,10 @@ pub struct PushFacts {
     pub push_options: Vec<ByteText>,
     /// The id of the ruleset that the scan used.
     pub ruleset_id: String,
+    /// Digest of what was added to the scanner's own rules, as a policy names it; none where
+    /// nothing was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy_rules: Option<String>,
 }
 
 /// What happens to a ref.
@@ -394,6 +398,40 @@ pub struct FindingFacts {
     /// innermost member.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub via: Vec<String>,
+    /// What speaks for it. Whether that counts, policy says.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub allowed: Vec<Allowed>,
+}
+
+/// Something that may acquit a finding.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "by")]
+pub enum Allowed {
+    /// A comment `gitleaks:allow` in its line. Found by the hook.
+    Comment,
+    /// A line of a `.gitleaksignore` that the policy names. Found by the hook.
+    IgnoreFile {
+        /// The file, as the policy names it.
+        file: String,
+        /// The line.
+        entry: String,
+    },
+    /// A line of the repository's own `.gitleaksignore`, as the default branch has it. Found by the
+    /// hook.
+    RepositoryIgnore {
+        /// The line.
+        entry: String,
+    },
+}
+
+impl std::fmt::Display for Allowed {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Comment => f.write_str("a comment gitleaks:allow"),
+            Self::IgnoreFile { file, entry } => write!(f, "{file}: {entry}"),
+            Self::RepositoryIgnore { entry } => write!(f, ".gitleaksignore: {entry}"),
+        }
+    }
 }
 
 impl FindingFacts {

@@ -12,6 +12,7 @@ pub mod ids;
 pub mod oid;
 pub mod oidset;
 pub mod refname;
+pub mod rules;
 
 pub use actor::{Actor, ActorChain, ActorKind};
 pub use bytes::ByteText;

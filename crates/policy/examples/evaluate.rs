@@ -149,5 +149,6 @@ fn facts(updates: usize) -> PushFacts {
         objects_scanned: 0,
         push_options: vec![],
         ruleset_id: String::new(),
+        policy_rules: None,
     }
 }

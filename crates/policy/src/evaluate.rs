@@ -26,9 +26,11 @@ use refwarden_model::{ActorChain, ByteText, Code};
 use crate::approval::listed_by;
 use crate::parse::Policy;
 use crate::rule::{Effect, Rule};
+use crate::secrets::{Counted, counted};
 use crate::verdict::{Bypass, Denial, RefOutcome, RefVerdict, Spoken, Verdict};
 use history::{History, View};
 use limits::Breaches;
+pub use secrets::describe as describe_finding;
 pub use silence::{Silent, silent};
 
 /// A push as policy sees it.
@@ -63,6 +65,7 @@ pub fn evaluate(policy: &Policy, push: &Push<'_>) -> Verdict {
         push,
         active: policy.rules.iter().map(here).collect(),
         history: OnceCell::new(),
+        findings: counted(policy, push.repository, push.facts),
     };
     Verdict {
         updates: push
@@ -71,7 +74,7 @@ pub fn evaluate(policy: &Policy, push: &Push<'_>) -> Verdict {
             .iter()
             .map(|update| judge.update(update))
             .collect(),
-        denials: secrets::denials(policy, push.facts),
+        denials: secrets::denials(policy, &judge.findings, push.facts),
     }
 }
 
@@ -82,6 +85,8 @@ struct Judge<'a> {
     /// For each rule, whether repository, actor and time fit.
     active: Vec<bool>,
     history: OnceCell<History<'a>>,
+    /// Findings that nothing acquits.
+    findings: Vec<Counted<'a>>,
 }
 
 impl<'a> Judge<'a> {
@@ -193,7 +198,12 @@ impl<'a> Judge<'a> {
             touched = Some(commits::touched(rule, view())?);
         }
         if !rule.limits.is_empty() {
-            limits::check(rule, self.push, update, view, &mut breaches);
+            let about = limits::About {
+                push: self.push,
+                findings: &self.findings,
+                update,
+            };
+            limits::check(rule, about, view, &mut breaches);
             if breaches.is_empty() {
                 return None;
             }

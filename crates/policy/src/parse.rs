@@ -3,6 +3,7 @@
 
 mod file;
 mod rule;
+mod secrets;
 mod view;
 
 use std::collections::HashSet;
@@ -12,10 +13,12 @@ use sha2::{Digest, Sha256};
 use crate::index::PrefixIndex;
 use crate::lookalike::Lookalikes;
 use crate::rule::{Effect, Rule};
+use crate::secrets::Scanning;
 use crate::view::{See, Views};
 use crate::warnings::{self, Warning};
 use file::FileIn;
 use refwarden_model::facts::Mode;
+use secrets::Gathered;
 
 /// Everything that is in force: all rules of all files, and what is found quickly in them.
 #[derive(Clone, Debug)]
@@ -24,11 +27,15 @@ pub struct Policy {
     pub rules: Vec<Rule>,
     /// What a secret that is new to the repository does: `Allow` or `Deny`.
     pub secrets: Effect,
+    /// What else is said of secrets: rules of the scanner, exceptions, who decides on them.
+    pub scanning: Scanning,
     /// What happens where no rule allows: `Allow` or `Deny`.
     pub default: Effect,
     /// Who reads what.
     pub views: Views,
     hash: String,
+    /// What of the files of scanner rules has no effect.
+    pub(crate) notes: Vec<Warning>,
     /// For each prefix in `index`, the rule it belongs to.
     pub(crate) ref_rules: Vec<usize>,
     pub(crate) index: PrefixIndex,
@@ -91,7 +98,7 @@ impl Policy {
     /// [`PolicyError`] for the first thing that is wrong, in a policy file or in a named one.
     pub fn parse_with(files: &[(&str, &str)], read: ReadNamed<'_>) -> Result<Self, PolicyError> {
         let mut rules: Vec<Rule> = Vec::new();
-        let mut secrets: Option<Effect> = None;
+        let mut secrets = Gathered::default();
         let mut default = Effect::Allow;
         let mut views = Views::default();
         for &(file, text) in files {
@@ -104,8 +111,10 @@ impl Policy {
                 return Err(source.error(parsed.version.span().start, "expected version = 1"));
             }
             if let Some(named) = parsed.secrets {
-                let effect = either(&source, &named.effect, "secrets")?;
-                secrets = secrets.max(Some(effect));
+                secrets.table(&source, named)?;
+            }
+            for allow in parsed.secret_allow {
+                secrets.allow(&source, allow)?;
             }
             if let Some(named) = parsed.default {
                 default = default.max(either(&source, &named.effect, "default")?);
@@ -135,11 +144,12 @@ impl Policy {
         }
         rules.sort_by(|a, b| a.id.cmp(&b.id));
         views.rules.sort_by(|a, b| a.id.cmp(&b.id));
-        let secrets = secrets.unwrap_or(Effect::Deny);
-        Ok(Self::new(rules, secrets, default, views))
+        Ok(Self::new(rules, secrets.finish()?, default, views))
     }
 
-    fn new(rules: Vec<Rule>, secrets: Effect, default: Effect, views: Views) -> Self {
+    fn new(rules: Vec<Rule>, gathered: Gathered, default: Effect, views: Views) -> Self {
+        let secrets = gathered.effect.unwrap_or(Effect::Deny);
+        let scanning = gathered.scanning;
         let globs = || {
             let numbered = rules.iter().enumerate();
             numbered.flat_map(|(place, rule)| rule.scope.refs.iter().map(move |glob| (place, glob)))
@@ -151,7 +161,8 @@ impl Policy {
         };
         let literal = globs().filter(|(_, glob)| glob.is_literal());
         Self {
-            hash: hash(&rules, secrets, default, &views),
+            hash: hash(&rules, secrets, &scanning, default, &views),
+            notes: gathered.warnings,
             ref_rules: globs().map(|(place, _)| place).collect(),
             index: PrefixIndex::new(globs().map(|(_, glob)| glob.literal_prefix())),
             lookalikes: Lookalikes::new(globs().filter(|(place, _)| protects(*place))),
@@ -160,6 +171,7 @@ impl Policy {
                 .collect(),
             rules,
             secrets,
+            scanning,
             default,
             views,
         }
@@ -191,7 +203,13 @@ fn either(
     }
 }
 
-fn hash(rules: &[Rule], secrets: Effect, default: Effect, views: &Views) -> String {
+fn hash(
+    rules: &[Rule],
+    secrets: Effect,
+    scanning: &Scanning,
+    default: Effect,
+    views: &Views,
+) -> String {
     let mut hasher = Sha256::new();
     let mut field = |bytes: &[u8]| {
         hasher.update(u64::try_from(bytes.len()).unwrap_or(u64::MAX).to_be_bytes());
@@ -204,6 +222,11 @@ fn hash(rules: &[Rule], secrets: Effect, default: Effect, views: &Views) -> Stri
         // Rules are plain data with text keys, so this cannot fail; if it did, the text of the
         // error would still tell policies apart by their other rules.
         field(&serde_json::to_vec(rule).unwrap_or_else(|error| error.to_string().into_bytes()));
+    }
+    if !scanning.is_empty() {
+        field(b"scanning");
+        let text = serde_json::to_vec(scanning);
+        field(&text.unwrap_or_else(|error| error.to_string().into_bytes()));
     }
     if !views.is_empty() {
         field(b"views");

@@ -71,6 +71,7 @@ pub fn of(policy: &Policy) -> Vec<Warning> {
             text: format!("view '{}': {text}", view.id),
         }));
     }
+    warnings.extend(policy.notes.iter().cloned());
     warnings
 }
 

@@ -69,3 +69,36 @@ pub enum RuleError {
         first: String,
     },
 }
+
+impl RuleError {
+    /// The file, and the 1-based line.
+    pub fn place(&self) -> (&str, usize) {
+        match self {
+            Self::Syntax { file, line, .. }
+            | Self::Value { file, line, .. }
+            | Self::Pattern { file, line, .. }
+            | Self::TooLarge { file, line, .. }
+            | Self::Duplicate { file, line, .. } => (file, *line),
+        }
+    }
+
+    /// What is wrong, without the place.
+    /// In one line.
+    pub fn problem(&self) -> String {
+        if let Self::Pattern {
+            rule, key, message, ..
+        } = self
+        {
+            // A message of the compiler draws a picture; what is wrong stands in its last line.
+            let why = message.trim_end().lines().last().unwrap_or_default();
+            let why = why.trim_start_matches("error: ");
+            return format!("rule \"{rule}\": {key} is not a regular expression: {why}");
+        }
+        let (file, line) = self.place();
+        let text = self.to_string();
+        let place = format!("{file}:{line}: ");
+        text.strip_prefix(&place)
+            .unwrap_or(&text)
+            .replace('\n', " ")
+    }
+}

@@ -37,6 +37,7 @@ mod decode;
 mod delta;
 mod error;
 pub mod example;
+mod files;
 mod finding;
 mod gathered;
 pub mod gitleaks;

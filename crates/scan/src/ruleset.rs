@@ -127,6 +127,12 @@ impl Ruleset {
             && self.gitleaks.iter().all(|engine| engine.skips(path))
     }
 
+    /// Whether an allow-list of a `gitleaks.toml` names commits, so that findings depend on which
+    /// one brings something in.
+    pub fn names_commits(&self) -> bool {
+        self.gitleaks.iter().any(Engine::names_commits)
+    }
+
     /// Whether a rule with a path condition is meant for this path. Rules of a `gitleaks.toml`
     /// do not count.
     pub fn has_conditions_for(&self, path: &[u8]) -> bool {

@@ -53,6 +53,18 @@ impl<'r> Scanner<'r> {
         self
     }
 
+    /// The same scanner for what belongs to a commit, see [`Scanner::in_commit`].
+    #[must_use]
+    pub fn for_commit(&self, commit: &str) -> Self {
+        Self {
+            ruleset: self.ruleset,
+            key: self.key.clone(),
+            commit: Some(commit.to_ascii_lowercase()),
+            comments: self.comments,
+            paths: self.paths,
+        }
+    }
+
     /// Reports what a `gitleaks:allow` comment acquits, with [`Finding::allow_comment`] set, to
     /// be recorded or refused. Without this, such findings are dropped, as gitleaks does.
     #[must_use]

@@ -5,6 +5,7 @@
 //! with it.
 
 use refwarden_model::facts::PushFacts;
+use refwarden_model::rules::ScanRules;
 use refwarden_model::{
     ActorChain, ByteText, Code, ObjectFormat, Oid, PushId, RefName, RepositoryId, RequestId,
 };
@@ -13,7 +14,8 @@ use serde::{Deserialize, Serialize};
 /// Header with the pusher's token.
 pub const TOKEN_HEADER: &str = "refwarden-token";
 
-/// Records a push and asks for the verdict: a [`PushIn`] framed with the pack; answers [`PushOut`].
+/// Records a push and asks for the verdict: a [`PushIn`] framed with the pack; answers [`PushOut`],
+/// or 412 where it was scanned with other rules than [`RULES`] are now: nothing is recorded then.
 pub const PUSHES: &str = "/hook/v1/pushes";
 /// Asks whether people have decided on a push that is held: [`WaitIn`] to [`WaitOut`].
 pub const WAIT: &str = "/hook/v1/wait";
@@ -31,6 +33,8 @@ pub const COMPLETE: &str = "/hook/v1/complete";
 pub const ADOPT: &str = "/hook/v1/repositories";
 /// Checks a token for the proxy: [`AuthenticateIn`] to [`AuthenticateOut`].
 pub const AUTHENTICATE: &str = "/hook/v1/authenticate";
+/// Answers [`RulesOut`]: the rules of the scanner that the policy names.
+pub const RULES: &str = "/hook/v1/rules";
 /// Answers 204 when the host credential is good.
 pub const PING: &str = "/hook/v1/ping";
 
@@ -82,6 +86,18 @@ pub struct PushIn {
     pub pack_bytes: Option<u64>,
     /// Microseconds that the hook spent, by step.
     pub timings: std::collections::BTreeMap<String, u64>,
+}
+
+/// The rules of the scanner that the policy names, for hooks to scan with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RulesOut {
+    /// Their digest ([`ScanRules::digest`]), as the service has it; none where the policy names
+    /// none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
+    /// They.
+    #[serde(default)]
+    pub rules: ScanRules,
 }
 
 /// The answer to a push.

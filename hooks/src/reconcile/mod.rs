@@ -24,6 +24,7 @@ use crate::client::Client;
 use crate::correlation::may_run;
 use crate::fault::Fault;
 use crate::host::Host;
+use crate::rules::Rules;
 use crate::spool::{AT_LEISURE, Spool};
 
 /// Looks at a repository in one run at most: settling updates makes another look necessary, and
@@ -58,6 +59,8 @@ pub struct Examined {
     pub defects: Vec<String>,
     /// Why the service could not be asked.
     pub unreachable: Option<String>,
+    /// Why the rules that the policy names cannot be scanned with.
+    pub rules: Option<String>,
 }
 
 /// Whether a path is a repository under guard.
@@ -202,8 +205,15 @@ fn look(path: &Path) -> Result<Examined, Fault> {
         defects: guard::defects(&host, &spool),
         ..Examined::default()
     };
-    let known = match Client::new(&host).and_then(|client| ledger(&client, &host)) {
-        Ok(known) => known,
+    let asked = Client::new(&host).and_then(|client| {
+        let known = ledger(&client, &host)?;
+        Ok((known, Rules::examine(&client)))
+    });
+    let known = match asked {
+        Ok((known, rules)) => {
+            out.rules = rules.err().map(|fault| crate::report::in_words(&fault));
+            known
+        }
         Err(fault) => {
             out.unreachable = Some(crate::report::in_words(&fault));
             return Ok(out);

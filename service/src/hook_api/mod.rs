@@ -15,8 +15,8 @@ use refwarden_model::{ActorChain, Code};
 use refwarden_policy::{Masking, Reading, is_listed};
 use refwarden_wire::hook::{
     AdoptIn, AuthenticateIn, AuthenticateOut, CancelIn, CompleteIn, MaskedView, Operation, Outcome,
-    PrepareIn, PushIn, RefFilter, RefusedIn, SettleIn, TOKEN_HEADER, View, WAIT_SECONDS_MAX,
-    WaitIn,
+    PrepareIn, PushIn, RefFilter, RefusedIn, RulesOut, SettleIn, TOKEN_HEADER, View,
+    WAIT_SECONDS_MAX, WaitIn,
 };
 use refwarden_wire::reconcile::{LedgerIn, ReconcileIn};
 
@@ -33,6 +33,15 @@ use crate::tokens;
 /// Answers 204: the credential is good.
 pub async fn ping(_host: HostCredential) -> HttpResponse {
     HttpResponse::NoContent().finish()
+}
+
+/// Tells the rules of the scanner that the policy names.
+pub async fn rules(_host: HostCredential, state: Data<AppState>) -> HttpResponse {
+    let scanning = &state.policy.scanning;
+    HttpResponse::Ok().json(RulesOut {
+        digest: scanning.digest.clone(),
+        rules: scanning.rules.clone(),
+    })
 }
 
 /// Records a push and answers with the verdict.

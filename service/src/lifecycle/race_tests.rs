@@ -201,6 +201,7 @@ impl Schedule {
                 objects_scanned: 0,
                 push_options: vec![],
                 ruleset_id: String::new(),
+                policy_rules: None,
             },
             pack_bytes: None,
             timings: BTreeMap::new(),

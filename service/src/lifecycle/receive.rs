@@ -5,7 +5,8 @@ use diesel::{Connection as _, PgConnection};
 use refwarden_model::facts::RefFacts;
 use refwarden_model::{ActorChain, Code, PushId};
 use refwarden_policy::{
-    Denial, Effect, Policy, RecentPushes, RefOutcome, RefVerdict, Rule, Spoken, Verdict, evaluate,
+    Denial, Effect, Policy, RecentPushes, RefOutcome, RefVerdict, Rule, Spoken, Verdict, acquittal,
+    describe_finding, evaluate,
 };
 use refwarden_wire::hook::{DRY_RUN, Outcome, PushIn, PushOut, Reason};
 use uuid::Uuid;
@@ -48,7 +49,8 @@ pub struct Received<'a> {
 /// # Errors
 /// [`AppError::NotFound`] for a repository that is not known, [`AppError::Forbidden`] when it
 /// belongs to another host, [`AppError::Conflict`] when this run of receive-pack has a push
-/// already, and what the database says.
+/// already, [`AppError::OtherRules`] when it was not scanned with the rules of the policy in
+/// force, and what the database says.
 pub fn receive(
     conn: &mut PgConnection,
     received: &Received<'_>,
@@ -69,6 +71,9 @@ fn receive_in_transaction(
             "This host may not speak for that repository.",
         ));
     }
+    if received.policy.scanning.digest != received.push.facts.policy_rules {
+        return Err(AppError::OtherRules);
+    }
     let id = match received.push.push_id {
         // The id comes from the environment, which a local pusher chooses: a taken one is not
         // an error, the push just gets another.
@@ -76,7 +81,12 @@ fn receive_in_transaction(
         _ => Uuid::now_v7(),
     };
     let mut judged = judge(conn, received, &repository, id, now)?;
-    let events = std::mem::take(&mut judged.events);
+    let mut events = std::mem::take(&mut judged.events);
+    if judged.outcome != Outcome::Denied
+        && let Some(chain) = &judged.chain
+    {
+        events.extend(acquitted(received, &repository, id, chain));
+    }
     record(conn, received, id, &judged, events, now)?;
     if judged.outcome == Outcome::Released {
         // Nobody is told of it before `prepared`, which waits for both to be durable.
@@ -237,6 +247,37 @@ fn judge(
         Outcome::Waiting
     };
     Ok(judged)
+}
+
+/// What the policy lets pass although the scanner found it, as one event.
+fn acquitted(
+    received: &Received<'_>,
+    repository: &Repository,
+    push: Uuid,
+    chain: &ActorChain,
+) -> Option<NewEvent> {
+    let findings = received.push.facts.findings.iter();
+    let findings = findings.filter(|it| !it.pre_existing);
+    let sentences: Vec<String> = findings
+        .filter_map(|finding| {
+            let by = acquittal(received.policy, &repository.name, finding)?;
+            let by = refwarden_model::bytes::escape(by.as_bytes());
+            Some(format!("{} by {by}", describe_finding(finding)))
+        })
+        .collect();
+    let more = match sentences.len() {
+        0 => return None,
+        1..=5 => String::new(),
+        many => format!("; and {} more", many - 5),
+    };
+    let told: Vec<&str> = sentences.iter().take(5).map(String::as_str).collect();
+    Some(NewEvent {
+        kind: "secret.allowed",
+        actor: chain.describe(),
+        push_id: Some(push),
+        summary: format!("let pass: {}{more}", told.join("; ")),
+        ..NewEvent::default()
+    })
 }
 
 impl Judged {

@@ -42,6 +42,7 @@ mod records;
 mod resync;
 mod retention;
 mod roles;
+mod rules;
 mod scan;
 mod secrets;
 mod shared;

@@ -113,5 +113,6 @@ fn made_up(name: &str, kind: UpdateKindArg) -> Outcome<PushFacts> {
         objects_scanned: 0,
         push_options: Vec::new(),
         ruleset_id: String::new(),
+        policy_rules: None,
     })
 }

@@ -134,6 +134,7 @@ pub fn facts(repository: &Repository, wanted: &Move<'_>) -> Outcome<PushFacts> {
         objects_scanned: 0,
         push_options: Vec::new(),
         ruleset_id: String::new(),
+        policy_rules: None,
     })
 }
 

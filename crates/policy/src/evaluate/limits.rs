@@ -5,11 +5,12 @@ mod content;
 mod signature;
 
 use refwarden_model::Code;
-use refwarden_model::facts::{PushFacts, RefFacts, UpdateKind};
+use refwarden_model::facts::{RefFacts, UpdateKind};
 
 use super::history::{View, count};
 use super::{Push, commits, printable, secrets};
 use crate::rule::{Limits, Require, Rule, SecretLimit};
+use crate::secrets::Counted;
 
 /// Sentences that are told one by one.
 const TOLD: usize = 5;
@@ -62,14 +63,23 @@ impl Breaches {
     }
 }
 
+/// What is held to limits.
+#[derive(Clone, Copy)]
+pub struct About<'p> {
+    pub push: &'p Push<'p>,
+    /// Findings that nothing acquits.
+    pub findings: &'p [Counted<'p>],
+    pub update: &'p RefFacts,
+}
+
 /// Holds an update to a rule's limits.
 pub fn check<'v, 'a: 'v>(
     rule: &Rule,
-    push: &Push<'_>,
-    update: &RefFacts,
+    about: About<'_>,
     view: &dyn Fn() -> &'v View<'a>,
     breaches: &mut Breaches,
 ) {
+    let About { push, update, .. } = about;
     let limits = &rule.limits;
     of_name(limits, update, breaches);
     if let Some(max) = limits.max_refs {
@@ -98,7 +108,7 @@ pub fn check<'v, 'a: 'v>(
     }
     if let Some(limit) = &limits.secrets {
         let before = breaches.total;
-        of_secrets(limit, rule, push.facts, view, breaches);
+        of_secrets(limit, rule, about, view, breaches);
         breaches.secrets += breaches.total - before;
     }
     if update.kind == UpdateKind::Delete {
@@ -173,17 +183,17 @@ fn of_tags<'v, 'a: 'v>(
 fn of_secrets<'v, 'a: 'v>(
     limit: &SecretLimit,
     rule: &Rule,
-    facts: &PushFacts,
+    about: About<'_>,
     view: &dyn Fn() -> &'v View<'a>,
     breaches: &mut Breaches,
 ) {
-    for finding in &facts.findings {
+    for &Counted { finding, mode } in about.findings {
         let id = finding.rule_id.as_bytes();
         let about = (limit.rules.is_empty() || limit.rules.iter().any(|glob| glob.is_match(id)))
             && finding
                 .confidence
                 .is_none_or(|sure| sure >= limit.confidence)
-            && limit.modes.contains(&finding.mode)
+            && limit.modes.contains(&mode)
             && (limit.places.is_empty() || limit.places.contains(&finding.place))
             && (limit.pre_existing || !finding.pre_existing)
             && finding
@@ -198,7 +208,7 @@ fn of_secrets<'v, 'a: 'v>(
             breaches.add(|| secrets::describe(finding));
         }
     }
-    if let Some(text) = secrets::unlisted(facts) {
+    if let Some(text) = secrets::unlisted(about.push.facts) {
         breaches.add(|| text);
     }
 }

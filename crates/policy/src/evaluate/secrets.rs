@@ -6,18 +6,18 @@ use refwarden_model::facts::{FindingFacts, Mode, PushFacts};
 use super::history::count;
 use crate::parse::Policy;
 use crate::rule::Effect;
+use crate::secrets::Counted;
 use crate::verdict::Denial;
 
 /// What findings refuse, whatever the ref.
-pub fn denials(policy: &Policy, facts: &PushFacts) -> Vec<Denial> {
+pub fn denials(policy: &Policy, findings: &[Counted<'_>], facts: &PushFacts) -> Vec<Denial> {
     if policy.secrets != Effect::Deny {
         return Vec::new();
     }
-    let mut denials: Vec<Denial> = facts
-        .findings
+    let mut denials: Vec<Denial> = findings
         .iter()
-        .filter(|finding| !finding.pre_existing && finding.mode == Mode::Enforce)
-        .map(|finding| Denial {
+        .filter(|it| !it.finding.pre_existing && it.mode == Mode::Enforce)
+        .map(|Counted { finding, .. }| Denial {
             code: if is_unread(finding) {
                 Code::ScanFailed
             } else {

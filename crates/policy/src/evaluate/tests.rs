@@ -5,7 +5,7 @@ mod people;
 mod what;
 
 use refwarden_model::facts::{
-    ChangeFacts, CommitFacts, FindingFacts, Mode, Place, PushFacts, RefFacts, UpdateKind,
+    Allowed, ChangeFacts, CommitFacts, FindingFacts, Mode, Place, PushFacts, RefFacts, UpdateKind,
 };
 use refwarden_model::{Actor, ActorChain, ActorKind, ByteText, Code, ObjectFormat, Oid, RefName};
 
@@ -61,6 +61,7 @@ fn facts(name: &str, kind: UpdateKind) -> PushFacts {
         objects_scanned: 0,
         push_options: vec![],
         ruleset_id: String::new(),
+        policy_rules: None,
     }
 }
 
@@ -115,6 +116,7 @@ fn finding(pre_existing: bool) -> FindingFacts {
         confidence: None,
         mode: Mode::Enforce,
         via: vec![],
+        allowed: vec![],
     }
 }
 
@@ -243,4 +245,87 @@ fn only_new_secrets_refuse() {
     assert_eq!(judge(&facts).denials[0].code, Code::ScanFailed);
     facts.findings.push(finding(false));
     assert_eq!(judge(&facts).denials[0].text, "secret r in a:3 ****");
+}
+
+#[test]
+fn what_acquits_a_finding_is_for_policy_to_say() {
+    let print = "0".repeat(64);
+    let base = "version = 1\n[secrets]\n";
+    let allow = format!(
+        "[[secret_allow]]\nrule = \"r\"\nfingerprint = \"{print}\"\npaths = [\"a\"]\n\
+         repositories = [\"app\"]\n"
+    );
+    let ignored = Allowed::RepositoryIgnore {
+        entry: "a:r:3".into(),
+    };
+    for (text, allowed, mode, denied) in [
+        ("", vec![], Mode::Enforce, true),
+        ("", vec![Allowed::Comment], Mode::Enforce, true),
+        (
+            "allow_comments = true",
+            vec![Allowed::Comment],
+            Mode::Enforce,
+            false,
+        ),
+        ("", vec![ignored.clone()], Mode::Enforce, true),
+        (
+            "repository_ignore = true",
+            vec![ignored],
+            Mode::Enforce,
+            false,
+        ),
+        (&*allow, vec![], Mode::Enforce, false),
+        (
+            &allow.replace("\"r\"", "\"s\""),
+            vec![],
+            Mode::Enforce,
+            true,
+        ),
+        (
+            &allow.replace("[\"a\"]", "[\"b\"]"),
+            vec![],
+            Mode::Enforce,
+            true,
+        ),
+        (
+            &allow.replace("\"app\"", "\"other\""),
+            vec![],
+            Mode::Enforce,
+            true,
+        ),
+        (
+            &allow.replace("0\"\npaths", "1\"\npaths"),
+            vec![],
+            Mode::Enforce,
+            true,
+        ),
+        ("evaluate = [\"r\"]", vec![], Mode::Enforce, false),
+        ("off = [\"*\"]", vec![], Mode::Enforce, false),
+        (
+            "enforce = [\"r\"]\nevaluate = [\"r\"]",
+            vec![],
+            Mode::Evaluate,
+            true,
+        ),
+    ] {
+        let policy = Policy::parse(&[("p", &format!("{base}{text}\n"))]).unwrap();
+        let mut facts = facts("refs/heads/x", UpdateKind::Create);
+        facts.findings.push(FindingFacts {
+            allowed,
+            mode,
+            fingerprint: print.clone(),
+            ..finding(false)
+        });
+        facts.findings_total = 1;
+        let push = Push {
+            repository: "app",
+            chain: &chain(ActorKind::Human),
+            facts: &facts,
+            now: now(),
+            recent: None,
+        };
+        assert_eq!(evaluate(&policy, &push).is_denied(), denied, "{text}");
+        let acquitted = crate::acquittal(&policy, "app", &facts.findings[0]).is_some();
+        assert!(denied || acquitted || text.contains('['), "{text}");
+    }
 }

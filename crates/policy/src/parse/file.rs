@@ -20,6 +20,8 @@ pub struct FileIn {
     #[serde(default)]
     pub rule: Vec<Spanned<RuleIn>>,
     pub secrets: Option<SecretsIn>,
+    #[serde(default)]
+    pub secret_allow: Vec<SecretAllowIn>,
     pub default: Option<DefaultIn>,
     #[serde(default)]
     pub view: Vec<Spanned<ViewIn>>,
@@ -65,7 +67,34 @@ pub struct ViewIn {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SecretsIn {
-    pub effect: Spanned<Effect>,
+    pub effect: Option<Spanned<Effect>>,
+    #[serde(default)]
+    pub rules: Texts,
+    pub gitleaks_default: Option<Text>,
+    pub generic: Option<bool>,
+    pub allow_comments: Option<bool>,
+    #[serde(default)]
+    pub ignore: Texts,
+    pub repository_ignore: Option<bool>,
+    #[serde(default)]
+    pub enforce: Texts,
+    #[serde(default)]
+    pub evaluate: Texts,
+    #[serde(default)]
+    pub off: Texts,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretAllowIn {
+    pub rule: Text,
+    pub fingerprint: Text,
+    #[serde(default, rename = "description")]
+    pub _description: String,
+    #[serde(default)]
+    pub repositories: Texts,
+    #[serde(default)]
+    pub paths: Texts,
 }
 
 #[derive(Deserialize)]

@@ -363,7 +363,7 @@ pub fn globs(source: &Source<'_>, texts: Texts) -> Result<Vec<Glob>> {
     compile(source, texts, Glob::new)
 }
 
-fn paths(source: &Source<'_>, texts: Texts) -> Result<Vec<Glob>> {
+pub fn paths(source: &Source<'_>, texts: Texts) -> Result<Vec<Glob>> {
     compile(source, texts, Glob::for_paths)
 }
 

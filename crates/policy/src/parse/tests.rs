@@ -18,6 +18,21 @@ version = 1
 effect = "deny"
 [secrets]
 effect = "deny"
+rules = ["RULES", "gitleaks.toml"]
+gitleaks_default = "default.toml"
+generic = true
+allow_comments = true
+ignore = ["IGNORE"]
+repository_ignore = true
+enforce = ["generic-*"]
+evaluate = ["corp-*"]
+off = ["noisy-*"]
+[[secret_allow]]
+rule = "corp-token"
+fingerprint = "0000000000000000000000000000000000000000000000000000000000000000"
+description = "an example of the manual"
+repositories = ["team/manual"]
+paths = ["doc/**"]
 [[rule]]
 id = "all"
 description = "everything"
@@ -87,9 +102,32 @@ quorum = 2
 approvers = ["user:ada"]
 "#;
 
+const OWN_RULES: &str = r#"
+provider = "Corp"
+[[rule]]
+id = "corp-key"
+description = "A key of ours"
+keywords = ["corpkey_"]
+pattern = 'corpkey_[a-z]{8}'
+severity = "high"
+confidence = "high"
+"#;
+
+const GITLEAKS: &str = r#"
+title = "ours"
+[[rules]]
+id = "corp-token"
+regex = '''corptok_[a-z]{8}'''
+keywords = ["corptok_"]
+"#;
+
 fn parse(text: &str) -> Result<Policy, PolicyError> {
     let read = |file: &str, name: &str| match name {
         "CODEOWNERS" => Ok("* @acme/all\n".to_owned()),
+        "RULES" => Ok(OWN_RULES.to_owned()),
+        "gitleaks.toml" => Ok(GITLEAKS.to_owned()),
+        "default.toml" => Ok(GITLEAKS.replace("corp", "base")),
+        "IGNORE" => Ok("a.env:corp-token:3\n".to_owned()),
         "BROKEN" => Ok("* @acme/all\n* nobody\n".to_owned()),
         _ => Err(format!("no such file beside {file}")),
     };
@@ -313,5 +351,141 @@ fn hostile_files_are_errors_and_nothing_worse() {
     // However the wildcards stand, matching is linear in the name.
     if let Ok(policy) = parse(&bomb) {
         assert!(!policy.rules[0].scope.refs[0].is_match(&[b'/'; 4096]));
+    }
+}
+
+/// Each row is put into `[secrets]` and expects an error in a file and line.
+#[test]
+fn files_of_rules_are_tried() {
+    let read = |_: &str, name: &str| {
+        let own = |from: &str, to: &str| Ok(OWN_RULES.replacen(from, to, 1));
+        match name {
+            "severity" => own("\"high\"", "\"dire\""),
+            "pattern" => own("corpkey_[a-z]{8}", "corpkey_["),
+            "large" => own("[a-z]{8}", "[a-z]{1,60000}"),
+            "key" => own("pattern", "patern"),
+            "taken" => own("corp-key", "github-pat"),
+            "neither" => Ok("title = \"x\"\n".to_owned()),
+            "broken" => Ok("[[rules]\n".to_owned()),
+            "empty" => Ok("[allowlist]\npaths = [\"x\"]\n".to_owned()),
+            "go" => Ok(GITLEAKS.replace("[a-z]{8}", "(?=x)")),
+            "group" => Ok(format!("{GITLEAKS}secretGroup = 2\n")),
+            "base" => Ok("[extend]\npath = \"nowhere.toml\"\n".to_owned()),
+            "default" => Ok("[extend]\nuseDefault = true\n".to_owned()),
+            "10m" => Ok("#\n".repeat(5 << 20)),
+            "below10m" => Ok("[extend]\npath = \"10m\"\n".to_owned()),
+            many if many.starts_with("many") => Ok(format!(
+                "{}{}",
+                "#\n".repeat(400 << 10),
+                OWN_RULES.replace("corp", many)
+            )),
+            "below" => Ok("[extend]\npath = \"go\"\n".to_owned()),
+            "gitleaks.toml" => Ok(GITLEAKS.to_owned()),
+            _ => Err("No such file".to_owned()),
+        }
+    };
+    let parse = |added: &str| {
+        let text = format!("version = 1\n[secrets]\n{added}\n");
+        Policy::parse_with(&[("p.toml", &text)], &read)
+    };
+    for (added, file, line, problem) in [
+        (
+            "rules = [\"missing\"]",
+            "p.toml",
+            3,
+            "rules 'missing': No such file",
+        ),
+        (
+            "rules = [\"severity\"]",
+            "severity",
+            8,
+            "unknown variant `dire`",
+        ),
+        (
+            "rules = [\"pattern\"]",
+            "pattern",
+            7,
+            "not a regular expression",
+        ),
+        ("rules = [\"large\"]", "large", 7, "too large"),
+        ("rules = [\"key\"]", "key", 7, "unknown field `patern`"),
+        (
+            "rules = [\"taken\"]",
+            "taken",
+            4,
+            "stands already in the default rules",
+        ),
+        ("rules = [\"neither\"]", "neither", 1, "expected rules"),
+        ("rules = [\"broken\"]", "broken", 1, ""),
+        ("rules = [\"empty\"]", "empty", 1, "at least one rule"),
+        ("rules = [\"go\"]", "go", 5, "not a regular expression"),
+        ("rules = [\"group\"]", "group", 4, "expected 0 to 0"),
+        (
+            "rules = [\"base\"]",
+            "base",
+            2,
+            "extend nowhere.toml: No such file",
+        ),
+        ("rules = [\"below\"]", "go", 5, "not a regular expression"),
+        ("rules = [\"default\"]", "default", 1, "gitleaks_default"),
+        (
+            "rules = [\"10m\"]",
+            "p.toml",
+            3,
+            "it has 10485760 bytes; expected at most 1048576",
+        ),
+        ("ignore = [\"10m\"]", "p.toml", 3, "ignore '10m': it has"),
+        (
+            "rules = [\"below10m\"]",
+            "below10m",
+            2,
+            "10m: it has 10485760",
+        ),
+        (
+            "rules = [\"many1\", \"many2\", \"many3\", \"many4\", \"many5\", \"many6\"]",
+            "many6",
+            1,
+            "expected at most 4194304",
+        ),
+        ("ignore = [\"missing\"]", "p.toml", 3, "ignore 'missing'"),
+        (
+            "gitleaks_default = \"missing\"",
+            "p.toml",
+            3,
+            "gitleaks_default 'missing'",
+        ),
+        (
+            "[[secret_allow]]\nrule = \"r\"\nfingerprint = \"ABC\"",
+            "p.toml",
+            5,
+            "64 lower-case hexadecimal digits",
+        ),
+    ] {
+        let error = parse(added).unwrap_err();
+        assert_eq!(
+            (error.file.as_str(), error.line),
+            (file, line),
+            "{added}: {error}"
+        );
+        assert!(error.problem.contains(problem), "{added}: {error}");
+    }
+    let both = "rules = [\"default\"]\ngitleaks_default = \"gitleaks.toml\"";
+    let policy = parse(both).unwrap();
+    assert!(policy.scanning.digest.is_some());
+    assert_eq!(parse("rules = []").unwrap().scanning.digest, None);
+}
+
+#[test]
+fn an_explicit_no_to_comments_beats_a_yes_of_another_file() {
+    let file = |said: &str| format!("version = 1\n[secrets]\nallow_comments = {said}\n");
+    let (yes, no) = (file("true"), file("false"));
+    for (files, expected) in [
+        (vec![("a", yes.as_str())], true),
+        (vec![("a", &yes), ("b", &no)], false),
+        (vec![("a", &no), ("b", &yes)], false),
+        (vec![("a", GOOD)], false),
+    ] {
+        let policy = Policy::parse(&files).unwrap();
+        assert_eq!(policy.scanning.allow_comments, expected);
     }
 }

@@ -116,6 +116,11 @@ impl Allowlist {
         })
     }
 
+    /// Whether it says anything of commits.
+    pub(super) fn names_commits(&self) -> bool {
+        !self.commits.is_empty()
+    }
+
     /// Whether this match is acquitted.
     pub(super) fn allows(&self, origin: Origin<'_>, matched: Matched<'_>) -> bool {
         if !self.all {

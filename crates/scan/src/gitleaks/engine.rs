@@ -144,6 +144,13 @@ impl Engine {
         self.allowlists.iter().any(|list| list.allows_path(path))
     }
 
+    /// Whether an allow-list names commits.
+    pub(crate) fn names_commits(&self) -> bool {
+        let of_rules = self.rules.iter().flat_map(|rule| &rule.spec.allowlists);
+        let mut all = self.allowlists.iter().chain(of_rules);
+        all.any(|list| list.names_commits())
+    }
+
     /// Everything that decides what is found, for the ruleset's id.
     pub(crate) fn identify(&self, part: &mut impl FnMut(&[u8])) {
         part(b"gitleaks");

@@ -38,6 +38,7 @@ pub use engine::RuleInfo;
 pub(crate) use foreign::Foreign;
 pub use ignore::Ignore;
 pub use load::{Base, Note};
+pub use verdict::is_commented;
 
 use crate::error::RuleError;
 use crate::ruleset::Ruleset;

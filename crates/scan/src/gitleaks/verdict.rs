@@ -9,6 +9,16 @@ const COMMENT: &[u8] = b"gitleaks:allow";
 /// Of a line, so many bytes before and after a match are looked at.
 pub(super) const LINE_MAX: usize = 64 * 1024;
 
+/// Whether the lines that hold a span of a text say `gitleaks:allow`.
+///
+/// For findings of rules that come from no `gitleaks.toml`: those of such a file know by
+/// themselves ([`Finding::allow_comment`](crate::Finding::allow_comment)).
+pub fn is_commented(text: &[u8], span: std::ops::Range<usize>) -> bool {
+    let end = span.end.min(text.len());
+    let line = line(text, span.start.min(end), end);
+    memchr::memmem::find(line, COMMENT).is_some()
+}
+
 /// A match that counts.
 #[derive(Debug, Clone)]
 pub(super) struct Verdict {
@@ -139,6 +149,16 @@ mod tests {
         for (text, expected) in [("", 0.0), ("aaaa", 0.0), ("abab", 1.0), ("\u{e9}", 0.5)] {
             assert!((entropy(text.as_bytes()) - expected).abs() < 1e-9, "{text}");
         }
+    }
+
+    #[test]
+    fn a_comment_counts_in_its_own_line_alone() {
+        let text = b"a = 1 # gitleaks:allow\nb = 2\nc = 3 # gitleaks:allow";
+        assert!(is_commented(text, 4..5));
+        assert!(!is_commented(text, 27..28));
+        assert!(is_commented(text, 33..34));
+        assert!(is_commented(text, 27..34));
+        assert!(!is_commented(b"", 3..9));
     }
 
     #[test]

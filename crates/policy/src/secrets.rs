@@ -1,0 +1,118 @@
+//! What a policy says of the scanner's findings: with which rules to scan, what each rule's
+//! findings do, and what acquits one.
+
+use refwarden_model::ByteText;
+use refwarden_model::facts::{Allowed, FindingFacts, Mode, PushFacts};
+use refwarden_model::rules::ScanRules;
+use serde::Serialize;
+
+use crate::glob::Glob;
+use crate::parse::Policy;
+
+/// What stands in `[secrets]` and `[[secret_allow]]`, less the effect.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Scanning {
+    /// What is added to the rules that ship with the scanner.
+    pub rules: ScanRules,
+    /// Their digest; none where nothing is added.
+    pub digest: Option<String>,
+    /// Whether a comment `gitleaks:allow` acquits what stands in its line.
+    pub allow_comments: bool,
+    /// Scanner rules whose findings act, by globs over their ids.
+    pub enforce: Vec<Glob>,
+    /// Scanner rules whose findings are recorded and do nothing.
+    pub evaluate: Vec<Glob>,
+    /// Scanner rules whose findings are not asked about.
+    pub off: Vec<Glob>,
+    /// What has been found to be no secret.
+    pub allow: Vec<SecretAllow>,
+}
+
+/// A finding that is no secret, for good.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SecretAllow {
+    /// The scanner's rule, exactly.
+    pub rule: String,
+    /// The fingerprint, exactly.
+    pub fingerprint: String,
+    /// Repositories; all where empty.
+    pub repositories: Vec<Glob>,
+    /// Paths; where empty, all, and what has no path.
+    pub paths: Vec<Glob>,
+}
+
+impl Scanning {
+    /// Whether nothing is said.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A finding that is not acquitted, and what it does.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Counted<'a> {
+    pub(crate) finding: &'a FindingFacts,
+    pub(crate) mode: Mode,
+}
+
+/// Findings that are not acquitted.
+pub(crate) fn counted<'a>(
+    policy: &Policy,
+    repository: &str,
+    facts: &'a PushFacts,
+) -> Vec<Counted<'a>> {
+    let findings = facts.findings.iter();
+    findings
+        .filter(|finding| acquittal(policy, repository, finding).is_none())
+        .map(|finding| Counted {
+            finding,
+            mode: mode(policy, finding),
+        })
+        .collect()
+}
+
+/// What a finding does: what the policy says of its rule, or else what the hook says. Where
+/// several lists name the rule, the strictest holds.
+pub fn mode(policy: &Policy, finding: &FindingFacts) -> Mode {
+    let said = &policy.scanning;
+    let id = finding.rule_id.as_bytes();
+    let named = |globs: &[Glob]| globs.iter().any(|glob| glob.is_match(id));
+    if named(&said.enforce) {
+        Mode::Enforce
+    } else if named(&said.evaluate) {
+        Mode::Evaluate
+    } else if named(&said.off) {
+        Mode::Off
+    } else {
+        finding.mode
+    }
+}
+
+/// What acquits a finding, in words; none where nothing does.
+pub fn acquittal(policy: &Policy, repository: &str, finding: &FindingFacts) -> Option<String> {
+    let said = &policy.scanning;
+    let counts = |allowed: &&Allowed| match allowed {
+        Allowed::Comment => said.allow_comments,
+        Allowed::IgnoreFile { file, .. } => said.rules.ignore.iter().any(|it| it.name == *file),
+        Allowed::RepositoryIgnore { .. } => said.rules.repository_ignore,
+    };
+    let listed = |allow: &&SecretAllow| {
+        let here = |globs: &[Glob]| {
+            globs.is_empty() || globs.iter().any(|it| it.is_match(repository.as_bytes()))
+        };
+        let path = finding.path.as_ref().map(ByteText::as_bytes);
+        let there = |globs: &[Glob]| {
+            let is_match = |path| globs.iter().any(|glob| glob.is_match(path));
+            globs.is_empty() || path.is_some_and(is_match)
+        };
+        allow.rule == finding.rule_id
+            && allow.fingerprint == finding.fingerprint
+            && here(&allow.repositories)
+            && there(&allow.paths)
+    };
+    let found = finding.allowed.iter().find(counts).map(ToString::to_string);
+    found.or_else(|| {
+        let listed = said.allow.iter().find(listed);
+        listed.map(|_| "a [[secret_allow]] of the policy".to_owned())
+    })
+}
