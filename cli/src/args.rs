@@ -381,17 +381,26 @@ Examples:
   refwarden replay app --at 2026-01-31T12:00:00Z --into ./before.git --data-dir ./data
   refwarden replay app --at seq:12 --into ./r.git --verify ./data/repositories/app.git --data-dir ./data
   refwarden replay app --into ./r.git --identity auditor.identity --service-url https://refwarden.example
+  refwarden replay --push 0198c1b2-7c3e-7a51-b1c5-0f5b9a2d6e11 --speed 10 --data-dir ./data
 
 Exit codes: 0 rebuilt (and equal, with --verify); 1 it differs from LIVE; 2 an error.")]
 pub struct Replay {
     /// The repository's name or id.
-    pub repository: String,
+    #[arg(required_unless_present = "push")]
+    pub repository: Option<String>,
     /// A time (RFC 3339), `now`, or `seq:N` for the repository's Nth event.
     #[arg(long, value_name = "TIME", default_value = "now")]
     pub at: String,
     /// Directory to make; it must be empty or absent.
-    #[arg(long, value_name = "DIR")]
-    pub into: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "push")]
+    pub into: Option<PathBuf>,
+    /// Tell this push step by step: who came from where, what was asked, sent, found, judged, said,
+    /// decided and moved.
+    #[arg(long, value_name = "ID", conflicts_with_all = ["repository", "at", "into", "verify"])]
+    pub push: Option<uuid::Uuid>,
+    /// So many times as fast as it happened, with no wait above 5 seconds; all at once if not given.
+    #[arg(long, value_name = "N", requires = "push", value_parser = speed)]
+    pub speed: Option<f64>,
     /// A live repository to compare with.
     #[arg(long, value_name = "LIVE")]
     pub verify: Option<PathBuf>,
@@ -404,6 +413,12 @@ pub struct Replay {
     /// Print one JSON object.
     #[arg(long)]
     pub json: bool,
+}
+
+fn speed(text: &str) -> Result<f64, String> {
+    let speed = text.parse().ok();
+    let speed = speed.filter(|speed: &f64| speed.is_finite() && *speed > 0.0);
+    speed.ok_or_else(|| "expected a number above 0, such as 1 or 10".to_owned())
 }
 
 /// `refwarden demo`.

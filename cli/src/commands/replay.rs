@@ -1,7 +1,9 @@
-//! `refwarden replay`: a bare repository from the records alone.
+//! `refwarden replay`: a bare repository from the records alone, or a push step by step.
 
 pub mod compare;
+mod push;
 mod rebuild;
+mod session;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -33,16 +35,22 @@ struct Result<'a> {
 
 /// Rebuilds, and compares where asked to.
 pub fn run(args: &Replay) -> Outcome {
-    refuse_full(&args.into)?;
+    if let Some(push) = args.push {
+        return push::run(args, push);
+    }
+    let (Some(repository), Some(into)) = (&args.repository, &args.into) else {
+        return Err(Failure::new("give REPOSITORY and --into, or --push"));
+    };
+    refuse_full(into)?;
     let identities = Identities::read(&args.identity, Some(&args.service))?;
     let api = Api::connect(&args.service)?;
     let at = (args.at != "now").then(|| ("at", args.at.clone()));
     let query: Vec<(&str, String)> = at.into_iter().collect();
-    let path = format!("/api/v1/repositories/{}/replay", escaped(&args.repository));
+    let path = format!("/api/v1/repositories/{}/replay", escaped(repository));
     let state: ReplayOut = api.get(&path, &query)?;
-    rebuild::rebuild(&api, &state, &identities, &args.into)?;
+    rebuild::rebuild(&api, &state, &identities, into)?;
     let differences = match &args.verify {
-        Some(live) => Some(compare::compare(&args.into, live)?),
+        Some(live) => Some(compare::compare(into, live)?),
         None => None,
     };
     let equal = differences.as_ref().map(Differences::is_none);
@@ -53,7 +61,7 @@ pub fn run(args: &Replay) -> Outcome {
         head: &state.head,
         refs: state.refs.len(),
         packs: state.packs.len(),
-        into: args.into.to_string_lossy().into_owned(),
+        into: into.to_string_lossy().into_owned(),
         equal,
         differences: differences.as_ref(),
     };

@@ -4,6 +4,8 @@
 //! `/api/openapi.json`. Byte strings that are not UTF-8 are shown lossily here except in
 //! [`ReplayOut`], which is exact.
 
+use std::collections::BTreeMap;
+
 use chrono::{DateTime, Utc};
 use refwarden_model::facts::PushFacts;
 use refwarden_model::{ActorChain, ByteText, ObjectFormat, RepositoryId};
@@ -230,6 +232,39 @@ pub struct PushRecordOut {
     /// What was learned, less the text of patches; none for a push from before it was kept.
     #[schema(value_type = Option<Object>)]
     pub facts: Option<PushFacts>,
+    /// How it came; none from an older service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<PushSessionOut>,
+}
+
+/// How a push came.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PushSessionOut {
+    /// `local`, `ssh` or `http`.
+    pub transport: String,
+    /// The client's address, where known.
+    pub client_address: Option<String>,
+    /// The client's agent string, where known.
+    pub client_agent: Option<String>,
+    /// The Git host.
+    pub host: String,
+    /// The hook's version.
+    pub hook_version: String,
+    /// SHA-256 of the token, hexadecimal; the token itself is nowhere.
+    pub token_sha256: Option<String>,
+    /// The pack, where objects came.
+    pub pack: Option<PushPackOut>,
+    /// Microseconds that the hook spent, by step.
+    pub timings: BTreeMap<String, u64>,
+}
+
+/// The pack of a push.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PushPackOut {
+    /// SHA-256 of the pack as it was received.
+    pub digest: String,
+    /// Its length; none where retention has dropped it.
+    pub bytes: Option<u64>,
 }
 
 /// A repository under guard.

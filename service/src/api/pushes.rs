@@ -4,11 +4,12 @@ use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
 use chrono::Utc;
 use diesel::PgConnection;
-use refwarden_wire::api::PushRecordOut;
+use refwarden_wire::api::{PushPackOut, PushRecordOut, PushSessionOut};
 use uuid::Uuid;
 
 use super::Caller;
-use crate::db::{events, push_facts, pushes, repositories};
+use crate::db::pushes::Push;
+use crate::db::{events, packs, push_facts, pushes, repositories};
 use crate::error::AppError;
 use crate::state::AppState;
 
@@ -37,6 +38,7 @@ pub async fn show(
 fn record(conn: &mut PgConnection, id: Uuid) -> Result<PushRecordOut, AppError> {
     let push = pushes::find(conn, id)?.ok_or_else(AppError::not_found)?;
     let repository = repositories::find(conn, push.repository_id)?;
+    let session = session(conn, &push)?;
     let chain = push.actor_chain.map(serde_json::from_value).transpose();
     Ok(PushRecordOut {
         id: push.id,
@@ -48,5 +50,26 @@ fn record(conn: &mut PgConnection, id: Uuid) -> Result<PushRecordOut, AppError> 
         codes: push.codes,
         verdict: push.verdict,
         facts: push_facts::find(conn, id)?,
+        session: Some(session),
+    })
+}
+
+fn session(conn: &mut PgConnection, push: &Push) -> Result<PushSessionOut, AppError> {
+    let pack = match &push.pack_digest {
+        Some(digest) => Some(PushPackOut {
+            digest: digest.clone(),
+            bytes: packs::find(conn, digest)?.and_then(|pack| pack.bytes.try_into().ok()),
+        }),
+        None => None,
+    };
+    Ok(PushSessionOut {
+        transport: push.transport.clone(),
+        client_address: push.client_address.clone(),
+        client_agent: push.client_agent.clone(),
+        host: push.host.clone(),
+        hook_version: push.hook_version.clone(),
+        token_sha256: push.token_sha256.clone(),
+        pack,
+        timings: serde_json::from_value(push.timings.clone()).map_err(AppError::internal)?,
     })
 }

@@ -190,3 +190,108 @@ fn a_second_up_and_a_second_install_say_so() {
     work.push(Via::Local, &["HEAD:refs/heads/topic"]).passes();
     replay(&repository).passes();
 }
+
+#[test]
+fn a_push_is_told_as_a_session() {
+    let repository = Repository::guarded(stack(), "sessions");
+    let work = repository.work();
+    work.commit(&[(b"a", b"a\n")], "\u{1b}[31mRed");
+    let refused = work
+        .push(Via::Http, &["HEAD:refs/heads/main"])
+        .fails(&["RW201"]);
+    let request = request_of(&refused);
+    approve(stack(), &request);
+    work.push(Via::Http, &["HEAD:refs/heads/main"]).passes();
+    let found = secret(30);
+    work.commit(&[(b"s", format!("{found}\n").as_bytes())], "Secret");
+    work.push(Via::Local, &["HEAD:refs/heads/topic"])
+        .fails(&["RW301"]);
+    let events = stack().api("audrey").events("sessions");
+    let push_of = |kind: &str| {
+        let event = events.iter().find(|event| event.kind == kind).unwrap();
+        event.push_id.unwrap().to_string()
+    };
+    let told = |push: &str, more: &[&str]| {
+        let arguments = [&["replay", "--push", push], more].concat();
+        stack().refwarden(&arguments).passes().text()
+    };
+    let has = |text: &str, words: &[&str]| {
+        for words in words {
+            assert!(text.contains(words), "{words}: {text}");
+        }
+        assert!(!text.contains('\u{1b}'), "{text:?}");
+    };
+
+    // Refused, then approved.
+    let waiting = told(&push_of("push.waiting"), &[]);
+    has(
+        &waiting,
+        &[
+            "http from 127.0.0.1",
+            "token with SHA-256",
+            "HEAD refs/heads/main",
+            "refs/heads/main ",
+            "pack ",
+            "[31mRed",
+            "A a +1 -0",
+            ": 0 secrets",
+            "push.waiting",
+            "RW201",
+            "request.created",
+            "decision approve",
+            &request,
+        ],
+    );
+    assert!(!waiting.contains("ref.committed"), "{waiting}");
+
+    let passed = told(&push_of("push.completed"), &["--json", "--speed", "1000"]);
+    let passed: serde_json::Value = serde_json::from_str(&passed).unwrap();
+    let steps = passed["steps"].as_array().unwrap();
+    let whats: Vec<_> = steps
+        .iter()
+        .map(|it| it["what"].as_str().unwrap())
+        .collect();
+    let place = |what: &str| whats.iter().position(|it| *it == what).unwrap();
+    let order = [
+        "connected",
+        "scanned",
+        "push.released",
+        "ref.prepared",
+        "ref.committed",
+    ];
+    assert!(order.map(place).is_sorted(), "{whats:?}");
+    assert!(
+        place("ref.committed") < place("push.completed"),
+        "{whats:?}"
+    );
+    let offsets: Vec<_> = steps.iter().map(|it| it["after_ms"].as_i64()).collect();
+    assert!(offsets.is_sorted(), "{offsets:?}");
+
+    let denied = told(&push_of("push.denied"), &["--speed", "1"]);
+    has(
+        &denied,
+        &[
+            "local, to host",
+            ": 1 secret",
+            "s:1:",
+            "RW301",
+            "It is denied now.",
+        ],
+    );
+    assert!(!denied.contains(&found), "{denied}");
+
+    let wrong = |arguments: &[&str], words: &[&str]| {
+        stack().refwarden(arguments).fails(words);
+    };
+    let nobody = "00000000-0000-0000-0000-000000000000";
+    wrong(&["replay", "--push", nobody], &["404"]);
+    wrong(
+        &["replay", "--push", nobody, "--speed", "0"],
+        &["a number above 0"],
+    );
+    wrong(
+        &["replay", "--push", nobody, "--into", "x"],
+        &["cannot be used with"],
+    );
+    wrong(&["replay", "sessions"], &["--into"]);
+}
