@@ -165,6 +165,54 @@ fn cef_has_one_line_each_whose_header_and_extension_are_read_back() {
     assert_eq!(pairs.len(), 17);
 }
 
+/// The schema's objects take no further members, and each member has the type that it has there.
+/// `actor` is one of the profile `host`.
+#[track_caller]
+fn only_known(line: &Value) {
+    let check = |object: &Value, texts: &[&str], numbers: &[&str], others: &[&str]| {
+        for (key, value) in object.as_object().unwrap() {
+            let key = key.as_str();
+            let is_good = texts.contains(&key) && value.as_str().is_some_and(|it| !it.is_empty())
+                || numbers.contains(&key) && value.is_i64()
+                || others.contains(&key) && (value.is_object() || value.is_array());
+            assert!(is_good, "{key}: {value}");
+        }
+    };
+    check(
+        line,
+        &[
+            "activity_name",
+            "category_name",
+            "class_name",
+            "severity",
+            "status",
+            "status_detail",
+            "message",
+        ],
+        &[
+            "activity_id",
+            "category_uid",
+            "class_uid",
+            "type_uid",
+            "severity_id",
+            "status_id",
+            "time",
+        ],
+        &["actor", "entity", "metadata", "unmapped"],
+    );
+    check(&line["actor"]["user"], &["name"], &[], &[]);
+    check(&line["entity"], &["type", "name", "uid"], &["type_id"], &[]);
+    let metadata = &line["metadata"];
+    let texts = ["version", "uid", "event_code", "correlation_uid"];
+    check(metadata, &texts, &["sequence"], &["product", "profiles"]);
+    let product = &metadata["product"];
+    check(product, &["name", "vendor_name", "version"], &[], &[]);
+    assert_eq!(metadata["profiles"], serde_json::json!(["host"]));
+    assert_eq!(line["entity"]["type_id"], 99);
+    let unmapped = ["repository", "old", "new", "request"];
+    check(&line["unmapped"], &unmapped, &[], &[]);
+}
+
 #[test]
 fn ocsf_has_what_the_class_requires() {
     let moved = |old: &str, new: &str| Event {
@@ -173,13 +221,29 @@ fn ocsf_has_what_the_class_requires() {
         new_oid: Some(new.repeat(40)),
         ..hostile()
     };
-    let events = [moved("0", "a"), moved("a", "b"), moved("a", "0"), hostile()];
+    let bare = Event {
+        kind: "repository.adopted".into(),
+        push_id: None,
+        ref_name: None,
+        old_oid: None,
+        new_oid: None,
+        codes: vec![],
+        ..hostile()
+    };
+    let events = [
+        moved("0", "a"),
+        moved("a", "b"),
+        moved("a", "0"),
+        hostile(),
+        bare,
+    ];
     let text = written(Format::Ocsf, &events, &[]);
     let lines: Vec<Value> = text
         .split_terminator('\n')
         .map(|line| serde_json::from_str(line).unwrap())
         .collect();
-    for (line, activity) in lines.iter().zip([1, 3, 4, 99]) {
+    assert_eq!(lines.len(), 5);
+    for (line, activity) in lines.iter().zip([1, 3, 4, 99, 99]) {
         // Required by base event, IAM and Entity Management of 1.3.0.
         for key in [
             "activity_id",
@@ -198,6 +262,7 @@ fn ocsf_has_what_the_class_requires() {
         assert_eq!(line["metadata"]["version"], "1.3.0");
         assert_eq!(line["time"], 1_767_225_600_123_i64);
         assert_eq!(line["actor"]["user"]["name"], hostile().actor);
+        only_known(line);
     }
     assert_eq!(lines[3]["activity_name"], "push.denied");
     assert_eq!(lines[3]["status"], "Failure");
