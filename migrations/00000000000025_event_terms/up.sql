@@ -95,6 +95,8 @@ BEGIN
         CROSS JOIN LATERAL (
             SELECT CASE WHEN count(*) > 64 THEN ARRAY['path'] ELSE array_agg('path:' || path_text)
                     || array_agg('top:' || split_part(path_text, '/', 1))
+                    || array_agg('top:' || substring(path_text from '^([^/]*/[^/]*)/'))
+                    || array_agg('file:' || substring(path_text from '[^/]*$'))
                     || array_agg('type:' || substring(path_text from '\.([^./]*)$'))
                 END AS terms
             FROM (SELECT path_text FROM changes WHERE push_id = p.id LIMIT 65) AS few

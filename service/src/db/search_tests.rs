@@ -218,6 +218,19 @@ fn same_pages(conn: &mut PgConnection) {
         "path:deploy/**",
         "path:**/*.tf",
         "path:src/3/file70?.rs",
+        "path:**/file7007.rs",
+        "path:**/main.tf",
+        "path:deploy/*",
+        "path:src/*",
+        "path:src/3/*",
+        "path:src/3/**",
+        "path:src/*/file1007.rs",
+        "path:src/3/file7*.rs",
+        "path:src/**/file100?.rs",
+        "path:**/3/file1007.rs",
+        "path:s*/3/file1007.rs",
+        "path:*/",
+        "path:src/3*7.rs",
         "path:**/main.tf,none state:not-moved",
         "kind:push.rare",
         "kind:push",
@@ -238,14 +251,16 @@ fn same_pages(conn: &mut PgConnection) {
                 time: Duration::ZERO,
                 ..reach
             };
-            for page in 0..4 {
+            for page in 0..3 {
                 let expected = selected(&filter, Way::Among).load::<Event>(conn).unwrap();
                 let found = list_within(conn, &filter, reach).unwrap();
                 let shown = format!("{query}, page {page}, newest first: {newest_first}");
                 assert_eq!(places(&found), places(&expected), "{shown}");
                 assert_eq!(places(&list(conn, &filter).unwrap()), places(&expected));
-                let found = list_within(conn, &filter, hurried).unwrap();
-                assert_eq!(places(&found), places(&expected), "{shown}, out of time");
+                if page == 0 {
+                    let found = list_within(conn, &filter, hurried).unwrap();
+                    assert_eq!(places(&found), places(&expected), "{shown}, out of time");
+                }
                 filter.after = expected.last().map(Event::place).or(filter.after);
             }
         }

@@ -137,12 +137,21 @@ fn path(glob: &Glob) -> Option<String> {
     }
     let literal = text.split(['*', '?']).next().unwrap_or_default();
     let end = text.rsplit(['*', '?']).next().unwrap_or_default();
-    let name = end.rsplit('/').next().unwrap_or_default();
-    let kind = name
-        .rsplit_once('.')
-        .map(|(_, kind)| format!("type:{kind}"));
-    let top = literal.split_once('/').map(|(top, _)| format!("top:{top}"));
-    kind.or(top)
+    // The most telling first: a file's name, two folders, what kind of file, one folder.
+    if let Some((_, name)) = end.rsplit_once('/').filter(|(_, name)| !name.is_empty()) {
+        return Some(format!("file:{name}"));
+    }
+    let folders: Vec<&str> = literal
+        .rsplit_once('/')
+        .map(|(folders, _)| folders.split('/').take(2).collect())
+        .unwrap_or_default();
+    let top = (!folders.is_empty()).then(|| format!("top:{}", folders.join("/")));
+    let kind = end.rsplit_once('.').map(|(_, kind)| format!("type:{kind}"));
+    if folders.len() == 2 {
+        top
+    } else {
+        kind.or(top)
+    }
 }
 
 #[derive(QueryableByName)]
