@@ -60,6 +60,17 @@ impl Stack {
     /// Starts one whose reconciler looks as often as said, for example `1s`.
     #[track_caller]
     pub fn reconciling(every: &str) -> Self {
+        Self::begin(every, None)
+    }
+
+    /// Starts one in a database of a server that is there already.
+    #[track_caller]
+    pub fn on_server(database_url: &str) -> Self {
+        Self::begin(SELDOM, Some(database_url))
+    }
+
+    #[track_caller]
+    fn begin(every: &str, database_url: Option<&str>) -> Self {
         let work = tempfile::Builder::new()
             .prefix("refwarden-test-")
             .tempdir()
@@ -70,7 +81,10 @@ impl Stack {
         let directory = work.path().join("data");
         let reaper = reaper(work.path(), &directory);
         let git = Git::new(&home);
-        let started = up(&git, &directory, every);
+        let started = match database_url {
+            None => up(&git, &directory, every),
+            Some(url) => up(&git.with("DATABASE_URL", url), &directory, every),
+        };
         Self {
             directory,
             started,

@@ -1,7 +1,8 @@
 //! The records alone rebuild the repository, and they hold the refusals too.
 
-use refwarden_testkit::{Repository, Via};
+use refwarden_testkit::{Repository, Stack, Via};
 
+use crate::fetches::psql;
 use crate::shared::{approve, kinds, replay, request_of, secret, stack};
 
 #[test]
@@ -189,6 +190,28 @@ fn a_second_up_and_a_second_install_say_so() {
     let work = repository.work();
     work.push(Via::Local, &["HEAD:refs/heads/topic"]).passes();
     replay(&repository).passes();
+}
+
+#[test]
+fn up_uses_the_server_that_database_url_names_and_stays_with_it() {
+    psql(stack(), "CREATE DATABASE elsewhere");
+    let own = &stack().started().database_url;
+    let url = own.replacen("/refwarden?", "/elsewhere?", 1);
+    assert_ne!(url, *own);
+    let mut guest = Stack::on_server(&url);
+    assert_eq!(guest.started().database_url, url);
+    // The variable is not there any more when it starts again.
+    guest.restart();
+    assert_eq!(guest.started().database_url, url);
+    assert!(!guest.directory().join("postgres").exists());
+    let repository = Repository::guarded(&guest, "app");
+    let work = repository.work();
+    work.push(Via::Http, &["HEAD:refs/heads/topic"]).passes();
+    replay(&repository).passes();
+    assert_eq!(psql(&guest, "SELECT count(*) FROM pushes"), "1");
+    // What is not its own, it does not stop.
+    guest.refwarden(&["down"]).passes();
+    assert_eq!(psql(&guest, "SELECT count(*) FROM pushes"), "1");
 }
 
 #[test]
