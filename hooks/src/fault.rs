@@ -32,6 +32,8 @@ pub enum Fault {
         reasons: Vec<Reason>,
         /// Where the push is shown.
         url: Option<String>,
+        /// Where a program reads what was found.
+        findings: Option<String>,
     },
 }
 

@@ -98,6 +98,7 @@ impl Held<'_> {
                 }
                 outcome => {
                     return Ok(PushOut {
+                        findings: None,
                         outcome,
                         reasons: out.reasons,
                         ..answer

@@ -150,6 +150,7 @@ fn obey(answer: PushOut, lie: Option<RefName>) -> Result<(), Fault> {
             outcome,
             reasons: answer.reasons,
             url: Some(answer.url),
+            findings: answer.findings,
         }),
     }
 }

@@ -75,6 +75,7 @@ fn prepared() -> Result<(), Fault> {
         return Ok(());
     }
     Err(Fault::Refused {
+        findings: None,
         outcome: Outcome::Denied,
         reasons: answer.reasons,
         url: None,

@@ -56,7 +56,7 @@ pub fn render(fault: &Fault) -> String {
             if let Some(hint) = hint {
                 line(&format!("hint:  {hint}"));
             }
-            line(&machine(Some(*code), None));
+            line(&machine(Some(*code), None, None));
         }
         Fault::Told => {}
         Fault::Help => {
@@ -68,6 +68,7 @@ pub fn render(fault: &Fault) -> String {
             outcome,
             reasons,
             url,
+            findings,
         } => {
             for reason in reasons.iter().take(REASONS_MAX) {
                 line(&format!("error: {} {}", reason.code, sentence(reason)));
@@ -83,17 +84,23 @@ pub fn render(fault: &Fault) -> String {
                 let more = reasons.len() - REASONS_MAX;
                 line(&format!("error: and {more} more"));
             }
-            let linked = reasons.iter().any(|reason| reason.request.is_some());
             if *outcome == Outcome::Waiting {
                 line("hint:  after approval, run the same git push again; or wait for it:");
                 line("hint:  git push -o wait=10m");
             }
-            if let Some(url) = url.as_ref().filter(|_| !linked) {
-                line(&format!("hint:  recorded as {url}"));
+            let linked = reasons.iter().any(|reason| reason.request.is_some());
+            match (url, findings) {
+                (Some(url), Some(_)) => {
+                    line("hint:  is it no secret, or a test's? Ask for an exception:");
+                    line(&format!("hint:  {url}"));
+                }
+                (Some(url), None) if !linked => line(&format!("hint:  recorded as {url}")),
+                _ => {}
             }
             let asked = reasons.iter().find(|reason| reason.request.is_some());
             let told = asked.or(reasons.first());
-            line(&machine(told.map(|reason| reason.code), asked));
+            let code = told.map(|reason| reason.code);
+            line(&machine(code, asked, findings.as_deref()));
         }
     }
     text
@@ -108,7 +115,7 @@ fn sentence(reason: &Reason) -> String {
     }
 }
 
-fn machine(code: Option<Code>, asked: Option<&Reason>) -> String {
+fn machine(code: Option<Code>, asked: Option<&Reason>, findings: Option<&str>) -> String {
     let request = asked.and_then(|reason| reason.request.as_ref());
     let quoted = |text: &str| serde_json::Value::from(text).to_string();
     let mut json = String::from("{\"v\":1");
@@ -116,6 +123,7 @@ fn machine(code: Option<Code>, asked: Option<&Reason>) -> String {
         ("code", code.map(Code::as_str)),
         ("request", request.map(|request| request.id.as_str())),
         ("poll", request.map(|request| request.poll.as_str())),
+        ("findings", findings),
     ] {
         if let Some(value) = value {
             json.extend([",\"", key, "\":", &quoted(value)]);
@@ -170,6 +178,7 @@ mod tests {
             outcome: Outcome::Waiting,
             reasons: vec![reason],
             url: None,
+            findings: None,
         });
         let expected = "\
 error: RW201 refs/heads/main needs approval by 1 of security
@@ -194,9 +203,36 @@ refwarden: {\"v\":1,\"code\":\"RW201\",\"request\":\"8FZK2M0T\",\"poll\":\"https
             outcome: Outcome::Denied,
             reasons: vec![reason; 30],
             url: Some("http://x/p".into()),
+            findings: None,
         });
         assert!(shown.starts_with("error: RW301 a??[31m?b\n"), "{shown}");
         assert!(shown.contains("error: and 10 more\nhint:  recorded as http://x/p\n"));
         assert!(shown.is_ascii());
+        let text = shown.replace("http", "x");
+        assert!(text.ends_with("{\"v\":1,\"code\":\"RW301\"}\n"), "{text}");
+    }
+
+    #[test]
+    fn findings_come_with_a_link_for_people_and_one_for_programs() {
+        let reason = Reason {
+            code: Code::SecretFound,
+            ref_name: None,
+            text: "secret x in a:1 ****".into(),
+            hint: None,
+            request: None,
+        };
+        let shown = render(&Fault::Refused {
+            outcome: Outcome::Denied,
+            reasons: vec![reason],
+            url: Some("http://x/p/1".into()),
+            findings: Some("http://x/api/v1/pushes/1/findings".into()),
+        });
+        let expected = "\
+error: RW301 secret x in a:1 ****
+hint:  is it no secret, or a test's? Ask for an exception:
+hint:  http://x/p/1
+refwarden: {\"v\":1,\"code\":\"RW301\",\"findings\":\"http://x/api/v1/pushes/1/findings\"}
+";
+        assert_eq!(shown, expected);
     }
 }

@@ -1,6 +1,7 @@
 //! Decisions of people: who may decide, what a decision does. Used by the pages and the API.
 
 mod comments;
+pub mod exceptions;
 pub mod grants;
 mod questions;
 
@@ -17,6 +18,7 @@ use sha2::{Digest, Sha256};
 
 use crate::db::ancestry::{self, Brought};
 use crate::db::events::{self, NewEvent};
+use crate::db::exceptions::KIND as EXCEPTION;
 use crate::db::grants::KIND;
 use crate::db::pushes::{self, RefUpdate};
 use crate::db::requests::{self, Decision, Request, state};
@@ -239,10 +241,10 @@ pub fn decide(
         } else if !approves {
             requests::set_state(conn, id, state::REJECTED, now)?;
         } else if progress(&bound.requirements, &decisions)?.met {
-            if request.kind == KIND {
-                more.push(grants::open(conn, &request, now)?);
-            } else {
-                requests::set_state(conn, id, state::APPROVED, now)?;
+            match request.kind.as_str() {
+                KIND => more.push(grants::open(conn, &request, now)?),
+                EXCEPTION => more.push(exceptions::open(conn, &request, now)?),
+                _ => requests::set_state(conn, id, state::APPROVED, now)?,
             }
         }
         let (kind, what) = match (is_review, approves) {
@@ -251,13 +253,13 @@ pub fn decide(
             (true, true) => ("break_glass.reviewed", "found justified"),
             (true, false) => ("break_glass.reviewed", "found not justified"),
         };
-        let is_move = request.kind != KIND;
+        let is_move = request.is_move();
         let event = NewEvent {
             kind,
             actor: person.subject.clone(),
             push_id: request.push_id,
             request_id: Some(id.to_owned()),
-            ref_name: Some(request.ref_name.clone()),
+            ref_name: request.of_ref(),
             old_oid: is_move.then(|| request.old_oid.clone()),
             new_oid: is_move.then(|| request.new_oid.clone()),
             codes: Vec::new(),
@@ -356,24 +358,26 @@ pub(crate) fn expire_one(
             |request: &Request| request.state == state::WAITING || request.state == state::APPROVED;
         if let Some(request) = requests::lock(conn, &request.id)?.filter(is_open) {
             requests::set_state(conn, &request.id, state::EXPIRED, now)?;
-            let was_open = request.kind == KIND && request.state == state::APPROVED;
-            let is_move = request.kind != KIND;
+            let id = &request.id;
+            let is_move = request.is_move();
+            let (kind, summary) = match (request.kind.as_str(), request.state.as_str()) {
+                (KIND, state::APPROVED) => {
+                    ("grant.ended", format!("the window of grant {id} is over"))
+                }
+                (EXCEPTION, state::APPROVED) => (
+                    "exception.ended",
+                    format!("the time of exception {id} is over"),
+                ),
+                _ => ("request.expired", format!("request {id} has expired")),
+            };
             let event = NewEvent {
-                kind: if was_open {
-                    "grant.ended"
-                } else {
-                    "request.expired"
-                },
+                kind,
                 actor: "refwarden".to_owned(),
                 request_id: Some(request.id.clone()),
-                ref_name: Some(request.ref_name),
+                ref_name: request.of_ref(),
                 old_oid: is_move.then_some(request.old_oid),
                 new_oid: is_move.then_some(request.new_oid),
-                summary: if was_open {
-                    format!("the window of grant {} is over", request.id)
-                } else {
-                    format!("request {} has expired", request.id)
-                },
+                summary,
                 ..NewEvent::default()
             };
             events::append(conn, request.repository_id, now, vec![event])?;

@@ -34,6 +34,12 @@ pub fn configure(cfg: &mut ServiceConfig) {
         .route("/api/v1/grants", get().to(api::grants))
         .route("/api/v1/grants", post().to(api::ask_for_grant))
         .route("/api/v1/grants/{id}/revoke", post().to(api::revoke_grant))
+        .route("/api/v1/exceptions", get().to(api::exceptions::list))
+        .route("/api/v1/exceptions", post().to(api::exceptions::ask))
+        .route(
+            "/api/v1/exceptions/{id}/revoke",
+            post().to(api::exceptions::revoke),
+        )
         .route("/api/v1/revocations", get().to(tokens::list))
         .route("/api/v1/revocations", post().to(tokens::revoke))
         .route("/api/v1/events", get().to(api::events))
@@ -49,6 +55,10 @@ pub fn configure(cfg: &mut ServiceConfig) {
         .route("/api/v1/log/leaves", get().to(api::log::leaves))
         .route("/api/v1/health", get().to(api::health))
         .route("/api/v1/pushes/{id}", get().to(api::push))
+        .route(
+            "/api/v1/pushes/{id}/findings",
+            get().to(api::exceptions::findings),
+        )
         .route("/api/v1/repositories", get().to(api::repositories))
         .route(
             "/api/v1/repositories/{repository:.+}/replay",
@@ -79,6 +89,8 @@ pub fn configure(cfg: &mut ServiceConfig) {
         .route("/r/{id}/decision", post().to(pages::decide))
         .route("/r/{id}/comment", post().to(pages::comment))
         .route("/r/{id}/revoke", post().to(pages::revoke_grant))
+        .route("/p/{id}", get().to(pages::push))
+        .route("/p/{id}/exception", post().to(pages::ask_for_exception))
         .route("/audit", get().to(pages::audit))
         .route("/audit/exposure", get().to(pages::exposure))
         .route("/sign-in", get().to(pages::sign_in))

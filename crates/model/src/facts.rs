@@ -422,6 +422,11 @@ pub enum Allowed {
         /// The line.
         entry: String,
     },
+    /// An exception that people approved. Found by the service.
+    Exception {
+        /// Its code.
+        id: String,
+    },
 }
 
 impl std::fmt::Display for Allowed {
@@ -430,6 +435,7 @@ impl std::fmt::Display for Allowed {
             Self::Comment => f.write_str("a comment gitleaks:allow"),
             Self::IgnoreFile { file, entry } => write!(f, "{file}: {entry}"),
             Self::RepositoryIgnore { entry } => write!(f, ".gitleaksignore: {entry}"),
+            Self::Exception { id } => write!(f, "exception {id}"),
         }
     }
 }

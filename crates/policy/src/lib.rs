@@ -30,7 +30,7 @@ pub use parse::{Policy, PolicyError, ReadNamed};
 pub use rule::{
     Asks, Effect, Forbid, Limits, Pattern, Quorum, Require, Rule, Scope, SecretLimit, Who,
 };
-pub use secrets::{Scanning, SecretAllow, acquittal};
+pub use secrets::{Scanning, SecretAllow, SecretOwner, acquittal, longest_exception, owners_of};
 pub use token_scope::{ScopeError, Scopes, TokenScope, Verb};
 pub use verdict::{Bind, Bypass, Denial, RefOutcome, RefVerdict, Requirement, Spoken, Verdict};
 pub use view::{Masking, Reading, RefFilter, See, ViewRule, Views};

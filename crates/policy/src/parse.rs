@@ -113,6 +113,10 @@ impl Policy {
             if let Some(named) = parsed.secrets {
                 secrets.table(&source, named)?;
             }
+            for owner in parsed.secret_owner {
+                let at = owner.span().start;
+                secrets.owner(&source, at, owner.into_inner())?;
+            }
             for allow in parsed.secret_allow {
                 secrets.allow(&source, allow)?;
             }

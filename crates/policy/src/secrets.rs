@@ -1,5 +1,5 @@
 //! What a policy says of the scanner's findings: with which rules to scan, what each rule's
-//! findings do, and what acquits one.
+//! findings do, what acquits one, and who owns a rule, so that they decide on exceptions.
 
 use refwarden_model::ByteText;
 use refwarden_model::facts::{Allowed, FindingFacts, Mode, PushFacts};
@@ -8,8 +8,12 @@ use serde::Serialize;
 
 use crate::glob::Glob;
 use crate::parse::Policy;
+use crate::verdict::Requirement;
 
-/// What stands in `[secrets]` and `[[secret_allow]]`, less the effect.
+/// The longest exception unless the owners of a rule are given another length, in seconds: 90 days.
+pub(crate) const LONGEST_UNLESS_SAID: u64 = 90 * 86_400;
+
+/// What stands in `[secrets]`, `[[secret_owner]]` and `[[secret_allow]]`, less the effect.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Scanning {
     /// What is added to the rules that ship with the scanner.
@@ -24,8 +28,27 @@ pub struct Scanning {
     pub evaluate: Vec<Glob>,
     /// Scanner rules whose findings are not asked about.
     pub off: Vec<Glob>,
+    /// Who owns which rules.
+    pub owners: Vec<SecretOwner>,
     /// What has been found to be no secret.
     pub allow: Vec<SecretAllow>,
+}
+
+/// The people who decide on exceptions from some of the scanner's rules.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SecretOwner {
+    /// Its name, unique over all files.
+    pub id: String,
+    /// Scanner rules, by globs over their ids; all where empty.
+    pub rules: Vec<Glob>,
+    /// Repositories; all where empty.
+    pub repositories: Vec<Glob>,
+    /// `group:…`, `user:…` or `email:…`.
+    pub approvers: Vec<String>,
+    /// How many of them.
+    pub quorum: u32,
+    /// The longest exception that they may give, in seconds.
+    pub longest: u64,
 }
 
 /// A finding that is no secret, for good.
@@ -95,6 +118,7 @@ pub fn acquittal(policy: &Policy, repository: &str, finding: &FindingFacts) -> O
         Allowed::Comment => said.allow_comments,
         Allowed::IgnoreFile { file, .. } => said.rules.ignore.iter().any(|it| it.name == *file),
         Allowed::RepositoryIgnore { .. } => said.rules.repository_ignore,
+        Allowed::Exception { .. } => true,
     };
     let listed = |allow: &&SecretAllow| {
         let here = |globs: &[Glob]| {
@@ -115,4 +139,31 @@ pub fn acquittal(policy: &Policy, repository: &str, finding: &FindingFacts) -> O
         let listed = said.allow.iter().find(listed);
         listed.map(|_| "a [[secret_allow]] of the policy".to_owned())
     })
+}
+
+/// Who has to agree to an exception from a rule of the scanner: all of these have to be met. None
+/// where nobody owns the rule, so that there are no exceptions from it.
+pub fn owners_of(policy: &Policy, repository: &str, rule_id: &str) -> Vec<Requirement> {
+    let fitting = fitting(policy, repository, rule_id);
+    fitting
+        .map(|owner| Requirement::new(owner.id.clone(), owner.quorum, owner.approvers.clone()))
+        .collect()
+}
+
+/// The longest exception from a rule of the scanner, in seconds; none where nobody owns it.
+pub fn longest_exception(policy: &Policy, repository: &str, rule_id: &str) -> Option<u64> {
+    let fitting = fitting(policy, repository, rule_id);
+    fitting.map(|owner| owner.longest).min()
+}
+
+fn fitting<'p>(
+    policy: &'p Policy,
+    repository: &'p str,
+    rule_id: &'p str,
+) -> impl Iterator<Item = &'p SecretOwner> {
+    let fits = |globs: &[Glob], text: &str| {
+        globs.is_empty() || globs.iter().any(|glob| glob.is_match(text.as_bytes()))
+    };
+    let owners = policy.scanning.owners.iter();
+    owners.filter(move |owner| fits(&owner.rules, rule_id) && fits(&owner.repositories, repository))
 }

@@ -467,3 +467,91 @@ pub struct GrantEndIn {
     /// Why.
     pub reason: String,
 }
+
+/// What the scanner found in a push.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FindingOut {
+    /// Its number in the push, from 0.
+    pub finding: u32,
+    /// The scanner's rule.
+    pub rule: String,
+    /// Where in the push: `blob` for a file's content.
+    pub place: String,
+    /// The file, printable; none in no file.
+    pub path: Option<String>,
+    /// The line, from 1.
+    pub line: u64,
+    /// What may be shown of it.
+    pub redacted: String,
+    /// Whether somebody may be asked to let it pass.
+    pub may_be_asked: bool,
+    /// The newest exception that was asked for it.
+    pub exception: Option<String>,
+}
+
+/// An exception that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExceptionIn {
+    /// The push that was refused.
+    pub push: Uuid,
+    /// The number of the finding in it.
+    pub finding: u32,
+    /// `test-data`, `false-positive` or `fix-later`.
+    pub kind: String,
+    /// How long it is to hold, in seconds, from when it is approved; 30 days unless said, at most
+    /// what the policy says.
+    #[serde(default)]
+    pub seconds: Option<u64>,
+    /// Why it is wanted.
+    pub reason: String,
+}
+
+/// An exception from a rule of the scanner: this secret, in this file of this repository.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ExceptionOut {
+    /// Its code, which is that of the request for it.
+    pub id: String,
+    /// `waiting`, `approved` (it holds), `rejected`, `expired` or `revoked`.
+    pub state: String,
+    /// The repository's name.
+    pub repository: String,
+    /// The scanner's rule.
+    pub rule: String,
+    /// The secret's keyed hash.
+    pub fingerprint: String,
+    /// Where in a push: `blob` for a file's content.
+    pub place: String,
+    /// The file, printable; none in no file.
+    pub path: Option<String>,
+    /// `test-data`, `false-positive` or `fix-later`.
+    pub kind: String,
+    /// Why it is wanted.
+    pub reason: String,
+    /// How long it is to hold, in seconds.
+    pub seconds: u64,
+    /// Whose push was refused: `agent for ada`.
+    pub actor: String,
+    /// Pushes that it has let pass.
+    pub pushes: u64,
+    /// When it was asked for.
+    pub created_at: DateTime<Utc>,
+    /// Until when it holds; while it waits, until when it can be approved.
+    pub until: DateTime<Utc>,
+    /// Who has taken it back.
+    pub ended_by: Option<String>,
+    /// Why.
+    pub end_reason: Option<String>,
+    /// Digest of what is asked; a decision must name it.
+    pub digest: String,
+    /// The page.
+    pub url: String,
+}
+
+/// Takes an exception back.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExceptionEndIn {
+    /// Why.
+    pub reason: String,
+}

@@ -111,6 +111,9 @@ pub struct PushOut {
     pub reasons: Vec<Reason>,
     /// Where the push is shown.
     pub url: String,
+    /// Where a program reads what was found, where something was that refuses the push.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub findings: Option<String>,
 }
 
 /// Whether a push may go on.

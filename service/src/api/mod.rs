@@ -4,6 +4,7 @@
 mod bundle;
 mod caller;
 mod events;
+pub mod exceptions;
 mod export;
 pub mod exposure;
 mod grants;

@@ -20,6 +20,7 @@ macro_rules! insert_rows {
 pub mod ancestry;
 pub mod comments;
 pub mod events;
+pub mod exceptions;
 pub mod exposure;
 pub mod fetches;
 pub mod grants;

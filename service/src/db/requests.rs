@@ -7,8 +7,8 @@ use uuid::Uuid;
 
 use refwarden_model::RequestId;
 
-use super::grants;
 use super::schema::{decisions, requests};
+use super::{exceptions, grants};
 use crate::error::AppError;
 
 /// An approval request.
@@ -54,6 +54,18 @@ pub struct Request {
     pub patch_series: Option<String>,
 }
 
+impl Request {
+    /// Whether it is about the move of a ref.
+    pub fn is_move(&self) -> bool {
+        self.kind != grants::KIND && self.kind != exceptions::KIND
+    }
+
+    /// The ref that it is about; none for an exception.
+    pub fn of_ref(&self) -> Option<Vec<u8>> {
+        (!self.ref_name.is_empty()).then(|| self.ref_name.clone())
+    }
+}
+
 /// States of a request.
 pub mod state {
     /// People have to decide.
@@ -68,7 +80,7 @@ pub mod state {
     pub const STALE: &str = "stale";
     /// A push has used it.
     pub const USED: &str = "used";
-    /// A grant was taken back.
+    /// A grant or an exception was taken back.
     pub const REVOKED: &str = "revoked";
     /// A push was let through in an emergency; somebody has to look at it.
     pub const REVIEW: &str = "review";
@@ -219,7 +231,7 @@ pub fn overtaken(
                 .eq(state::APPROVED)
                 .and(requests::patch_series.is_null())),
         )
-        .filter(requests::kind.ne(grants::KIND))
+        .filter(requests::kind.ne_all([grants::KIND, exceptions::KIND]))
         .filter(requests::old_oid.ne(present))
         .select(Request::as_select())
         .for_no_key_update()
@@ -269,7 +281,7 @@ pub fn consume(
 ) -> QueryResult<bool> {
     let approved = requests::state
         .eq(state::APPROVED)
-        .and(requests::kind.ne(grants::KIND))
+        .and(requests::kind.ne_all([grants::KIND, exceptions::KIND]))
         .and(requests::expires_at.gt(now));
     let mine = requests::state
         .eq(state::USED)

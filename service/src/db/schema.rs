@@ -124,6 +124,19 @@ diesel::table! {
     }
 }
 diesel::table! {
+    exceptions (request_id) {
+        request_id -> Text, finding -> Int4, rule_id -> Text, fingerprint -> Text, place -> Text,
+        path -> Nullable<Bytea>, path_text -> Nullable<Text>,
+        sort -> Text, reason -> Text, seconds -> Int8, ended_by -> Nullable<Text>,
+        end_reason -> Nullable<Text>,
+    }
+}
+diesel::table! {
+    exception_uses (push_id, finding, request_id) {
+        push_id -> Uuid, finding -> Int4, request_id -> Text,
+    }
+}
+diesel::table! {
     used_tokens (issuer, token_id) {
         issuer -> Text, token_id -> Text, push_id -> Uuid, used_at -> Timestamptz,
     }
@@ -223,6 +236,7 @@ diesel::table! {
     }
 }
 diesel::joinable!(deliveries -> outbox (outbox_id));
+diesel::joinable!(exceptions -> requests (request_id));
 diesel::allow_tables_to_appear_in_same_query!(
     repositories,
     packs,
@@ -241,6 +255,8 @@ diesel::allow_tables_to_appear_in_same_query!(
     decisions,
     comments,
     grants,
+    exceptions,
+    exception_uses,
     used_tokens,
     events,
     log_leaves,

@@ -57,9 +57,9 @@ pub async fn pushes(
     let shared = state.clone();
     let out = state
         .db(move |conn| {
-            let received = Received {
+            let mut received = Received {
                 host: &host.name,
-                push: &push,
+                push,
                 token: verified,
                 token_sha256: token.as_deref().map(token_sha256),
                 pack,
@@ -67,7 +67,7 @@ pub async fn pushes(
                 public_url: &shared.config.service.public_url,
                 request_days: shared.config.service.request_days,
             };
-            lifecycle::receive(conn, &received, Utc::now())
+            lifecycle::receive(conn, &mut received, Utc::now())
         })
         .await?;
     state.announce();

@@ -59,6 +59,17 @@ pub fn needs_approval(
     }
 }
 
+/// Where a request is found.
+pub fn link(base: &str, request: &Request, now: DateTime<Utc>) -> Option<RequestRef> {
+    let id = RequestId::try_from(request.id.clone()).ok()?;
+    Some(RequestRef {
+        url: format!("{base}/r/{id}"),
+        poll: format!("{base}/api/v1/requests/{id}?wait=30"),
+        expires_in: u64::try_from((request.expires_at - now).num_seconds()).unwrap_or(0),
+        id,
+    })
+}
+
 /// One ref update that people have to approve.
 pub struct Asking<'a> {
     pub received: &'a Received<'a>,
@@ -257,15 +268,7 @@ impl Asking<'_> {
 
     /// What the pusher is told of a request that does not release the move.
     pub fn reason(&self, request: &Request, now: DateTime<Utc>) -> Reason {
-        let base = self.received.public_url;
-        let found = RequestId::try_from(request.id.clone())
-            .ok()
-            .map(|id| RequestRef {
-                url: format!("{base}/r/{id}"),
-                poll: format!("{base}/api/v1/requests/{id}?wait=30"),
-                expires_in: u64::try_from((request.expires_at - now).num_seconds()).unwrap_or(0),
-                id,
-            });
+        let found = link(self.received.public_url, request, now);
         if request.state == state::REJECTED {
             let text = format!("{} was rejected by an approver", self.update.ref_name);
             let ref_name = Some(self.update.ref_name.clone());

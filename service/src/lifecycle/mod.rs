@@ -90,3 +90,13 @@ pub fn mark_overtaken(
 fn push_url(public_url: &str, id: uuid::Uuid) -> String {
     format!("{public_url}/api/v1/events?push={id}")
 }
+
+/// The page with what was found in a push.
+fn findings_page(public_url: &str, id: uuid::Uuid) -> String {
+    format!("{public_url}/p/{id}")
+}
+
+/// Where a program reads what was found in a push.
+fn findings_url(public_url: &str, id: uuid::Uuid) -> String {
+    format!("{public_url}/api/v1/pushes/{id}/findings")
+}

@@ -8,7 +8,7 @@ use refwarden_wire::hook::{Move, PrepareIn, PrepareOut, Reason};
 use super::{actor_of, reason};
 use crate::db::events::{self, NewEvent};
 use crate::db::pushes::{self, Push, RefUpdate, push_state, update_state};
-use crate::db::{repositories, requests};
+use crate::db::{exceptions, repositories, requests};
 use crate::error::AppError;
 use crate::identity::TokenError;
 use crate::tokens;
@@ -79,6 +79,12 @@ fn prepare_all(
     }
     use_token(conn, &push, now)?;
     repositories::lock(conn, push.repository_id)?;
+    if push.findings_total > 0
+        && let Some(id) = exceptions::fallen(conn, push.id, now)?
+    {
+        let text = format!("exception {id} has ended since the push was judged");
+        return Err(refused(Code::SecretFound, text));
+    }
     let updates = pushes::updates(conn, push.id)?;
     let mut new_events = Vec::new();
     for wanted in &asked.moves {

@@ -206,9 +206,9 @@ impl Schedule {
             pack_bytes: None,
             timings: BTreeMap::new(),
         };
-        let received = Received {
+        let mut received = Received {
             host: HOST,
-            push: &push,
+            push,
             token: Ok(VerifiedToken {
                 actor_chain: ActorChain {
                     pusher: person("ada"),
@@ -226,7 +226,7 @@ impl Schedule {
             public_url: "",
             request_days: 1,
         };
-        receive(conn, &received, now()).unwrap().outcome
+        receive(conn, &mut received, now()).unwrap().outcome
     }
 
     fn step(&self, conn: &mut PgConnection, step: Step) {

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Duration, Utc};
 use diesel::{Connection as _, PgConnection};
-use refwarden_model::facts::RefFacts;
+use refwarden_model::facts::{Allowed, RefFacts};
 use refwarden_model::{ActorChain, Code, PushId};
 use refwarden_policy::{
     Denial, Effect, Policy, RecentPushes, RefOutcome, RefVerdict, Rule, Spoken, Verdict, acquittal,
@@ -12,9 +12,11 @@ use refwarden_wire::hook::{DRY_RUN, Outcome, PushIn, PushOut, Reason};
 use uuid::Uuid;
 
 use super::ask::{Asking, needs_approval};
-use super::{emergency, push_url, reason};
+use super::{emergency, findings_page, findings_url, push_url, reason};
+use crate::approval::exceptions::{self, may_be_asked_for};
 use crate::db;
 use crate::db::events::{self, NewEvent};
+use crate::db::exceptions::{Use, insert_uses};
 use crate::db::pushes::{self, Push, RefUpdate, push_state, signed, update_state};
 use crate::db::repositories::{self, Repository};
 use crate::db::requests::{self, Request};
@@ -24,12 +26,15 @@ use crate::identity::{TokenError, VerifiedToken};
 use crate::packs::StoredPack;
 use crate::tokens;
 
+/// Findings that are looked up for a request that waits.
+const LINKED_MAX: usize = 20;
+
 /// A push as it came in, with what was found out about it on the way.
 pub struct Received<'a> {
     /// The Git host that sent it.
     pub host: &'a str,
     /// What the hook says.
-    pub push: &'a PushIn,
+    pub push: PushIn,
     /// The pusher's token.
     pub token: Result<VerifiedToken, TokenError>,
     /// Hash of a token that was sent, good or not.
@@ -53,7 +58,7 @@ pub struct Received<'a> {
 /// force, and what the database says.
 pub fn receive(
     conn: &mut PgConnection,
-    received: &Received<'_>,
+    received: &mut Received<'_>,
     now: DateTime<Utc>,
 ) -> Result<PushOut, AppError> {
     conn.transaction(|conn| receive_in_transaction(conn, received, now))
@@ -61,7 +66,7 @@ pub fn receive(
 
 fn receive_in_transaction(
     conn: &mut PgConnection,
-    received: &Received<'_>,
+    received: &mut Received<'_>,
     now: DateTime<Utc>,
 ) -> Result<PushOut, AppError> {
     let repository =
@@ -80,24 +85,52 @@ fn receive_in_transaction(
         Some(id) if pushes::find(conn, id.0)?.is_none() => id.0,
         _ => Uuid::now_v7(),
     };
-    let mut judged = judge(conn, received, &repository, id, now)?;
+    let pushing = match &received.token {
+        Ok(token) => {
+            let recent = recent(conn, received.policy, &token.actor_chain, now)?;
+            let (chain, facts) = (&token.actor_chain, &mut received.push.facts);
+            let uses =
+                exceptions::apply(conn, received.policy, &repository, id, chain, facts, now)?;
+            Pushing { recent, uses }
+        }
+        Err(_) => Pushing::default(),
+    };
+    let mut judged = judge(conn, received, &repository, id, &pushing, now)?;
     let mut events = std::mem::take(&mut judged.events);
-    if judged.outcome != Outcome::Denied
-        && let Some(chain) = &judged.chain
-    {
+    let passes = judged.outcome != Outcome::Denied;
+    if passes && let Some(chain) = &judged.chain {
+        let facts = &received.push.facts;
+        events.extend(exceptions::used(&pushing.uses, facts, chain));
         events.extend(acquitted(received, &repository, id, chain));
     }
     record(conn, received, id, &judged, events, now)?;
+    if passes {
+        insert_uses(conn, &pushing.uses)?;
+    }
     if judged.outcome == Outcome::Released {
         // Nobody is told of it before `prepared`, which waits for both to be durable.
         db::commit_lazily(conn)?;
     }
+    let may_ask = judged.asks_for_exceptions(received, &repository);
+    let base = received.public_url;
     Ok(PushOut {
+        findings: may_ask.then(|| findings_url(base, id)),
         push_id: PushId(id),
         outcome: judged.outcome,
         reasons: judged.reasons,
-        url: push_url(received.public_url, id),
+        url: if may_ask {
+            findings_page(base, id)
+        } else {
+            push_url(base, id)
+        },
     })
+}
+
+/// What is known of the pusher before the push is judged.
+#[derive(Default)]
+struct Pushing {
+    recent: Option<RecentPushes>,
+    uses: Vec<Use>,
 }
 
 struct Judged {
@@ -119,6 +152,7 @@ fn judge(
     received: &Received<'_>,
     repository: &Repository,
     id: Uuid,
+    pushing: &Pushing,
     now: DateTime<Utc>,
 ) -> Result<Judged, AppError> {
     let updates = &received.push.facts.updates;
@@ -150,7 +184,7 @@ fn judge(
         chain,
         facts: &received.push.facts,
         now,
-        recent: recent(conn, received.policy, chain, now)?,
+        recent: pushing.recent,
     };
     judged.verdict = evaluate(received.policy, &push);
     judged
@@ -226,6 +260,7 @@ fn judge(
         }
     }
     add_hints(&mut judged.reasons);
+    judged.link_exceptions(conn, received, repository, now)?;
     judged.events.extend(bypasses(chain, &judged.verdict, id));
     let rejected = judged
         .reasons
@@ -249,15 +284,16 @@ fn judge(
     Ok(judged)
 }
 
-/// What the policy lets pass although the scanner found it, as one event.
+/// What the policy lets pass other than by exceptions, as one event.
 fn acquitted(
     received: &Received<'_>,
     repository: &Repository,
     push: Uuid,
     chain: &ActorChain,
 ) -> Option<NewEvent> {
+    let is_exception = |it: &Allowed| matches!(it, Allowed::Exception { .. });
     let findings = received.push.facts.findings.iter();
-    let findings = findings.filter(|it| !it.pre_existing);
+    let findings = findings.filter(|it| !it.pre_existing && !it.allowed.iter().any(is_exception));
     let sentences: Vec<String> = findings
         .filter_map(|finding| {
             let by = acquittal(received.policy, &repository.name, finding)?;
@@ -281,6 +317,38 @@ fn acquitted(
 }
 
 impl Judged {
+    /// Whether the push is refused for something that an exception could let pass.
+    fn asks_for_exceptions(&self, received: &Received<'_>, repository: &Repository) -> bool {
+        let of_secrets = |it: &Reason| matches!(it.code, Code::SecretFound | Code::ScanFailed);
+        let mut findings = received.push.facts.findings.iter();
+        self.outcome == Outcome::Denied
+            && self.reasons.iter().any(of_secrets)
+            && findings.any(|it| may_be_asked_for(received.policy, &repository.name, it))
+    }
+
+    /// Links the findings for which this chain has asked for an exception to the request.
+    fn link_exceptions(
+        &mut self,
+        conn: &mut PgConnection,
+        received: &Received<'_>,
+        repository: &Repository,
+        now: DateTime<Utc>,
+    ) -> Result<(), AppError> {
+        let Some(chain) = &self.chain else {
+            return Ok(());
+        };
+        for finding in received.push.facts.findings.iter().take(LINKED_MAX) {
+            let text = describe_finding(finding);
+            let about = |it: &&mut Reason| it.text == text && it.request.is_none();
+            let Some(reason) = self.reasons.iter_mut().find(about) else {
+                continue;
+            };
+            let waiting = exceptions::waiting_for(conn, repository.id, finding, chain, now)?;
+            reason.request = waiting.and_then(|it| super::ask::link(received.public_url, &it, now));
+        }
+        Ok(())
+    }
+
     fn refuse(&mut self, code: Code, text: impl Into<String>) {
         let text = text.into();
         self.reasons.push(reason(code, text.clone()));
@@ -397,7 +465,7 @@ fn record(
     more: Vec<NewEvent>,
     now: DateTime<Utc>,
 ) -> Result<(), AppError> {
-    let push = received.push;
+    let push = &received.push;
     let repository = push.repository.0;
     if let Some(pack) = &received.pack {
         repositories::insert_pack(conn, pack, now)?;
@@ -486,7 +554,7 @@ fn push_row(
     codes: Vec<String>,
     now: DateTime<Utc>,
 ) -> Result<Push, AppError> {
-    let push = received.push;
+    let push = &received.push;
     let run = &push.correlation;
     let pusher = judged.chain.as_ref().map(|chain| &chain.pusher);
     let behalf = judged

@@ -19,7 +19,7 @@ use super::views::{Comment, Decision, Need, Person};
 use crate::api::{is_auditor, may_see};
 use crate::approval::{self, Bound};
 use crate::db::requests::{self, Request, state};
-use crate::db::{comments, grants, pushes};
+use crate::db::{comments, exceptions, grants, pushes};
 use crate::error::AppError;
 use crate::state::AppState;
 
@@ -145,7 +145,7 @@ pub fn is_admin(state: &AppState, signed_in: &SignedIn) -> bool {
     is_listed(&state.config.access.admins, &signed_in.actor)
 }
 
-/// Takes a grant back and goes back to its page.
+/// Takes a grant or an exception back and goes back to its page.
 pub async fn revoke(
     signed_in: SignedIn,
     state: Data<AppState>,
@@ -164,8 +164,11 @@ pub async fn revoke(
             if !may_see(&request, &chain, auditor)? {
                 return Err(AppError::not_found());
             }
-            let (id, now) = (id.as_str(), Utc::now());
-            approval::grants::revoke(conn, id, &chain, admin, &form.reason, now)
+            let (id, why, now) = (id.as_str(), &form.reason, Utc::now());
+            if request.kind == exceptions::KIND {
+                return approval::exceptions::revoke(conn, id, &chain, admin, why, now);
+            }
+            approval::grants::revoke(conn, id, &chain, admin, why, now)
         })
         .await;
     if let Err(error) = ended {

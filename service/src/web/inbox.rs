@@ -14,6 +14,7 @@ use super::session::SignedIn;
 use super::text::{distance, kind, visible_line};
 use crate::api::{is_auditor, may_see};
 use crate::approval::{self, Bound};
+use crate::db::exceptions;
 use crate::db::requests::{self, Request, state};
 use crate::error::AppError;
 use crate::state::AppState;
@@ -109,13 +110,18 @@ fn waits_for(conn: &mut PgConnection, request: &Request, person: &Actor) -> Resu
 fn row(conn: &mut PgConnection, request: &Request, now: DateTime<Utc>) -> Result<Row, AppError> {
     let update = approval::update_of(conn, request)?;
     let (gained, lost) = update.map_or((0, 0), |update| (update.gained, update.lost));
+    let exception = match request.kind.as_str() {
+        exceptions::KIND => exceptions::find(conn, &request.id)?,
+        _ => None,
+    };
+    let about = exception.map(|it| approval::exceptions::in_words(&it));
     Ok(Row {
         id: request.id.clone(),
         repository: visible_line(approval::repository_name(conn, request)?.as_bytes()),
-        ref_name: visible_line(&request.ref_name),
+        ref_name: visible_line(about.as_deref().map_or(&request.ref_name, str::as_bytes)),
         kind: kind(&request.kind, &request.ref_name, gained, lost),
         actor: visible_line(Bound::of(request)?.chain.describe().as_bytes()),
-        is_window: request.kind == "grant",
+        is_window: request.kind == "grant" || request.kind == exceptions::KIND,
         state: request.state.clone(),
         age: distance(request.closed_at.unwrap_or(request.created_at), now),
         expires: distance(now, request.expires_at),

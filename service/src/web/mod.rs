@@ -6,10 +6,12 @@
 
 mod audit;
 mod error;
+mod exception;
 mod exposure;
 mod grant;
 mod inbox;
 mod patch;
+mod push;
 mod request;
 mod session;
 mod sign_in;
@@ -21,6 +23,7 @@ pub use error::{PageError, refusal};
 pub use exposure::exposure;
 pub use grant::revoke as revoke_grant;
 pub use inbox::inbox;
+pub use push::{ask_for_exception, push};
 pub use request::{comment, decide, page as request_page};
 pub use sign_in::{callback, sign_in, sign_out};
 pub use text::{kind as update_in_words, listed, short, visible_line};

@@ -14,11 +14,11 @@ use super::error::PageError;
 use super::session::SignedIn;
 use super::text::{distance, kind, listed, short, visible, visible_line};
 use super::views::{self, Comment, Commit, Decision, Finding, Need, Person};
-use super::{grant, whole};
+use super::{exception, grant, whole};
 use crate::api::{is_auditor, may_see, reads_whole};
 use crate::approval::{self, Bound};
 use crate::db::requests::{self, Request, state};
-use crate::db::{comments, grants, pushes};
+use crate::db::{comments, exceptions, grants, pushes};
 use crate::error::AppError;
 use crate::state::AppState;
 
@@ -92,10 +92,12 @@ pub async fn page(
             if request.kind != grants::KIND && !auditor {
                 reads_whole(conn, &shared, &request, &chain)?;
             }
-            let rendered = if request.kind == grants::KIND {
-                grant::build(conn, &request, &signed_in, admin, now)?.render()
-            } else {
-                build(conn, &request, &signed_in, now)?.render()
+            let rendered = match request.kind.as_str() {
+                grants::KIND => grant::build(conn, &request, &signed_in, admin, now)?.render(),
+                exceptions::KIND => {
+                    exception::build(conn, &request, &signed_in, admin, now)?.render()
+                }
+                _ => build(conn, &request, &signed_in, now)?.render(),
             };
             rendered.map_err(AppError::internal)
         })

@@ -100,6 +100,7 @@ pub fn kind(kind: &str, ref_name: &[u8], gained: i64, lost: i64) -> String {
         ("create", 0, _) => format!("creates {thing}"),
         ("create", ..) => format!("creates {thing} with {}", count(gained, "new commit")),
         ("delete", ..) => format!("deletes {thing}"),
+        ("exception", ..) => "wants an exception for a secret".to_owned(),
         ("grant", ..) => "wants a window of time".to_owned(),
         ("fast-forward", ..) => format!("adds {}", count(gained, "commit")),
         (_, 0, 0) => format!("moves {thing}"),

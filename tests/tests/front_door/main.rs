@@ -17,6 +17,7 @@ mod backup;
 mod build_jobs;
 mod bundle;
 mod chaos;
+mod exceptions;
 mod exchange;
 mod exposure;
 mod facts;

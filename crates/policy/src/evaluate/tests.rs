@@ -10,7 +10,7 @@ use refwarden_model::facts::{
 use refwarden_model::{Actor, ActorChain, ActorKind, ByteText, Code, ObjectFormat, Oid, RefName};
 
 use super::*;
-use crate::verdict::{RefOutcome, RefVerdict, Verdict};
+use crate::verdict::{RefOutcome, RefVerdict, Requirement, Verdict};
 
 fn chain(kind: ActorKind) -> ActorChain {
     let pusher = Actor {
@@ -255,6 +255,9 @@ fn what_acquits_a_finding_is_for_policy_to_say() {
         "[[secret_allow]]\nrule = \"r\"\nfingerprint = \"{print}\"\npaths = [\"a\"]\n\
          repositories = [\"app\"]\n"
     );
+    let exception = Allowed::Exception {
+        id: "8FZK2M0T".into(),
+    };
     let ignored = Allowed::RepositoryIgnore {
         entry: "a:r:3".into(),
     };
@@ -274,6 +277,7 @@ fn what_acquits_a_finding_is_for_policy_to_say() {
             Mode::Enforce,
             false,
         ),
+        ("", vec![exception], Mode::Enforce, false),
         (&*allow, vec![], Mode::Enforce, false),
         (
             &allow.replace("\"r\"", "\"s\""),
@@ -328,4 +332,25 @@ fn what_acquits_a_finding_is_for_policy_to_say() {
         let acquitted = crate::acquittal(&policy, "app", &facts.findings[0]).is_some();
         assert!(denied || acquitted || text.contains('['), "{text}");
     }
+}
+
+#[test]
+fn exceptions_are_for_the_owners_of_the_rule() {
+    let text = "version = 1\n[[secret_owner]]\nid = \"b\"\nrules = [\"aws-*\"]\n\
+        approvers = [\"group:cloud\"]\nquorum = 2\nlongest_exception = \"7d\"\n\
+        [[secret_owner]]\nid = \"a\"\nrepositories = [\"app\"]\napprovers = [\"user:ada\"]\n";
+    let policy = Policy::parse(&[("p", text)]).unwrap();
+    let asked = |repository: &str, rule: &str| {
+        let asked = crate::owners_of(&policy, repository, rule);
+        let one =
+            |it: &Requirement| format!("{}:{}:{}", it.rule, it.quorum, it.approvers.join(","));
+        asked.iter().map(one).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(asked("x", "github-pat"), "");
+    assert_eq!(asked("x", "aws-key"), "b:2:group:cloud");
+    assert_eq!(asked("app", "aws-key"), "a:1:user:ada b:2:group:cloud");
+    let longest = |repository, rule| crate::longest_exception(&policy, repository, rule);
+    assert_eq!(longest("x", "github-pat"), None);
+    assert_eq!(longest("app", "github-pat"), Some(90 * 86_400));
+    assert_eq!(longest("app", "aws-key"), Some(7 * 86_400));
 }

@@ -21,6 +21,8 @@ pub struct FileIn {
     pub rule: Vec<Spanned<RuleIn>>,
     pub secrets: Option<SecretsIn>,
     #[serde(default)]
+    pub secret_owner: Vec<Spanned<SecretOwnerIn>>,
+    #[serde(default)]
     pub secret_allow: Vec<SecretAllowIn>,
     pub default: Option<DefaultIn>,
     #[serde(default)]
@@ -82,6 +84,21 @@ pub struct SecretsIn {
     pub evaluate: Texts,
     #[serde(default)]
     pub off: Texts,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SecretOwnerIn {
+    pub id: Text,
+    #[serde(default, rename = "description")]
+    pub _description: String,
+    #[serde(default)]
+    pub rules: Texts,
+    #[serde(default)]
+    pub repositories: Texts,
+    pub approvers: Texts,
+    pub quorum: Option<u32>,
+    pub longest_exception: Option<Text>,
 }
 
 #[derive(Deserialize)]

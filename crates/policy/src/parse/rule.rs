@@ -407,6 +407,11 @@ pub fn actors(source: &Source<'_>, texts: Texts) -> Result<Vec<String>> {
     entries(source, texts, &ACTORS)
 }
 
+/// Entries that name people.
+pub fn people(source: &Source<'_>, texts: Texts) -> Result<Vec<String>> {
+    entries(source, texts, &PEOPLE)
+}
+
 fn entries(source: &Source<'_>, texts: Texts, prefixes: &[&str]) -> Result<Vec<String>> {
     for entry in &texts {
         let text = entry.get_ref();

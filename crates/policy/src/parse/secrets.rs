@@ -1,4 +1,4 @@
-//! From `[secrets]` and `[[secret_allow]]` as typed to what findings are
+//! From `[secrets]`, `[[secret_owner]]` and `[[secret_allow]]` as typed to what findings are
 //! held against. The files of rules that they name are read and tried here, so that a bad one
 //! stops whoever reads the policy.
 
@@ -8,11 +8,12 @@ use refwarden_model::rules::{NamedText, RuleFile};
 use refwarden_scan::gitleaks::{Base, Ignore};
 use refwarden_scan::{RuleError, Ruleset};
 
-use super::file::{SecretAllowIn, SecretsIn, Text};
-use super::rule::{globs, paths};
+use super::file::{SecretAllowIn, SecretOwnerIn, SecretsIn, Text};
+use super::rule::{globs, id, paths, people};
 use super::{PolicyError, Source, either};
 use crate::rule::Effect;
-use crate::secrets::{Scanning, SecretAllow};
+use crate::secrets::{LONGEST_UNLESS_SAID, Scanning, SecretAllow, SecretOwner};
+use crate::units;
 use crate::warnings::Warning;
 
 type Result<T> = std::result::Result<T, PolicyError>;
@@ -81,6 +82,31 @@ impl Gathered {
         Ok(())
     }
 
+    pub fn owner(&mut self, source: &Source<'_>, at: usize, owner: SecretOwnerIn) -> Result<()> {
+        let id = id(source, "secret_owner", &owner.id)?;
+        let wrong =
+            |problem: &str| Err(source.error(at, format!("secret_owner '{id}': {problem}")));
+        if self.scanning.owners.iter().any(|known| known.id == id) {
+            return wrong("the id is used twice");
+        }
+        if owner.approvers.is_empty() {
+            return wrong("expected approvers");
+        }
+        if owner.quorum == Some(0) {
+            return wrong("quorum: expected 1 or more");
+        }
+        let longest = span(source, "longest_exception", owner.longest_exception)?;
+        self.scanning.owners.push(SecretOwner {
+            rules: globs(source, owner.rules)?,
+            repositories: globs(source, owner.repositories)?,
+            approvers: people(source, owner.approvers)?,
+            quorum: owner.quorum.unwrap_or(1),
+            longest: longest.unwrap_or(LONGEST_UNLESS_SAID),
+            id,
+        });
+        Ok(())
+    }
+
     pub fn allow(&mut self, source: &Source<'_>, allow: SecretAllowIn) -> Result<()> {
         let digits = allow.fingerprint.get_ref();
         let hexadecimal = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
@@ -106,6 +132,7 @@ impl Gathered {
         let all = |said: &[bool]| !said.is_empty() && said.iter().all(|it| *it);
         self.scanning.allow_comments = all(&self.comments);
         self.scanning.rules.repository_ignore = all(&self.repository_ignore);
+        self.scanning.owners.sort_by(|a, b| a.id.cmp(&b.id));
         let rules = &mut self.scanning.rules;
         rules.files.sort_by(|a, b| {
             let key = |file: &RuleFile| (file.file.name.clone(), file.file.text.clone());
@@ -244,4 +271,12 @@ fn read(source: &Source<'_>, key: &str, named: &Text) -> Result<String> {
 fn too_long(text: &str) -> String {
     let bytes = text.len();
     format!("it has {bytes} bytes; expected at most {FILE_MAX}: take out what is not needed")
+}
+
+fn span(source: &Source<'_>, key: &str, text: Option<Text>) -> Result<Option<u64>> {
+    let Some(text) = text else { return Ok(None) };
+    let seconds = units::seconds(text.get_ref());
+    let expected = format!("{key}: expected a time such as 12h or 90d, from 1m to 3650d");
+    let seconds = seconds.ok_or_else(|| source.error(text.span().start, expected))?;
+    Ok(Some(seconds))
 }

@@ -27,6 +27,14 @@ repository_ignore = true
 enforce = ["generic-*"]
 evaluate = ["corp-*"]
 off = ["noisy-*"]
+[[secret_owner]]
+id = "platform"
+description = "theirs"
+rules = ["corp-*"]
+repositories = ["team/platform"]
+approvers = ["group:platform"]
+quorum = 3
+longest_exception = "7d"
 [[secret_allow]]
 rule = "corp-token"
 fingerprint = "0000000000000000000000000000000000000000000000000000000000000000"
@@ -453,6 +461,30 @@ fn files_of_rules_are_tried() {
             "p.toml",
             3,
             "gitleaks_default 'missing'",
+        ),
+        (
+            "[[secret_owner]]\nid = \"a\"\napprovers = []",
+            "p.toml",
+            3,
+            "expected approvers",
+        ),
+        (
+            "[[secret_owner]]\nid = \"a\"\napprovers = [\"appsec\"]",
+            "p.toml",
+            5,
+            "expected one of group:NAME",
+        ),
+        (
+            "[[secret_owner]]\nid = \"a\"\napprovers = [\"user:a\"]\nlongest_exception = \"9999d\"",
+            "p.toml",
+            6,
+            "longest_exception: expected a time",
+        ),
+        (
+            "[[secret_owner]]\nid = \"a\"\napprovers = [\"user:a\"]\nquorum = 0",
+            "p.toml",
+            3,
+            "quorum: expected 1 or more",
         ),
         (
             "[[secret_allow]]\nrule = \"r\"\nfingerprint = \"ABC\"",
