@@ -112,6 +112,16 @@ mod tests {
                 .stderr(Stdio::null())
                 .spawn()
                 .unwrap();
+            // It is there before its arguments are: exec(2) goes on when spawn returns.
+            let pid = child.id();
+            let told = |file: &str, what: &[u8]| {
+                let bytes = std::fs::read(format!("/proc/{pid}/{file}"));
+                memmem::find(&bytes.unwrap(), what).is_some()
+            };
+            while !told("cmdline", b"hash-object") || !told("environ", b"GIT_DIR=") {
+                assert!(child.try_wait().unwrap().is_none());
+                std::thread::yield_now();
+            }
             let is_idle = is_idle(here.path());
             drop(child.stdin.take());
             let _ = child.wait();
