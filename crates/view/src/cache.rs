@@ -344,11 +344,14 @@ impl Place {
     /// Takes the lock of all that changes the view. It stands beside the directory: whoever
     /// deletes the view must not take the lock along.
     fn lock(&self) -> std::io::Result<Lock> {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(self.generations())?;
         let path = self.directory.with_extension("lock");
+        // What is the view's own is touched under the lock only: somebody may be deleting it.
+        if let Some(beside) = path.parent() {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(beside)?;
+        }
         let file = File::create(&path)?;
         file.lock()?;
         // Whoever held it before may have deleted what stood here.
