@@ -3,8 +3,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use refwarden_gitio::refs::Resolved;
 use refwarden_gitio::{ObjectEnv, Refs};
-use refwarden_model::facts::{PushFacts, UpdateKind};
+use refwarden_model::facts::{PushFacts, RefFacts, UpdateKind};
 use refwarden_model::{Code, RefName};
 use refwarden_scan::{Masker, Scanner};
 use refwarden_wire::hook::{Outcome, PushIn, PushOut, REFUSED, RefusedIn};
@@ -51,23 +52,33 @@ fn judge(host: &Host, parent: &Parent, mut clock: Clock) -> Result<(), Fault> {
         return Err(Fault::Help);
     }
     clock.step("start");
-    // The client and the rules take their time to build; git works meanwhile.
-    let (incoming, rules, client) = std::thread::scope(|scope| {
+    // The client and the rules take their time to build; what needs neither is read meanwhile.
+    let (read, rules, client) = std::thread::scope(|scope| {
         let rules = scope.spawn(|| timed(|| Rules::kept(host)));
         let client = scope.spawn(|| timed(|| Client::new(host)));
-        let incoming = Incoming::read(&host.repository, &updates);
-        (incoming, rules.join(), client.join())
+        let read = timed(|| Incoming::read(&host.repository, &updates));
+        let read = match read {
+            (Ok(incoming), spent) => {
+                let moves = timed(|| Moves::read(host, &updates, &incoming));
+                Ok((incoming, spent, moves))
+            }
+            (Err(fault), _) => Err(fault),
+        };
+        (read, rules.join(), client.join())
     });
     let (rules, spent) = rules.map_err(|_| Fault::hook("the rules stopped at a defect"))?;
     clock.record("rules", spent);
     let (client, spent) = client.map_err(|_| Fault::hook("the HTTP client cannot be started"))?;
     clock.record("client", spent);
-    let (mut rules, client, incoming) = (rules?, client?, incoming?);
-    clock.step("history");
+    let (incoming, spent, (moves, spent_on_refs)) = read?;
+    clock.record("history", spent);
+    clock.record("refs", spent_on_refs);
+    let (mut rules, client, moves) = (rules?, client?, moves?);
+    clock.last = Instant::now();
     Spool::of(host).drain(&client, IN_A_PUSH)?;
     let mut is_asked = false;
     let (mut answer, lie) = loop {
-        let facts = learn(host, &updates, &environment, &incoming, &rules, &mut clock)?;
+        let facts = learn(host, &moves, &environment, &incoming, &rules, &mut clock)?;
         let lie = stale(&facts);
         let (pack, pack_bytes) = incoming.pack(&host.repository)?;
         let push = PushIn {
@@ -166,9 +177,40 @@ fn stale(facts: &PushFacts) -> Option<RefName> {
     found.map(|update| update.ref_name.clone())
 }
 
+/// What the push would do to refs.
+struct Moves {
+    updates: Vec<RefFacts>,
+    /// The names of the refs, as the client gave them.
+    names: Vec<RefName>,
+    head: Option<Resolved>,
+}
+
+impl Moves {
+    fn read(host: &Host, claimed: &[Update], incoming: &Incoming) -> Result<Self, Fault> {
+        let repository = &host.repository;
+        let mut reader = incoming.reader(repository);
+        let names: Vec<RefName> = claimed.iter().map(|update| update.name.clone()).collect();
+        let resolved = Refs::new(repository).resolve(&names)?;
+        let head = RefName::parse(b"HEAD").map_err(|_| Fault::hook("HEAD is no name"))?;
+        let head = Refs::new(repository).resolve(&[head])?.pop();
+        let mut updates = Vec::with_capacity(claimed.len());
+        for (update, resolved) in claimed.iter().zip(resolved) {
+            let head = head.as_ref().map(|head| &head.target);
+            let reader = reader.as_mut();
+            let facts = facts::update(repository, incoming, reader, update, resolved, head)?;
+            updates.push(facts);
+        }
+        Ok(Self {
+            updates,
+            names,
+            head,
+        })
+    }
+}
+
 fn learn(
     host: &Host,
-    claimed: &[Update],
+    moves: &Moves,
     environment: &Environment,
     incoming: &Incoming,
     rules: &Rules,
@@ -176,23 +218,7 @@ fn learn(
 ) -> Result<PushFacts, Fault> {
     let repository = &host.repository;
     let mut reader = incoming.reader(repository);
-    let names: Vec<RefName> = claimed.iter().map(|update| update.name.clone()).collect();
-    let resolved = Refs::new(repository).resolve(&names)?;
-    let head = RefName::parse(b"HEAD").map_err(|_| Fault::hook("HEAD is no name"))?;
-    let head = Refs::new(repository).resolve(&[head])?.pop();
-    let mut updates = Vec::with_capacity(claimed.len());
-    for (update, resolved) in claimed.iter().zip(resolved) {
-        let facts = facts::update(
-            repository,
-            incoming,
-            reader.as_mut(),
-            update,
-            resolved,
-            head.as_ref().map(|head| &head.target),
-        )?;
-        updates.push(facts);
-    }
-    clock.step("refs");
+    let mut updates = moves.updates.clone();
     // What a comment speaks for is told, too: whether it counts, policy says.
     let scanner = Scanner::new(&rules.ruleset, host.fingerprint_key()?).keep_allowed();
     let occurrences = incoming.occurrences();
@@ -205,7 +231,7 @@ fn learn(
     for oid in &placements.moved {
         report.object(&scanner, reader.as_mut(), *oid, &occurrences)?;
     }
-    for name in &names {
+    for name in &moves.names {
         report.ref_name(&scanner, name.as_bytes());
     }
     for option in &environment.options {
@@ -215,7 +241,7 @@ fn learn(
     let mut former = known::former(incoming, &scanner, reader.as_mut(), &report.found)?;
     let found = &report.found;
     let known = known::pre_existing(repository, incoming, found, &placements, &former, &updates)?;
-    let default = head.map(|head| head.value);
+    let default = moves.head.as_ref().map(|head| head.value);
     let own = match default.filter(|oid| rules.repository_ignore && !oid.is_zero()) {
         Some(commit) => {
             let standing = ObjectEnv::repository_only();

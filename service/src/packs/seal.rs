@@ -3,7 +3,7 @@
 //! back; nothing here decrypts.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufWriter, IntoInnerError, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -33,7 +33,7 @@ pub(super) enum Sink {
     /// As they are.
     Clear(Counted<File>),
     /// Sealed, 64 KiB at a time.
-    Sealed(Box<StreamWriter<Counted<File>>>),
+    Sealed(Box<StreamWriter<BufWriter<Counted<File>>>>),
 }
 
 impl Recipients {
@@ -86,6 +86,8 @@ impl Recipients {
         let recipients = self.known.iter().map(|(_, one)| one as &dyn age::Recipient);
         let encryptor = Encryptor::with_recipients(recipients)
             .map_err(|error: EncryptError| std::io::Error::other(error.to_string()))?;
+        // age writes its header word by word.
+        let file = BufWriter::new(file);
         Ok(Sink::Sealed(Box::new(encryptor.wrap_output(file)?)))
     }
 
@@ -93,7 +95,10 @@ impl Recipients {
     pub(super) fn finish(&self, sink: Sink) -> std::io::Result<(u64, Option<Sealed>)> {
         let (file, is_sealed) = match sink {
             Sink::Clear(file) => (file, false),
-            Sink::Sealed(stream) => (stream.finish()?, true),
+            Sink::Sealed(stream) => {
+                let file = stream.finish()?.into_inner();
+                (file.map_err(IntoInnerError::into_error)?, true)
+            }
         };
         file.inner.sync_all()?;
         let sealed = is_sealed.then(|| Sealed {
