@@ -1,6 +1,7 @@
 //! One-commit pushes: without hooks, with three shell hooks that do nothing, and under guard.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use refwarden_testkit::{Repository, Stack, Via, Work};
@@ -21,6 +22,7 @@ const NAMES: [&str; 3] = ["no hooks", "three empty shell hooks", "Refwarden"];
 /// Measures over a local path and over HTTP.
 pub fn measure(stack: &Stack) {
     println!("## Pushes of one commit\n");
+    starts(stack);
     for (via, title) in [(Via::Local, "Over a local path"), (Via::Http, "Over HTTP")] {
         eprintln!("pushes, {title}");
         let prefix = if matches!(via, Via::Local) {
@@ -62,6 +64,38 @@ pub fn measure(stack: &Stack) {
         });
         table(title, &samples);
     }
+}
+
+/// Sizes of the hooks, and what it takes to start each outside of a push: it reads the host's
+/// configuration, sees that it has nothing to do, and ends.
+fn starts(stack: &Stack) {
+    let repository = Repository::guarded(stack, "starts");
+    let shell = Repository::empty(stack, "starts-shell", "sha1");
+    shell_hooks(&shell);
+    let hook = |repository: &Repository<'_>, name| repository.path.join("hooks").join(name);
+    let hooks = ["pre-receive", "reference-transaction", "post-receive"];
+    let mut programs = vec![("an empty shell hook", hook(&shell, hooks[0]))];
+    programs.extend(hooks.map(|name| (name, hook(&repository, name))));
+    println!("### The hooks themselves\n\n| what | bytes |\n|---|---|");
+    for (name, program) in &programs[1..] {
+        println!("| {name} | {} |", std::fs::metadata(program).unwrap().len());
+    }
+    println!();
+    let names: Vec<&str> = programs.iter().map(|(name, _)| *name).collect();
+    let samples = alternate(&names, ROUNDS, |which| {
+        let mut command = Command::new(&programs[which].1);
+        command
+            .arg("committed")
+            .current_dir(&repository.path)
+            .env("GIT_DIR", ".")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        let begun = Instant::now();
+        command.status().unwrap();
+        begun.elapsed()
+    });
+    table("From start to end, outside of a push", &samples);
 }
 
 fn shell_hooks(repository: &Repository<'_>) {

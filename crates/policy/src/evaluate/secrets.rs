@@ -26,10 +26,11 @@ pub fn denials(policy: &Policy, findings: &[Counted<'_>], facts: &PushFacts) -> 
             text: describe(finding),
         })
         .collect();
-    // What is not listed may be anything: a list that was cut never passes.
+    // What is not listed may be anything: a list that was cut never passes. Told near the top, for
+    // such a list is long.
     if let Some(text) = unlisted(facts) {
         let code = Code::ScanFailed;
-        denials.push(Denial { code, text });
+        denials.insert(denials.len().min(1), Denial { code, text });
     }
     denials
 }
