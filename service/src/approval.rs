@@ -3,6 +3,7 @@
 mod comments;
 pub mod exceptions;
 pub mod grants;
+pub mod lasting;
 mod questions;
 
 pub use comments::comment;

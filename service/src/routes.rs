@@ -88,7 +88,7 @@ pub fn configure(cfg: &mut ServiceConfig) {
         .route("/r/{id}", get().to(pages::request_page))
         .route("/r/{id}/decision", post().to(pages::decide))
         .route("/r/{id}/comment", post().to(pages::comment))
-        .route("/r/{id}/revoke", post().to(pages::revoke_grant))
+        .route("/r/{id}/revoke", post().to(pages::revoke))
         .route("/p/{id}", get().to(pages::push))
         .route("/p/{id}/exception", post().to(pages::ask_for_exception))
         .route("/audit", get().to(pages::audit))

@@ -6,6 +6,8 @@ use refwarden_wire::api::{DecisionIn, EventOut, EventsOut, RequestOut};
 use reqwest::blocking::{Client, Response};
 use serde::de::DeserializeOwned;
 
+use crate::planted;
+
 /// A client of the API.
 pub struct Api {
     client: Client,
@@ -41,6 +43,7 @@ impl Api {
         let response = self.get(path);
         let status = response.status();
         let body = response.text().unwrap();
+        planted::look(path, body.as_bytes());
         assert!(status.is_success(), "{path}: {status}: {body}");
         serde_json::from_str(&body).unwrap_or_else(|error| panic!("{path}: {error}: {body}"))
     }
@@ -81,7 +84,9 @@ impl Api {
     pub fn post(&self, path: &str, body: &impl serde::Serialize) -> (u16, String) {
         let request = self.client.post(format!("{}{path}", self.url));
         let response = request.bearer_auth(&self.token).json(body).send().unwrap();
-        (response.status().as_u16(), response.text().unwrap())
+        let (status, body) = (response.status().as_u16(), response.text().unwrap());
+        planted::look(path, body.as_bytes());
+        (status, body)
     }
 
     /// All events of a repository, oldest first.

@@ -7,6 +7,8 @@ use reqwest::Method;
 use reqwest::blocking::Client;
 use url::Url;
 
+use crate::planted;
+
 /// Signs in, reads pages, submits their forms.
 pub struct Browser {
     client: Client,
@@ -183,11 +185,13 @@ impl Browser {
                 }
             }
         }
+        let body = response.text().unwrap();
+        planted::look(url.as_str(), body.as_bytes());
         Page {
             url: url.clone(),
             status,
             headers,
-            body: response.text().unwrap(),
+            body,
         }
     }
 }

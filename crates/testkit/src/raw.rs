@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use crate::git::Git;
 use crate::pkt::{flush, line, packets};
+use crate::planted;
 
 /// One command of a push, as the client claims it.
 #[derive(Clone, Debug)]
@@ -219,6 +220,7 @@ impl Report {
                 report.refs.insert(rest[..at].to_vec(), Err(reason));
             }
         }
+        planted::look("the answer to a push", report.messages.as_bytes());
         report
     }
 }

@@ -4,6 +4,7 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tempfile::TempDir;
 
@@ -39,8 +40,32 @@ pub enum Via<'a> {
 pub struct Work<'a> {
     repository: &'a Repository<'a>,
     directory: TempDir,
+    _counted: Counted,
     /// git, hermetic, without a token.
     pub git: Git,
+}
+
+/// How many working copies there are in this process.
+static COPIES: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether tests of this process hold working copies, which they do while they push.
+pub fn is_pushing() -> bool {
+    COPIES.load(Ordering::SeqCst) > 0
+}
+
+struct Counted;
+
+impl Counted {
+    fn new() -> Self {
+        COPIES.fetch_add(1, Ordering::SeqCst);
+        Self
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        COPIES.fetch_sub(1, Ordering::SeqCst);
+    }
 }
 
 impl<'a> Repository<'a> {
@@ -153,6 +178,7 @@ impl<'a> Repository<'a> {
         Work {
             repository: self,
             directory,
+            _counted: Counted::new(),
             git,
         }
     }

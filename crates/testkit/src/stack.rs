@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -11,6 +12,7 @@ use tempfile::TempDir;
 use crate::api::Api;
 use crate::browser::Browser;
 use crate::git::Git;
+use crate::planted;
 use crate::run::{Outcome, run};
 
 /// What `refwarden up --json` says.
@@ -85,6 +87,8 @@ impl Stack {
             None => up(&git, &directory, every),
             Some(url) => up(&git.with("DATABASE_URL", url), &directory, every),
         };
+        let running = (directory.clone(), started.database_url.clone());
+        RUNNING.lock().unwrap().push(running);
         Self {
             directory,
             started,
@@ -207,8 +211,23 @@ impl Stack {
     }
 }
 
+/// Stacks that run in this process: data directory and database.
+static RUNNING: Mutex<Vec<(PathBuf, String)>> = Mutex::new(Vec::new());
+
+/// The data directories and databases of the stacks that this process runs.
+pub fn running() -> Vec<(PathBuf, String)> {
+    RUNNING.lock().unwrap().clone()
+}
+
 impl Drop for Stack {
     fn drop(&mut self) {
+        RUNNING
+            .lock()
+            .unwrap()
+            .retain(|(directory, _)| *directory != self.directory);
+        if !std::thread::panicking() {
+            planted::look_through(&self.directory);
+        }
         if let Some(mut reaper) = self.reaper.take() {
             drop(reaper.stdin.take());
             let _ = reaper.wait();

@@ -499,6 +499,10 @@ pub struct ExceptionIn {
     pub finding: u32,
     /// `test-data`, `false-positive` or `fix-later`.
     pub kind: String,
+    /// A glob of paths (as in policy) that are to be covered in place of the finding's own, which it
+    /// must match.
+    #[serde(default)]
+    pub paths: Option<String>,
     /// How long it is to hold, in seconds, from when it is approved; 30 days unless said, at most
     /// what the policy says.
     #[serde(default)]
@@ -524,6 +528,8 @@ pub struct ExceptionOut {
     pub place: String,
     /// The file, printable; none in no file.
     pub path: Option<String>,
+    /// The glob of paths that it covers in place of that file.
+    pub paths: Option<String>,
     /// `test-data`, `false-positive` or `fix-later`.
     pub kind: String,
     /// Why it is wanted.

@@ -6,11 +6,11 @@ use chrono::Utc;
 use diesel::PgConnection;
 use refwarden_model::RequestId;
 use refwarden_model::bytes::escape;
-use refwarden_policy::is_listed;
 use refwarden_wire::api::{ExceptionEndIn, ExceptionIn, ExceptionOut, FindingOut};
 use serde::Deserialize;
 use uuid::Uuid;
 
+use super::grants::take_back;
 use super::{Caller, may_see, reads_whole};
 use crate::approval::exceptions::{covers, look, may_be_asked_for};
 use crate::approval::{self, Bound};
@@ -127,20 +127,9 @@ pub async fn revoke(
     let shared = state.clone();
     let out = state
         .db(move |conn| {
-            let request = crate::db::requests::find(conn, id.as_str())?;
-            let request = request.ok_or_else(AppError::not_found)?;
-            let chain = &caller.chain;
-            let admins = &shared.config.access.admins;
-            let is_admin = !caller.is_scoped
-                && chain.on_behalf_of.is_empty()
-                && is_listed(admins, &chain.pusher);
-            if !is_admin && !may_see(&request, chain, caller.is_auditor)? {
-                return Err(AppError::not_found());
-            }
-            let (id, now) = (id.as_str(), Utc::now());
             let why = &body.reason;
-            let ended = approval::exceptions::revoke(conn, id, chain, is_admin, why, now)?;
-            let exception = exceptions::find(conn, id)?.ok_or_else(AppError::not_found)?;
+            let ended = take_back(conn, &shared, &caller, &id, exceptions::KIND, why)?;
+            let exception = exceptions::find(conn, &ended.id)?.ok_or_else(AppError::not_found)?;
             out(conn, &shared, &ended, exception)
         })
         .await?;
@@ -163,6 +152,7 @@ fn out(
         fingerprint: exception.fingerprint,
         place: exception.place,
         path: exception.path.as_deref().map(escape),
+        paths: exception.paths.map(|paths| escape(paths.as_bytes())),
         kind: exception.sort,
         reason: exception.reason,
         seconds: u64::try_from(exception.seconds).unwrap_or_default(),

@@ -86,23 +86,34 @@ pub async fn revoke(
     let shared = state.clone();
     let out = state
         .db(move |conn| {
-            let request = crate::db::requests::find(conn, id.as_str())?;
-            let request = request.ok_or_else(AppError::not_found)?;
-            let chain = &caller.chain;
-            let admins = &shared.config.access.admins;
-            let is_admin = !caller.is_scoped
-                && chain.on_behalf_of.is_empty()
-                && is_listed(admins, &chain.pusher);
-            if !is_admin && !may_see(&request, chain, caller.is_auditor)? {
-                return Err(AppError::not_found());
-            }
-            let (id, now) = (id.as_str(), Utc::now());
-            let request = approval::grants::revoke(conn, id, chain, is_admin, &body.reason, now)?;
+            let request = take_back(conn, &shared, &caller, &id, grants::KIND, &body.reason)?;
             out(conn, &shared, &request)
         })
         .await?;
     state.announce();
     Ok(HttpResponse::Ok().json(out))
+}
+
+/// Takes a grant or an exception back for a caller that may know of it.
+pub(super) fn take_back(
+    conn: &mut PgConnection,
+    state: &AppState,
+    caller: &Caller,
+    id: &RequestId,
+    kind: &str,
+    why: &str,
+) -> Result<Request, AppError> {
+    let request = crate::db::requests::find(conn, id.as_str())?;
+    let request = request.ok_or_else(AppError::not_found)?;
+    let chain = &caller.chain;
+    let admins = &state.config.access.admins;
+    let is_admin =
+        !caller.is_scoped && chain.on_behalf_of.is_empty() && is_listed(admins, &chain.pusher);
+    if !is_admin && !may_see(&request, chain, caller.is_auditor)? {
+        return Err(AppError::not_found());
+    }
+    let now = Utc::now();
+    approval::lasting::revoke(conn, id.as_str(), kind, chain, is_admin, why, now)
 }
 
 fn out(conn: &mut PgConnection, state: &AppState, request: &Request) -> Result<GrantOut, AppError> {

@@ -180,7 +180,7 @@ pub fn may_see(request: &Request, chain: &ActorChain, is_auditor: bool) -> Resul
             .everyone()
             .any(|actor| actor.is_same_person(&chain.pusher))
     } else {
-        approval::grants::is_same_chain(&bound.chain, chain)
+        approval::lasting::is_same_chain(&bound.chain, chain)
     };
     let asked = bound
         .requirements

@@ -3,11 +3,12 @@
 
 use chrono::{DateTime, Duration, Utc};
 use diesel::{Connection as _, PgConnection};
-use refwarden_model::{Actor, ActorChain, RefName};
-use refwarden_policy::{Grantable, Policy, Requirement, barred, grantable};
+use refwarden_model::{ActorChain, RefName};
+use refwarden_policy::{Grantable, Policy, Requirement, grantable};
 use refwarden_wire::api::GrantIn;
 
 use super::Bound;
+use super::lasting::{about, is_same_chain, reason};
 use crate::db::events::{self, NewEvent};
 use crate::db::grants::{self, Grant, KIND};
 use crate::db::records;
@@ -15,8 +16,6 @@ use crate::db::repositories;
 use crate::db::requests::{self, Request, state};
 use crate::error::AppError;
 
-/// The longest reason, in bytes.
-const MAX_REASON: usize = 4000;
 /// Hours that a request for a window waits for people.
 const WAITS_HOURS: i64 = 24;
 
@@ -32,12 +31,7 @@ pub fn ask(
     asked: &GrantIn,
     now: DateTime<Utc>,
 ) -> Result<Request, AppError> {
-    let reason = asked.reason.trim();
-    if reason.is_empty() || reason.len() > MAX_REASON || reason.contains('\0') {
-        return Err(AppError::bad_request(
-            "Say why, in 1 to 4000 bytes of text.",
-        ));
-    }
+    let reason = reason(&asked.reason)?;
     let ref_name = RefName::parse(asked.ref_name.as_bytes()).map_err(|_| {
         AppError::bad_request("ref_name: expected a full name such as refs/heads/main.")
     })?;
@@ -169,7 +163,7 @@ pub(super) fn open(
 ) -> Result<NewEvent, AppError> {
     let grant = grants::find(conn, &request.id)?.ok_or_else(AppError::not_found)?;
     let length = Duration::try_seconds(grant.seconds).unwrap_or_default();
-    grants::open(conn, &request.id, now + length)?;
+    requests::open(conn, &request.id, now + length)?;
     let chain = Bound::of(request)?.chain;
     Ok(NewEvent {
         kind: "grant.opened",
@@ -181,90 +175,4 @@ pub(super) fn open(
         ),
         ..about(request)
     })
-}
-
-/// Whether somebody may take a grant back: whoever holds it, whom it is for, and whoever could
-/// open it.
-pub fn may_revoke(bound: &Bound, chain: &ActorChain, is_admin: bool) -> bool {
-    let person: &Actor = &chain.pusher;
-    let is_agent = !chain.on_behalf_of.is_empty();
-    // One agent acts for many people; the grant is that of one of them.
-    let holds = if is_agent {
-        is_same_chain(&bound.chain, chain)
-    } else {
-        bound
-            .chain
-            .everyone()
-            .any(|actor| actor.is_same_person(person))
-    };
-    let opens = !is_agent && barred(person, &bound.chain, &[], &bound.requirements).is_ok();
-    holds || opens || is_admin
-}
-
-/// Takes a grant back, or the request for one.
-///
-/// # Errors
-/// [`AppError::NotFound`] for no such grant, [`AppError::Forbidden`] for who may not,
-/// [`AppError::Conflict`] where it is over, and what the database says.
-pub fn revoke(
-    conn: &mut PgConnection,
-    id: &str,
-    chain: &ActorChain,
-    is_admin: bool,
-    reason: &str,
-    now: DateTime<Utc>,
-) -> Result<Request, AppError> {
-    let reason = reason.trim();
-    if reason.is_empty() || reason.len() > MAX_REASON || reason.contains('\0') {
-        return Err(AppError::bad_request(
-            "Say why, in 1 to 4000 bytes of text.",
-        ));
-    }
-    super::expire(conn, now)?;
-    conn.transaction(|conn| {
-        let is_grant = |request: &Request| request.kind == KIND;
-        let request = requests::find(conn, id)?.filter(is_grant);
-        let request = request.ok_or_else(AppError::not_found)?;
-        repositories::lock(conn, request.repository_id)?;
-        let request = requests::lock(conn, id)?.ok_or_else(AppError::not_found)?;
-        if !may_revoke(&Bound::of(&request)?, chain, is_admin) {
-            return Err(AppError::forbidden(
-                "Whoever holds a grant, or could open it, takes it back.",
-            ));
-        }
-        if request.state != state::WAITING && request.state != state::APPROVED {
-            return Err(AppError::conflict(format!(
-                "It is {} already.",
-                request.state
-            )));
-        }
-        grants::revoke(conn, id, &chain.describe(), reason, now)?;
-        let event = NewEvent {
-            kind: "grant.revoked",
-            actor: chain.describe(),
-            summary: format!("grant {id} is taken back"),
-            ..about(&request)
-        };
-        events::append(conn, request.repository_id, now, vec![event])?;
-        requests::find(conn, id)?.ok_or_else(AppError::not_found)
-    })
-}
-
-fn about(request: &Request) -> NewEvent {
-    NewEvent {
-        request_id: Some(request.id.clone()),
-        ref_name: Some(request.ref_name.clone()),
-        ..NewEvent::default()
-    }
-}
-
-/// Whether two chains are of the same actors in the same places.
-pub fn is_same_chain(one: &ActorChain, other: &ActorChain) -> bool {
-    let key = |chain: &ActorChain| -> Vec<(String, String)> {
-        chain
-            .everyone()
-            .map(|actor| (actor.issuer.clone(), actor.subject.clone()))
-            .collect()
-    };
-    key(one) == key(other)
 }

@@ -29,6 +29,8 @@ pub struct Exception {
     pub path: Option<Vec<u8>>,
     /// The same, lossily as text.
     pub path_text: Option<String>,
+    /// A glob of paths in place of the path, as the policy's are written.
+    pub paths: Option<String>,
     /// `test-data`, `false-positive` or `fix-later`.
     pub sort: String,
     /// Why it is wanted.
@@ -132,18 +134,11 @@ pub fn of_push(conn: &mut PgConnection, push: Uuid) -> QueryResult<Vec<(Request,
         .load(conn)
 }
 
-/// Takes an exception back.
+/// Notes who took an exception back, and why.
 ///
 /// # Errors
 /// What diesel says.
-pub fn revoke(
-    conn: &mut PgConnection,
-    id: &str,
-    by: &str,
-    reason: &str,
-    now: DateTime<Utc>,
-) -> QueryResult<()> {
-    super::requests::set_state(conn, id, state::REVOKED, now)?;
+pub fn end(conn: &mut PgConnection, id: &str, by: &str, reason: &str) -> QueryResult<()> {
     diesel::update(exceptions::table.find(id))
         .set((
             exceptions::ended_by.eq(by),

@@ -90,32 +90,11 @@ pub fn list(conn: &mut PgConnection, state: Option<&str>, limit: i64) -> QueryRe
         .load(conn)
 }
 
-/// Opens a window until a time.
+/// Notes who took a grant back, and why.
 ///
 /// # Errors
 /// What diesel says.
-pub fn open(conn: &mut PgConnection, id: &str, until: DateTime<Utc>) -> QueryResult<()> {
-    diesel::update(requests::table.find(id))
-        .set((
-            requests::state.eq(state::APPROVED),
-            requests::expires_at.eq(until),
-        ))
-        .execute(conn)?;
-    Ok(())
-}
-
-/// Takes a grant back.
-///
-/// # Errors
-/// What diesel says.
-pub fn revoke(
-    conn: &mut PgConnection,
-    id: &str,
-    by: &str,
-    reason: &str,
-    now: DateTime<Utc>,
-) -> QueryResult<()> {
-    super::requests::set_state(conn, id, state::REVOKED, now)?;
+pub fn end(conn: &mut PgConnection, id: &str, by: &str, reason: &str) -> QueryResult<()> {
     diesel::update(grants::table.find(id))
         .set((grants::ended_by.eq(by), grants::end_reason.eq(reason)))
         .execute(conn)?;

@@ -252,6 +252,20 @@ pub fn overdue(conn: &mut PgConnection, now: DateTime<Utc>) -> QueryResult<Vec<R
         .load(conn)
 }
 
+/// Lets an approval that lasts hold until a time.
+///
+/// # Errors
+/// What diesel says.
+pub fn open(conn: &mut PgConnection, id: &str, until: DateTime<Utc>) -> QueryResult<()> {
+    diesel::update(requests::table.find(id))
+        .set((
+            requests::state.eq(state::APPROVED),
+            requests::expires_at.eq(until),
+        ))
+        .execute(conn)?;
+    Ok(())
+}
+
 /// Changes a request's state.
 ///
 /// # Errors

@@ -126,7 +126,7 @@ diesel::table! {
 diesel::table! {
     exceptions (request_id) {
         request_id -> Text, finding -> Int4, rule_id -> Text, fingerprint -> Text, place -> Text,
-        path -> Nullable<Bytea>, path_text -> Nullable<Text>,
+        path -> Nullable<Bytea>, path_text -> Nullable<Text>, paths -> Nullable<Text>,
         sort -> Text, reason -> Text, seconds -> Int8, ended_by -> Nullable<Text>,
         end_reason -> Nullable<Text>,
     }

@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::receive::{Received, json};
 use super::{emergency, mark_overtaken, reason, series};
+use crate::approval::lasting::is_same_chain;
 use crate::approval::{self, grants};
 use crate::db::events::{self, NewEvent};
 use crate::db::records;
@@ -224,7 +225,7 @@ impl Asking<'_> {
 
     fn is_same_chain(&self, request: &Request) -> bool {
         let chain: Option<ActorChain> = serde_json::from_value(request.actor_chain.clone()).ok();
-        chain.is_some_and(|chain| grants::is_same_chain(&chain, self.chain))
+        chain.is_some_and(|chain| is_same_chain(&chain, self.chain))
     }
 
     fn make(

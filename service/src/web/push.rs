@@ -56,6 +56,7 @@ struct Finding {
     longest: u64,
     usual: u64,
     is_known: bool,
+    is_in_file: bool,
 }
 
 /// What the form posts.
@@ -64,6 +65,8 @@ pub struct Ask {
     csrf: String,
     finding: u32,
     kind: String,
+    #[serde(default)]
+    paths: Option<String>,
     days: u64,
     reason: String,
 }
@@ -120,6 +123,7 @@ fn build(
             longest,
             usual: longest.min(30),
             is_known: finding.pre_existing,
+            is_in_file: finding.path.is_some(),
         }
     };
     let findings = facts.findings.iter().enumerate().take(SHOWN).map(one);
@@ -152,6 +156,7 @@ pub async fn ask_for_exception(
         push: id,
         finding: form.finding,
         kind: form.kind,
+        paths: form.paths,
         seconds: Some(form.days.saturating_mul(DAY)),
         reason: form.reason,
     };

@@ -14,7 +14,7 @@ use super::error::PageError;
 use super::session::SignedIn;
 use super::text::{distance, kind, listed, short, visible, visible_line};
 use super::views::{self, Comment, Commit, Decision, Finding, Need, Person};
-use super::{exception, grant, whole};
+use super::{exception, grant, lasting, whole};
 use crate::api::{is_auditor, may_see, reads_whole};
 use crate::approval::{self, Bound};
 use crate::db::requests::{self, Request, state};
@@ -79,7 +79,7 @@ pub async fn page(
     let id: RequestId = id.parse().map_err(|_| AppError::not_found())?;
     let chain = signed_in.chain();
     let auditor = is_auditor(&state, &chain);
-    let admin = grant::is_admin(&state, &signed_in);
+    let admin = lasting::is_admin(&state, &signed_in);
     let shared = state.clone();
     let page = state
         .db(move |conn| {

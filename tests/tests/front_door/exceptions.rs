@@ -3,8 +3,7 @@
 
 use std::sync::OnceLock;
 
-use refwarden_scan::example;
-use refwarden_testkit::{Api, Browser, Outcome, Repository, Stack, Via, Work};
+use refwarden_testkit::{Api, Browser, Outcome, Repository, Stack, Via, Work, planted};
 use refwarden_wire::api::{ExceptionEndIn, ExceptionOut, FindingOut};
 use serde_json::{Value, json};
 
@@ -201,6 +200,54 @@ fn an_owner_lets_exactly_one_finding_pass() {
 }
 
 #[test]
+fn one_for_a_glob_lets_the_same_secret_pass_in_other_files() {
+    let stack = stack();
+    let repository = Repository::guarded(stack, "exceptions-glob");
+    let work = repository.work();
+    commit(&work, "tests/a.env", 141);
+    let push = refused(work.push(Via::Local, &TOPIC));
+    let api = stack.api("ada");
+    let asking = |paths: &str| {
+        let mut asked = asking(&push, 600);
+        asked["paths"] = paths.into();
+        asked
+    };
+    for (paths, why) in [
+        ("src/**", "does not match tests/a.env"),
+        ("tests/\u{0}", "NUL"),
+        (&"a".repeat(1025), "not a glob"),
+    ] {
+        let (status, body) = api.post("/exceptions", &asking(paths));
+        assert_eq!(status, 400, "{paths}: {body}");
+        assert!(body.contains(why), "{paths}: {body}");
+    }
+    let (status, body) = api.post("/exceptions", &asking(" tests/** "));
+    assert_eq!(status, 200, "{body}");
+    let asked: ExceptionOut = serde_json::from_str(&body).unwrap();
+    assert_eq!(asked.paths.as_deref(), Some("tests/**"));
+    let id = asked.id.as_str();
+    let page = stack
+        .browser("grace")
+        .open(&format!("{}/r/{id}", stack.started().service_url));
+    assert!(
+        page.body.contains("files that match <code>tests/**</code>"),
+        "{}",
+        page.body
+    );
+    approve(stack, id);
+    commit(&work, "tests/deep/b.env", 141);
+    work.push(Via::Local, &TOPIC).passes();
+    // Another secret there, and the same elsewhere, are others.
+    commit(&work, "tests/c.env", 142);
+    work.push(Via::Local, &TOPIC)
+        .fails(&["RW301", "tests/c.env:1"]);
+    work.git(&["reset", "-q", "--hard", "HEAD^"]);
+    commit(&work, "src/tests/a.env", 141);
+    work.push(Via::Local, &TOPIC)
+        .fails(&["RW301", "src/tests/a.env:1"]);
+}
+
+#[test]
 fn whoever_lets_a_secret_pass_does_not_push_it() {
     let stack = stack();
     let repository = Repository::guarded(stack, "exceptions-own");
@@ -339,7 +386,7 @@ fn who_has_nothing_to_do_with_a_push_learns_nothing_of_it() {
         .post(&format!("{url}/exception"), &fields, from);
     assert_eq!(forged.status, 403);
     // Nobody owns other rules, so there is nothing to ask, and the refusal does not speak of it.
-    let token = String::from_utf8(example::expand("glpat-{base64url:20}", 142)).unwrap();
+    let token = planted::plant("glpat-{base64url:20}", 142);
     work.git(&["reset", "-q", "--hard", "HEAD^"]);
     work.commit(&[(b"b.env", format!("T={token}\n").as_bytes())], "Other");
     let pushed = work

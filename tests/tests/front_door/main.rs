@@ -57,3 +57,4 @@ mod unread;
 mod vault;
 mod view;
 mod waiting;
+mod whole;

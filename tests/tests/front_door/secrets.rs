@@ -2,9 +2,9 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use refwarden_testkit::{Objects, Outcome, RawPush, Repository, Via};
+use refwarden_testkit::{Objects, Outcome, RawPush, Repository, Via, planted};
 
-use crate::shared::{approve, request_of, secret, stack};
+use crate::shared::{approve, dump, request_of, secret, stack};
 
 /// Refused as a secret, and not echoed.
 #[track_caller]
@@ -77,6 +77,75 @@ fn in_a_blob_that_a_tag_names() {
     );
     work.git(&["tag", "-a", "-m", "Blob", "heavy", &blob]);
     found(work.push(Via::Local, &["refs/tags/heavy"]), &secret);
+}
+
+#[test]
+fn in_notes_links_and_beside_submodules() {
+    let repository = Repository::guarded(stack(), "secret-odd");
+    let work = repository.work();
+    let secret = secret(11);
+    work.git(&["notes", "add", "-m", &secret, "HEAD"]);
+    let notes = work.push(Via::Http, &["refs/notes/commits"]);
+    found(notes, &secret);
+    assert_eq!(repository.value("refs/notes/commits"), None);
+    // A link's target is its content.
+    std::os::unix::fs::symlink(&secret, work.path().join("link")).unwrap();
+    work.git(&["add", "-A"]);
+    work.git(&["commit", "-q", "-m", "Link"]);
+    found(work.push(Via::Local, &["HEAD:refs/heads/topic"]), &secret).says(&["link"]);
+    work.git(&["reset", "-q", "--hard", "HEAD^"]);
+    // A link to a commit elsewhere brings no content; its URL is that of a file, which is scanned.
+    let elsewhere = format!("160000,{},part", "1".repeat(40));
+    work.git(&["update-index", "--add", "--cacheinfo", &elsewhere]);
+    let modules = format!("[submodule \"part\"]\n\tpath = part\n\turl = https://x:{secret}@h/p\n");
+    std::fs::write(work.path().join(".gitmodules"), &modules).unwrap();
+    work.git(&["add", ".gitmodules"]);
+    work.git(&["commit", "-q", "-m", "Part"]);
+    let part = work.push(Via::Local, &["HEAD:refs/heads/topic"]);
+    found(part, &secret).says(&[".gitmodules:3"]);
+    let clean = modules.replace(&format!("x:{secret}@"), "");
+    std::fs::write(work.path().join(".gitmodules"), clean).unwrap();
+    work.git(&["add", ".gitmodules"]);
+    work.git(&["commit", "-q", "--amend", "-m", "Part"]);
+    work.push(Via::Local, &["HEAD:refs/heads/topic"]).passes();
+}
+
+#[test]
+fn behind_a_replacement() {
+    let repository = Repository::guarded(stack(), "secret-replaced");
+    let work = repository.work();
+    let secret = secret(12);
+    work.commit(&[(b"a", format!("{secret}\n").as_bytes())], "Add");
+    let bad = work.git(&["rev-parse", "HEAD:a"]);
+    std::fs::write(work.path().join("b"), "nothing\n").unwrap();
+    let good = work.git(&["hash-object", "-w", "b"]);
+    // The server has the clean content and a replacement that would show it in place of the other.
+    let hash = ["hash-object", "-w", "--stdin"];
+    let made = stack().git().feed(&repository.path, &hash, b"nothing\n");
+    assert_eq!(made.passes().text(), good);
+    std::fs::create_dir_all(repository.path.join("refs/replace")).unwrap();
+    let replace = repository.path.join(format!("refs/replace/{bad}"));
+    std::fs::write(replace, format!("{good}\n")).unwrap();
+    found(work.push(Via::Local, &["HEAD:refs/heads/topic"]), &secret).says(&["a:1"]);
+}
+
+#[test]
+fn a_million_in_one_file() {
+    let repository = Repository::guarded(stack(), "secret-million");
+    let work = repository.work();
+    let secret = secret(13);
+    let file = format!("{secret}\n").repeat(1_000_000);
+    work.commit(&[(b"many", file.as_bytes())], "Many");
+    let refused = work.push(Via::Local, &["HEAD:refs/heads/topic"]);
+    // Not all are known one by one, so that paths, too, are not told.
+    let many = "RW302 999000 more findings than can be judged";
+    let refused = found(refused, &secret).says(&["[left out: too many secrets]:1", many]);
+    assert!(refused.said().len() < 10_000, "{refused}");
+    assert_eq!(repository.value("refs/heads/topic"), None);
+    // Nothing was left behind that the next push would stumble on.
+    work.git(&["reset", "-q", "--hard", "HEAD^"]);
+    work.commit(&[(b"fine", b"x\n")], "Fine");
+    work.push(Via::Local, &["HEAD:refs/heads/topic"]).passes();
 }
 
 #[test]
@@ -259,7 +328,7 @@ fn no_record_and_no_log_holds_a_secret() {
         .get("/events?repository=secret-records")
         .text()
         .unwrap();
-    let dump = dump();
+    let dump = dump(&stack().started().database_url);
     assert!(
         dump.contains("secret-records"),
         "the dump is not what it should be"
@@ -269,7 +338,7 @@ fn no_record_and_no_log_holds_a_secret() {
         logs.contains("admitted"),
         "the logs are not what they should be"
     );
-    for form in forms(&secret) {
+    for form in planted::forms(&secret) {
         for (place, text) in [("database", &dump), ("logs", &logs), ("events", &events)] {
             if let Some(at) = text.find(&form) {
                 let begin = text[..at].rfind('\n').map_or(0, |it| it + 1);
@@ -278,28 +347,6 @@ fn no_record_and_no_log_holds_a_secret() {
             }
         }
     }
-}
-
-/// How a secret could stand in text: plain, in hexadecimal as in a dump, and in base64 at each
-/// of its three alignments; without the characters at its ends, which a redacted form may show.
-fn forms(secret: &str) -> Vec<String> {
-    let middle = &secret[6..secret.len() - 3];
-    let mut forms = vec![middle.to_owned(), hex::encode(middle)];
-    for shift in 0..3 {
-        let encoded = STANDARD.encode("x".repeat(shift) + middle);
-        // The first and last groups depend on the neighbours.
-        forms.push(encoded[4..encoded.len() - 4].to_owned());
-    }
-    forms
-}
-
-/// Everything in the database, as text.
-fn dump() -> String {
-    let mut command = std::process::Command::new("pg_dump");
-    command
-        .arg("--inserts")
-        .arg(&stack().started().database_url);
-    refwarden_testkit::run(command, b"").passes().text()
 }
 
 #[test]

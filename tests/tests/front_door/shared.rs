@@ -2,8 +2,7 @@
 
 use std::sync::OnceLock;
 
-use refwarden_scan::example;
-use refwarden_testkit::{Outcome, Repository, Sshd, Stack};
+use refwarden_testkit::{Outcome, Repository, Sshd, Stack, planted};
 use serde_json::Value;
 
 /// The Refwarden that all tests share which do not kill it. It stops when this process ends.
@@ -19,7 +18,15 @@ pub fn sshd() -> Sshd {
 
 /// A secret that the scanner knows. Each seed gives another.
 pub fn secret(seed: u64) -> String {
-    String::from_utf8(example::expand("ghp_{base62:30}{crc32}", seed)).unwrap()
+    planted::plant("ghp_{base62:30}{crc32}", seed)
+}
+
+/// Everything in a database, as text.
+#[track_caller]
+pub fn dump(database_url: &str) -> String {
+    let mut command = std::process::Command::new("pg_dump");
+    command.arg("--inserts").arg(database_url);
+    refwarden_testkit::run(command, b"").passes().text()
 }
 
 /// What the last line for programs says: `refwarden: {…}`.

@@ -1,37 +1,33 @@
 //! Exceptions from the scanner's rules: asked for by who was refused for a finding, approved by the
-//! rule's owners, bound to one repository, rule, fingerprint and path, ended by time or
-//! taken back. While one holds, any push of anybody passes with that finding, but for pushes of
+//! rule's owners, bound to one repository, rule, fingerprint and path (or a glob of paths), ended by
+//! time or taken back. While one holds, any push of anybody passes with that finding, but for pushes of
 //! those who approved it: nobody lets their own secrets pass. It is bound to no ref: what is in the
 //! repository is in it for everybody, and what rules ask of a ref is asked all the same.
+
+mod ask;
 
 use std::collections::{BTreeMap, HashMap};
 
 use chrono::{DateTime, Duration, Utc};
-use diesel::{Connection as _, PgConnection};
+use diesel::PgConnection;
 use refwarden_model::ActorChain;
 use refwarden_model::bytes::escape;
 use refwarden_model::facts::{Allowed, FindingFacts, PushFacts};
 use refwarden_policy::{
-    Policy, Reading, Requirement, acquittal, longest_exception, owners_of, tally,
+    Glob, Policy, Reading, Requirement, acquittal, longest_exception, owners_of, tally,
 };
-use refwarden_wire::api::ExceptionIn;
 use uuid::Uuid;
 
 use super::Bound;
-use crate::db::events::{self, NewEvent};
-use crate::db::exceptions::{self, Exception, KIND, Use};
+use super::lasting::{about, is_same_chain};
+use crate::db::events::NewEvent;
+use crate::db::exceptions::{self, Exception, Use};
 use crate::db::pushes::Push;
 use crate::db::repositories::{self, Repository};
 use crate::db::requests::{self, Request, state};
-use crate::db::{grants, push_facts, pushes, records};
+use crate::db::{push_facts, pushes};
 use crate::error::AppError;
-
-/// The longest reason, in bytes.
-const MAX_REASON: usize = 4000;
-/// How long an exception holds unless it is said, in seconds: 30 days.
-const UNLESS_SAID: u64 = 30 * 86_400;
-/// The shortest one, in seconds.
-const SHORTEST: u64 = 60;
+pub use ask::ask;
 
 /// What exceptions are for, as they are called in records, and in words.
 pub const SORTS: [(&str, &str); 3] = [
@@ -65,7 +61,7 @@ pub fn is_own(push: &Push, chain: &ActorChain) -> Result<bool, AppError> {
         return Ok(false);
     };
     if !chain.on_behalf_of.is_empty() {
-        return Ok(super::grants::is_same_chain(&pushed, chain));
+        return Ok(is_same_chain(&pushed, chain));
     }
     let mut everyone = pushed.everyone();
     Ok(everyone.any(|actor| actor.is_same_person(&chain.pusher)))
@@ -121,190 +117,12 @@ pub fn look(
     })
 }
 
-/// Asks for an exception for a finding of a push, for whoever pushed, and returns the request. They
-/// ask, or an owner of a rule does.
-///
-/// # Errors
-/// [`AppError::NotFound`] for no push of theirs or no such finding; [`AppError::BadRequest`] for what
-/// cannot be asked; [`AppError::Forbidden`] for one that is too long; [`AppError::Conflict`] where it
-/// is asked for already, or not needed.
-pub fn ask(
-    conn: &mut PgConnection,
-    policy: &Policy,
-    chain: &ActorChain,
-    asked: &ExceptionIn,
-    request_days: u32,
-    now: DateTime<Utc>,
-) -> Result<Request, AppError> {
-    let Looked {
-        push,
-        repository,
-        facts,
-    } = look(conn, policy, asked.push, chain, false)?;
-    let pushed = chain_of(&push)?.ok_or_else(AppError::not_found)?;
-    let index = usize::try_from(asked.finding).unwrap_or(usize::MAX);
-    let no_finding = || AppError::bad_request("That push has no finding of this number.");
-    let finding = facts.findings.get(index).ok_or_else(no_finding)?;
-    let wanted = Wanted::of(policy, &repository.name, finding, asked)?;
-    let requirements = owners_of(policy, &repository.name, &finding.rule_id);
-    conn.transaction(|conn| {
-        repositories::lock(conn, repository.id)?;
-        let standing = exceptions::standing(conn, repository.id, &[&finding.fingerprint], now)?;
-        for (request, exception) in standing {
-            if !covers(&exception, finding) {
-                continue;
-            }
-            if request.state == state::WAITING {
-                return Err(AppError::conflict(format!(
-                    "Request {} asks for this exception already.",
-                    request.id
-                )));
-            }
-            if holds(conn, &request, policy, &repository.name, finding, &pushed)? {
-                return Err(AppError::conflict(format!(
-                    "Exception {} lets it pass already: push again.",
-                    request.id
-                )));
-            }
-        }
-        let mut request = Request {
-            id: requests::new_id(conn)?,
-            repository_id: repository.id,
-            ref_name: Vec::new(),
-            ref_name_text: String::new(),
-            old_oid: String::new(),
-            new_oid: String::new(),
-            kind: KIND.to_owned(),
-            push_id: Some(push.id),
-            actor_chain: serde_json::to_value(&pushed).map_err(AppError::internal)?,
-            policy_hash: policy.hash().to_owned(),
-            requirements: serde_json::to_value(&requirements).map_err(AppError::internal)?,
-            digest: String::new(),
-            state: state::WAITING.to_owned(),
-            created_at: now,
-            expires_at: now + Duration::days(i64::from(request_days)),
-            closed_at: None,
-            consumed_by: None,
-            patch_series: None,
-        };
-        let exception = wanted.exception(&request.id, asked);
-        request.digest = digest(&request, &exception);
-        requests::insert(conn, &request)?;
-        exceptions::insert(conn, &exception)?;
-        let event = NewEvent {
-            kind: "request.created",
-            actor: chain.describe(),
-            // Messages repeat this, and hold neither findings nor names of files.
-            summary: format!(
-                "request {} asks for an exception from a rule for secrets ({})",
-                request.id,
-                sort_in_words(&exception.sort)
-            ),
-            ..about(&request)
-        };
-        events::append(conn, repository.id, now, vec![event])?;
-        Ok(request)
-    })
-}
-
-/// What was asked for, after it was looked at.
-struct Wanted<'f> {
-    finding: &'f FindingFacts,
-    seconds: u64,
-}
-
-impl<'f> Wanted<'f> {
-    fn of(
-        policy: &Policy,
-        repository: &str,
-        finding: &'f FindingFacts,
-        asked: &ExceptionIn,
-    ) -> Result<Self, AppError> {
-        reason(&asked.reason)?;
-        if !SORTS.iter().any(|(name, _)| *name == asked.kind) {
-            let names = SORTS.map(|(name, _)| name).join(", ");
-            return Err(AppError::bad_request(format!(
-                "kind: expected one of {names}."
-            )));
-        }
-        if !refuses(policy, repository, finding) {
-            return Err(AppError::conflict(
-                "This finding refuses no push: it needs no exception.",
-            ));
-        }
-        let longest = longest_exception(policy, repository, &finding.rule_id);
-        let longest = longest.ok_or_else(|| {
-            let rule = escape(finding.rule_id.as_bytes());
-            AppError::forbidden(format!(
-                "Nobody owns the rule {rule} here, so there is no exception from it; a \
-                 [[secret_owner]] of the policy says who does."
-            ))
-        })?;
-        let seconds = asked.seconds.unwrap_or(UNLESS_SAID.min(longest));
-        if !(SHORTEST.min(longest)..=longest).contains(&seconds) {
-            return Err(AppError::forbidden(format!(
-                "An exception from this rule lasts at most {longest} seconds, and a minute at least."
-            )));
-        }
-        Ok(Self { finding, seconds })
-    }
-
-    fn path(&self) -> Option<&[u8]> {
-        self.finding
-            .path
-            .as_ref()
-            .map(refwarden_model::ByteText::as_bytes)
-    }
-
-    fn exception(&self, request: &str, asked: &ExceptionIn) -> Exception {
-        Exception {
-            request_id: request.to_owned(),
-            finding: i32::try_from(asked.finding).unwrap_or(i32::MAX),
-            rule_id: self.finding.rule_id.clone(),
-            fingerprint: self.finding.fingerprint.clone(),
-            place: self.finding.place.name().to_owned(),
-            path: self.path().map(<[u8]>::to_vec),
-            path_text: self.path().map(records::text),
-            sort: asked.kind.clone(),
-            reason: asked.reason.trim().to_owned(),
-            seconds: i64::try_from(self.seconds).unwrap_or(i64::MAX),
-            ended_by: None,
-            end_reason: None,
-        }
-    }
-}
-
-fn reason(text: &str) -> Result<&str, AppError> {
-    let text = text.trim();
-    if text.is_empty() || text.len() > MAX_REASON || text.contains('\0') {
-        return Err(AppError::bad_request(
-            "Say why, in 1 to 4000 bytes of text.",
-        ));
-    }
-    Ok(text)
-}
-
-fn digest(request: &Request, exception: &Exception) -> String {
-    let path = exception.path.as_deref().map(hex::encode);
-    super::digest(
-        request,
-        &[
-            &exception.rule_id,
-            &exception.fingerprint,
-            &exception.place,
-            path.as_deref().unwrap_or("-"),
-            &exception.sort,
-            &exception.seconds.to_string(),
-            &exception.reason,
-        ],
-    )
-}
-
 /// What an exception lets pass, printable: `github-pat in tests/a.env`.
 pub fn in_words(exception: &Exception) -> String {
-    let place = match &exception.path {
-        Some(path) => escape(path),
-        None => format!("a {}", exception.place),
+    let place = match (&exception.paths, &exception.path) {
+        (Some(paths), _) => escape(paths.as_bytes()),
+        (None, Some(path)) => escape(path),
+        (None, None) => format!("a {}", exception.place),
     };
     format!("{} in {place}", escape(exception.rule_id.as_bytes()))
 }
@@ -318,7 +136,13 @@ pub fn covers(exception: &Exception, finding: &FindingFacts) -> bool {
     exception.rule_id == finding.rule_id
         && exception.fingerprint == finding.fingerprint
         && exception.place == finding.place.name()
-        && exception.path.as_deref() == path
+        && match (&exception.paths, path) {
+            (Some(paths), Some(path)) => {
+                Glob::for_paths(paths).is_ok_and(|glob| glob.is_match(path))
+            }
+            (Some(_), None) => false,
+            (None, _) => exception.path.as_deref() == path,
+        }
 }
 
 /// Whether an exception holds for a push of that chain: enough people have approved it who do not
@@ -454,7 +278,7 @@ pub fn waiting_for(
     {
         if request.state == state::WAITING
             && covers(&exception, finding)
-            && super::grants::is_same_chain(&Bound::of(&request)?.chain, chain)
+            && is_same_chain(&Bound::of(&request)?.chain, chain)
         {
             return Ok(Some(request));
         }
@@ -473,7 +297,7 @@ pub(super) fn open(
 ) -> Result<NewEvent, AppError> {
     let exception = exceptions::find(conn, &request.id)?.ok_or_else(AppError::not_found)?;
     let length = Duration::try_seconds(exception.seconds).unwrap_or_default();
-    grants::open(conn, &request.id, now + length)?;
+    requests::open(conn, &request.id, now + length)?;
     Ok(NewEvent {
         kind: "exception.granted",
         actor: "refwarden".to_owned(),
@@ -486,56 +310,6 @@ pub(super) fn open(
     })
 }
 
-/// Whether somebody may take an exception back.
-pub fn may_revoke(bound: &Bound, chain: &ActorChain, is_admin: bool) -> bool {
-    super::grants::may_revoke(bound, chain, is_admin)
-}
-
-/// Takes an exception back, or the request for one. Whoever asked for it, whoever could approve it
-/// and administrators do.
-///
-/// # Errors
-/// [`AppError::NotFound`] for no such exception, [`AppError::Forbidden`] for who may not,
-/// [`AppError::Conflict`] where it is over, and what the database says.
-pub fn revoke(
-    conn: &mut PgConnection,
-    id: &str,
-    chain: &ActorChain,
-    is_admin: bool,
-    why: &str,
-    now: DateTime<Utc>,
-) -> Result<Request, AppError> {
-    let why = reason(why)?;
-    super::expire(conn, now)?;
-    conn.transaction(|conn| {
-        let is_exception = |request: &Request| request.kind == KIND;
-        let request = requests::find(conn, id)?.filter(is_exception);
-        let request = request.ok_or_else(AppError::not_found)?;
-        repositories::lock(conn, request.repository_id)?;
-        let request = requests::lock(conn, id)?.ok_or_else(AppError::not_found)?;
-        if !may_revoke(&Bound::of(&request)?, chain, is_admin) {
-            return Err(AppError::forbidden(
-                "Whoever asked for an exception, or could approve it, takes it back.",
-            ));
-        }
-        if request.state != state::WAITING && request.state != state::APPROVED {
-            return Err(AppError::conflict(format!(
-                "It is {} already.",
-                request.state
-            )));
-        }
-        exceptions::revoke(conn, id, &chain.describe(), why, now)?;
-        let event = NewEvent {
-            kind: "exception.revoked",
-            actor: chain.describe(),
-            summary: format!("exception {id} is taken back"),
-            ..about(&request)
-        };
-        events::append(conn, request.repository_id, now, vec![event])?;
-        requests::find(conn, id)?.ok_or_else(AppError::not_found)
-    })
-}
-
 /// Whether somebody owns a rule that found something in a push, and so may look at it.
 fn owns_any(policy: &Policy, repository: &str, facts: &PushFacts, chain: &ActorChain) -> bool {
     let owns = |finding: &FindingFacts| {
@@ -544,14 +318,6 @@ fn owns_any(policy: &Policy, repository: &str, facts: &PushFacts, chain: &ActorC
         lists.any(|list| refwarden_policy::is_listed(list, &chain.pusher))
     };
     chain.on_behalf_of.is_empty() && facts.findings.iter().any(owns)
-}
-
-fn about(request: &Request) -> NewEvent {
-    NewEvent {
-        push_id: request.push_id,
-        request_id: Some(request.id.clone()),
-        ..NewEvent::default()
-    }
 }
 
 #[cfg(test)]
@@ -579,8 +345,9 @@ mod tests {
         }
     }
 
-    fn exception(path: Option<&str>) -> Exception {
+    fn exception(path: Option<&str>, paths: Option<&str>) -> Exception {
         Exception {
+            paths: paths.map(Into::into),
             request_id: "8FZK2M0T".into(),
             finding: 0,
             rule_id: "r".into(),
@@ -614,11 +381,24 @@ mod tests {
             (None, finding("r", "f", Place::Blob, None), true),
             (None, finding("r", "f", Place::Blob, here), false),
         ] {
-            assert_eq!(
-                covers(&exception(path), &found),
-                expected,
-                "{path:?} {found:?}"
-            );
+            let covered = covers(&exception(path, None), &found);
+            assert_eq!(covered, expected, "{path:?} {found:?}");
+        }
+    }
+
+    #[test]
+    fn or_about_the_paths_that_a_glob_names() {
+        for (paths, path, expected) in [
+            ("tests/**", Some("tests/deep/x.env"), true),
+            ("tests/**", Some("src/tests/x.env"), false),
+            ("*.env", Some("tests/deep/x.env"), true),
+            ("*.env", Some("tests/x.envy"), false),
+            ("**", None, false),
+        ] {
+            let exception = exception(Some("tests/x.env"), Some(paths));
+            let covered = |rule| covers(&exception, &finding(rule, "f", Place::Blob, path));
+            assert_eq!(covered("r"), expected, "{paths} {path:?}");
+            assert!(!covered("s"), "{paths} {path:?}");
         }
     }
 }
