@@ -31,7 +31,8 @@ const SHARED: [&str; 4] = [
 /// A lock is taken, and its file written, before its update is prepared, and as long as it stands
 /// nobody else can take it. So the lock of a ref that is not younger than the prepared update, and
 /// holds the value that the update would set, is the update's. Of any other lock the time proves
-/// less: it goes only where a dead push could have taken it, and while nobody works in the repository.
+/// less: it goes only where a dead push could have taken it, and while nobody who could have made it
+/// works in the repository.
 /// Everything else is left alone.
 pub fn release(repository: &Repository, prepared: &[&Prepared], released: &[&Prepared]) {
     keeps(repository, &[prepared, released].concat());
@@ -58,7 +59,9 @@ pub fn release(repository: &Repository, prepared: &[&Prepared], released: &[&Pre
             was_about_to || released.iter().any(|one| !it.is_before(one))
         }));
     }
-    if !doubtful.is_empty() && is_idle(gitdir) {
+    // Whoever made a file owns it.
+    let owners = doubtful.iter().map(|it| it.metadata.uid()).collect();
+    if !doubtful.is_empty() && is_idle(gitdir, &owners) {
         doubtful.iter().for_each(Found::remove);
     }
 }

@@ -215,8 +215,12 @@ fn clients_that_read_nothing_keep_no_room_and_slow_no_push() {
     psql.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", fill]);
     psql.arg(&stack.started().database_url);
     run(psql, b"").passes();
-    // The last of them is in the log.
-    let mut stream = Stream::open(&stack, "q=kind:access.denied&after=0", None);
+    // The first of this Refwarden's events are in the log, and then the last of them.
+    let denied = "q=kind:access.denied&after=0";
+    within("the log is begun", Duration::from_mins(1), || {
+        open(&stack, "audrey", denied, None).status() != 410
+    });
+    let mut stream = Stream::open(&stack, denied, None);
     for _ in 0..3000 {
         assert_eq!(stream.next().unwrap().actor, "nobody");
     }
