@@ -200,6 +200,18 @@ fn print(directory: &Path, about: About, json: bool) -> Outcome {
         "refs        {}, {left} left out for their names",
         counts.refs
     ))?;
+    let without = counts.refs_without_notes;
+    if without > 0 {
+        output::line(&format!(
+            "notes       {without} refs below refs/notes left out: what is there is not notes alone"
+        ))?;
+    }
+    for (name, commits) in &counts.links {
+        output::line(&format!(
+            "submodule   {}: {commits} links keep their names; where its repository is masked, they may name what no view has",
+            output::printable(name)
+        ))?;
+    }
     output::line(&format!(
         "shadow      {}",
         output::printable(&shadow.display().to_string())

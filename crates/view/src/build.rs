@@ -15,6 +15,7 @@
 mod differ;
 mod graph;
 mod news;
+mod notes;
 mod order;
 mod packfile;
 mod pile;
@@ -28,21 +29,22 @@ mod universe;
 
 pub(crate) use refs::digest_now;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use refwarden_gitio::objects::ObjectError;
+use refwarden_gitio::objects::{self, ObjectError};
 use refwarden_gitio::refs::RefsError;
 use refwarden_gitio::{Git, GitError, ObjectEnv, Repository};
-use refwarden_model::Oid;
+use refwarden_model::{Oid, bytes};
 
 use self::graph::Graph;
 use self::rewrite::Plan;
 pub(crate) use self::state::State;
 use crate::filter::RefFilters;
-use crate::mask::{Mask, TreeError};
+use crate::mask::{Dependence, Mask, TreeError};
 use crate::unmask::Maps;
 
-pub(crate) use refs::is_absent;
+pub(crate) use refs::{is_fixed, is_of_notes};
 
 /// Blobs above this, in bytes, are scanned piece by piece and masked whole.
 pub const WHOLE_MAX: u64 = 16 << 20;
@@ -94,6 +96,13 @@ pub struct Counts {
     pub refs: usize,
     /// Refs that are left out because a secret stands in their name.
     pub refs_with_secrets: usize,
+    /// Refs below `refs/notes/` that are left out because something in their history is no note.
+    #[serde(default)]
+    pub refs_without_notes: usize,
+    /// Names under which commits of other repositories stand, and how many stand there. They stay
+    /// as they are, whatever those commits are called in a view of their own repository.
+    #[serde(default)]
+    pub links: BTreeMap<String, usize>,
 }
 
 /// What a build made, besides the shadow.
@@ -112,7 +121,7 @@ pub struct Built {
 impl Built {
     /// What a push through this view needs to know.
     pub fn maps(&self) -> Maps {
-        Maps::new(self.map.clone(), self.state.changed().collect())
+        Maps::new(self.map.clone(), self.state.changed().collect()).with_notes(self.state.notes())
     }
 }
 
@@ -140,9 +149,10 @@ pub fn build_filtered(
     filters: &RefFilters,
     into: &Path,
 ) -> Result<Built, BuildError> {
-    let refs = refs::allowed(original, mask, filters)?;
+    let mut refs = refs::allowed(original, mask, filters, &State::default())?;
     let tips = refs.tips();
-    let graph = read::read(original, mask, &tips, &refs.hidden)?;
+    let notes = std::mem::take(&mut refs.notes);
+    let graph = read::read(original, mask, &tips, &refs.hidden, notes)?;
     let plan = rewrite::rewrite(original, mask, &graph, &tips)?;
     shadow::make(original, &refs, &graph, &plan, into)?;
     Ok(built(graph, &refs, tips, &plan, &Counts::default()))
@@ -161,23 +171,70 @@ pub(crate) fn extend(
     (before, known, counts): (&Path, State, &Counts),
     into: &Path,
 ) -> Result<Option<Built>, BuildError> {
-    let refs = refs::allowed(original, mask, &RefFilters::default())?;
+    let mut refs = refs::allowed(original, mask, &RefFilters::default(), &known)?;
     let tips = refs.tips();
-    if known.is_empty() || !refs.hidden.is_empty() || is_any_gone(original, &known.tips, &tips)? {
+    if known.is_empty()
+        || !refs.hidden.is_empty()
+        || is_any_gone(original, &known.tips, &tips)?
+        || is_any_gone(original, &known.noted.tips, &refs.note_tips)?
+        || refs.notes.iter().any(|oid| known.renamed(*oid).is_some())
+    {
         return Ok(None);
     }
-    let graph = news::read(original, mask, &tips, known)?;
+    let notes = std::mem::take(&mut refs.notes);
+    let graph = news::read(original, mask, &tips, notes, known)?;
     let plan = rewrite::rewrite(original, mask, &graph, &tips)?;
+    if changes_notes(&graph, &plan, before)? {
+        return Ok(None);
+    }
     let was_changed = |oid: &Oid| graph.known.touched(*oid).is_some_and(|it| it.changed);
     let names = plan.map.iter().filter(|(from, to)| from != to);
     let names = names.map(|(from, _)| *from);
     let names = names.filter(|oid| graph.known.renamed(*oid).is_none());
     let changed = plan.changed.iter().filter(|oid| !was_changed(oid)).copied();
-    if graph.known.mentions_any(names.chain(changed)) {
+    // A mention of one of notes may close a circle, and nobody may have seen what stands in them.
+    let within = graph.objects.iter().filter(|it| it.noted).map(|it| it.oid);
+    let within = within.chain(graph.notes.iter().copied());
+    if (graph.known).mentions_any(names.chain(changed).chain(within)) {
         return Ok(None);
     }
     shadow::extend(original, &refs, &graph, &plan, before, into)?;
     Ok(Some(built(graph, &refs, tips, &plan, counts)))
+}
+
+/// Whether notes that were there before are others now, or what is new in notes is not new.
+fn changes_notes(graph: &Graph, plan: &Plan, before: &Path) -> Result<bool, BuildError> {
+    let known = &graph.known;
+    let is_in = |list: &[Oid], oid: Oid| list.binary_search(&oid).is_ok();
+    let mut asked = plan.notes_unsure.clone();
+    for object in &graph.objects {
+        let is_touched = object.touched != Dependence::Clean;
+        let is_new = !known.is_noted(object.oid);
+        if !object.old && is_new && is_in(&known.noted.left, object.oid)
+            || is_touched && is_in(&known.noted.kept, object.oid)
+            || object.noted && is_new && known.touched(object.oid).is_some()
+            || !object.noted && !object.old && !is_new
+        {
+            return Ok(true);
+        }
+        if object.noted && is_new {
+            asked.push(object.oid);
+        }
+    }
+    if asked.is_empty() {
+        return Ok(false);
+    }
+    let before = Repository::open(before).map_err(std::io::Error::other)?;
+    let env = ObjectEnv::repository_only();
+    let mut reader = objects::open(&before, &env, false);
+    for oid in asked {
+        match reader.header(oid) {
+            Ok(_) => return Ok(true),
+            Err(ObjectError::Missing(_)) => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(false)
 }
 
 /// Whether something that the tips reached is reached no more.
@@ -226,6 +283,14 @@ fn list(original: &Repository, tips: &[Oid], not: &[Oid]) -> Result<Vec<Oid>, Bu
     Ok(oids)
 }
 
+fn links(graph: &Graph) -> BTreeMap<String, usize> {
+    let mut links = BTreeMap::new();
+    for (name, _) in &graph.links {
+        *links.entry(bytes::escape(name)).or_default() += 1;
+    }
+    links
+}
+
 fn built(
     graph: Graph,
     refs: &refs::Allowed,
@@ -239,11 +304,13 @@ fn built(
         renamed: plan.map.iter().filter(|(from, to)| from != to).count(),
         refs: refs.direct.len() + refs.symbolic.len(),
         refs_with_secrets: refs.secret,
+        refs_without_notes: refs.no_notes,
+        links: links(&graph),
     };
     Built {
         counts,
         map: plan.map.clone(),
         refs: refs.digest.clone(),
-        state: graph.into_state(tips, plan),
+        state: graph.into_state(tips, refs.note_tips.clone(), plan),
     }
 }

@@ -24,7 +24,7 @@ use crate::unmask::Maps;
 
 /// Version of what a view does with the same rules. Part of every view's id; raised with each
 /// change that can change a masked object.
-pub const VIEW_VERSION: u32 = 4;
+pub const VIEW_VERSION: u32 = 5;
 
 const SHADOW: &str = "shadow.git";
 const MAP: &str = "commits.map";
@@ -507,8 +507,8 @@ fn read_state(generation: &Path) -> Option<State> {
 pub fn maps(generation: &Path) -> std::io::Result<Maps> {
     let broken = || std::io::Error::new(ErrorKind::InvalidData, "a map of a view is malformed");
     let state = read_state(generation).ok_or_else(broken)?;
-    let changed = state.changed().collect();
-    Ok(Maps::new(state.into_map(), changed))
+    let (changed, notes) = (state.changed().collect(), state.notes());
+    Ok(Maps::new(state.into_map(), changed).with_notes(notes))
 }
 
 /// A list of names, in order. Never inside the shadow.

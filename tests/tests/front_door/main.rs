@@ -29,6 +29,7 @@ mod identity;
 mod masked;
 mod masked_channels;
 mod masked_foreign;
+mod masked_notes;
 mod masked_ssh;
 mod matched;
 mod matter;

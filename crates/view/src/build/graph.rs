@@ -1,8 +1,11 @@
 //! What is known of all objects that matter: what they are, and what a secret touches.
 
+use std::collections::{BTreeSet, HashSet};
+
 use refwarden_gitio::objects::{Kind, Packs, Place};
 use refwarden_model::{ObjectFormat, Oid};
 
+use super::reader::Link;
 use super::rewrite::Plan;
 use super::state::{State, Touched};
 use super::universe::Names;
@@ -18,6 +21,8 @@ pub(super) struct Object {
     pub(super) bytes: Vec<u8>,
     /// Whether it was there when the refs were last looked at: a touched tree or blob then.
     pub(super) old: bool,
+    /// Whether it stands in trees of notes alone: the view has it only where one there has.
+    pub(super) noted: bool,
     /// Where it can be copied from as it stands.
     pub(super) place: Option<Place>,
 }
@@ -30,6 +35,7 @@ impl Object {
             touched: Dependence::Clean,
             bytes: Vec::new(),
             old: false,
+            noted: false,
             place: None,
         }
     }
@@ -50,6 +56,10 @@ pub(super) struct Graph {
     pub(super) boundary: Vec<Oid>,
     /// Names of files for which path conditions hold in some folders only, one of each kind.
     pub(super) examples: Vec<Vec<u8>>,
+    /// Commits whose trees are notes.
+    pub(super) notes: HashSet<Oid>,
+    /// Commits of other repositories.
+    pub(super) links: BTreeSet<Link>,
     /// The original's packs, where they were read.
     pub(super) packs: Option<Packs>,
 }
@@ -72,6 +82,8 @@ impl Graph {
             known,
             boundary: Vec::new(),
             examples: Vec::new(),
+            notes: HashSet::new(),
+            links: BTreeSet::new(),
             packs,
         }
     }
@@ -94,7 +106,15 @@ impl Graph {
     }
 
     /// What the next build can begin with.
-    pub(super) fn into_state(self, tips: Vec<Oid>, plan: &Plan) -> State {
+    pub(super) fn into_state(self, tips: Vec<Oid>, note_tips: Vec<Oid>, plan: &Plan) -> State {
+        let mut noted = self.known.noted;
+        noted.tips = note_tips;
+        noted.commits.extend(self.notes);
+        let new = self.objects.iter().filter(|it| it.noted);
+        noted.objects.extend(new.map(|it| it.oid));
+        noted.left.extend(&plan.notes_left);
+        noted.kept.extend(&plan.notes_on);
+        noted.sort();
         let mut mentions = self.known.mentions;
         // What was looked at now stands before what was known of it.
         let mut touched = Vec::new();
@@ -131,6 +151,8 @@ impl Graph {
             map: plan.map.clone(),
             touched,
             mentions,
+            noted,
+            links: self.links,
             examples: self.examples,
         }
     }

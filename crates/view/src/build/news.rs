@@ -12,7 +12,7 @@ use super::reader::{Blobs, Found, Seen, Structure, Tree, too_large};
 use super::state::State;
 use super::universe::Names;
 use super::{BuildError, WHOLE_MAX, list};
-use crate::mask::{Dependence, Mask, links, target, with_shorter};
+use crate::mask::{self, Dependence, Mask, target, with_shorter};
 
 /// New objects from which on the packs of the original are opened.
 const COPIED_MIN: usize = 2000;
@@ -22,6 +22,7 @@ pub(super) fn read(
     original: &Repository,
     mask: &Mask<'_>,
     tips: &[Oid],
+    notes: HashSet<Oid>,
     known: State,
 ) -> Result<Graph, BuildError> {
     let (fresh, boundary) = frontier(original, tips, &known)?;
@@ -33,6 +34,7 @@ pub(super) fn read(
         .collect();
     let mut children: Vec<Vec<u32>> = vec![Vec::new(); objects.len()];
     let mut trees: Vec<(u32, Tree)> = Vec::new();
+    let mut links = known.links.clone();
     let conditions = mask.conditions();
     let mut examples: BTreeSet<Vec<u8>> = known.examples.iter().cloned().collect();
     let class = |name: &Vec<u8>| conditions.class(with_shorter(name));
@@ -53,6 +55,7 @@ pub(super) fn read(
                 if tree.tells {
                     object.touched = Dependence::Anywhere;
                 }
+                links.append(&mut tree.links.drain(..).collect());
                 if let Some(own) = children.get_mut(number as usize) {
                     *own = std::mem::take(&mut tree.children);
                 }
@@ -66,6 +69,12 @@ pub(super) fn read(
             somewhere.push(class(&name));
             examples.insert(name);
         }
+    }
+    let ordinary = ordinary(&names, &objects, &children, tips, &notes);
+    // What was in notes alone is now elsewhere, too.
+    let out_of_notes = || BuildError::NotAsPlanned("what stood in notes".to_owned());
+    if (ordinary.others.iter()).any(|oid| known.is_noted(*oid)) {
+        return Err(out_of_notes());
     }
     let stands = Stands::new(&names, &objects, &trees, &reader.folders, tips);
     // What was there before and stands in a new tree: which trees, and whether at a place for
@@ -81,6 +90,9 @@ pub(super) fn read(
         let meant = own.zip(&tree.classes).filter(|(_, class)| may(**class));
         chosen.extend(meant.filter_map(|(child, _)| names.all().get(*child as usize)));
         for it in &tree.unknown {
+            if known.is_noted(it.oid) && ordinary.holds(*number) {
+                return Err(out_of_notes());
+            }
             if let Some(folder) = &it.folder
                 && (somewhere.iter()).any(|class| conditions.in_folder(*class, Some(folder)))
             {
@@ -115,6 +127,9 @@ pub(super) fn read(
         }
     }
     again(original, mask, chosen, &mut objects)?;
+    for (number, object) in (0..).zip(&mut objects) {
+        object.noted = !object.old && !ordinary.holds(number);
+    }
     // What refs name directly.
     for tip in tips {
         if names.find(*tip).is_none()
@@ -145,7 +160,65 @@ pub(super) fn read(
     let mut graph = Graph::new(format, objects, Vec::new(), known, packs);
     graph.boundary = boundary;
     graph.examples = examples.into_iter().collect();
+    graph.notes = notes;
+    graph.links = links;
     Ok(graph)
+}
+
+/// What is reached otherwise than through trees of notes.
+struct Ordinary {
+    /// By number, of what is new.
+    marks: Vec<bool>,
+    /// What commits, tags and refs name that is not new.
+    others: Vec<Oid>,
+}
+
+impl Ordinary {
+    fn holds(&self, number: u32) -> bool {
+        self.marks.get(number as usize) != Some(&false)
+    }
+}
+
+fn ordinary(
+    names: &Names,
+    objects: &[Object],
+    children: &[Vec<u32>],
+    tips: &[Oid],
+    notes: &HashSet<Oid>,
+) -> Ordinary {
+    let mut found = Ordinary {
+        marks: vec![notes.is_empty(); objects.len()],
+        others: Vec::new(),
+    };
+    let mut open: Vec<u32> = Vec::new();
+    let roots = objects.iter().flat_map(|object| match object.kind {
+        Kind::Commit => {
+            let mut links = mask::links(&object.bytes);
+            links.tree = links.tree.filter(|_| !notes.contains(&object.oid));
+            let oids = links.tree.into_iter().chain(links.parents);
+            oids.chain([object.oid]).collect()
+        }
+        Kind::Tag => target(&object.bytes)
+            .into_iter()
+            .chain([object.oid])
+            .collect(),
+        Kind::Tree | Kind::Blob => Vec::new(),
+    });
+    for oid in roots.chain(tips.iter().copied()) {
+        match names.find(oid) {
+            Some(number) => open.push(number),
+            None => found.others.push(oid),
+        }
+    }
+    while let Some(number) = open.pop() {
+        let at = number as usize;
+        if let Some(mark) = found.marks.get_mut(at)
+            && !std::mem::replace(mark, true)
+        {
+            open.extend(children.get(at).into_iter().flatten());
+        }
+    }
+    found
 }
 
 /// Where new trees stand: names of folders, or the root.
@@ -165,7 +238,7 @@ impl<'a> Stands<'a> {
             stands.entry(*child).or_default().push(folder);
         }
         let roots = objects.iter().filter_map(|object| match object.kind {
-            Kind::Commit => links(&object.bytes).tree,
+            Kind::Commit => mask::links(&object.bytes).tree,
             Kind::Tag => target(&object.bytes),
             Kind::Tree | Kind::Blob => None,
         });
@@ -218,7 +291,7 @@ fn frontier(
         let (header, bytes) = reader.load(oid, WHOLE_MAX, &mut |_, _| {})?;
         let bytes = bytes.unwrap_or_default();
         let below = match header.kind {
-            Kind::Commit => links(&bytes).parents,
+            Kind::Commit => mask::links(&bytes).parents,
             Kind::Tag => target(&bytes).into_iter().collect(),
             Kind::Tree | Kind::Blob => Vec::new(),
         };

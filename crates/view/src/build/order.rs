@@ -3,16 +3,18 @@
 use std::collections::HashMap;
 
 use refwarden_gitio::objects::Kind;
+use refwarden_model::Oid;
 
 use super::graph::Graph;
 use crate::mask;
 
 /// Groups of commits and tags that name each other, by index, each after all that it names. All
 /// but crafted ones stand alone: a name in full cannot be known before the object is made, and
-/// only an abbreviated one can be made to fit.
-pub(super) fn groups(graph: &Graph) -> Vec<Vec<usize>> {
+/// only an abbreviated one can be made to fit. `noted` tells on what commits of notes have notes.
+pub(super) fn groups(graph: &Graph, noted: &HashMap<Oid, Vec<Oid>>) -> Vec<Vec<usize>> {
     let mut search = Search {
         graph,
+        noted,
         state: HashMap::new(),
         stack: Vec::new(),
         groups: Vec::new(),
@@ -26,8 +28,8 @@ pub(super) fn groups(graph: &Graph) -> Vec<Vec<usize>> {
     search.groups
 }
 
-/// The commits and tags that a commit or tag links to or may mention.
-fn named(graph: &Graph, index: usize) -> Vec<usize> {
+/// The commits and tags that a commit or tag links to, may mention, or has notes on.
+fn named(graph: &Graph, noted: &HashMap<Oid, Vec<Oid>>, index: usize) -> Vec<usize> {
     let Some(object) = graph.objects.get(index) else {
         return Vec::new();
     };
@@ -35,6 +37,7 @@ fn named(graph: &Graph, index: usize) -> Vec<usize> {
         Kind::Commit => mask::links(&object.bytes).parents,
         _ => mask::target(&object.bytes).into_iter().collect(),
     };
+    oids.extend(noted.get(&object.oid).into_iter().flatten());
     // Headers too: a whole name in one of them is looked up as well.
     for span in mask::mentions(&object.bytes, graph.format) {
         let digits = object.bytes.get(span).unwrap_or_default();
@@ -57,6 +60,7 @@ fn named(graph: &Graph, index: usize) -> Vec<usize> {
 /// Strongly connected components (Tarjan 1972), without recursion.
 struct Search<'g> {
     graph: &'g Graph,
+    noted: &'g HashMap<Oid, Vec<Oid>>,
     state: HashMap<usize, State>,
     stack: Vec<usize>,
     groups: Vec<Vec<usize>>,
@@ -79,7 +83,7 @@ impl Search<'_> {
         self.state.insert(index, state);
         self.next += 1;
         self.stack.push(index);
-        (index, named(self.graph, index).into_iter())
+        (index, named(self.graph, self.noted, index).into_iter())
     }
 
     fn lower(&mut self, index: usize, low: usize) {

@@ -3,7 +3,7 @@
 //! First everything but blobs, which says what the refs reach and what each blob is called; then
 //! the blobs that are reached.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use refwarden_gitio::objects::{self, Event, Kind, Packs, Place, Resolved, Walk, walk};
@@ -12,7 +12,7 @@ use refwarden_model::Oid;
 use refwarden_scan::{Class, Conditions};
 
 use super::graph::{Graph, Object, touch};
-use super::reader::{Blobs, Found, Seen, Structure, check, too_large};
+use super::reader::{Blobs, Found, Link, Seen, Structure, check, too_large};
 use super::state::State;
 use super::universe::{Names, Places};
 use super::{BuildError, WHOLE_MAX, list};
@@ -21,12 +21,14 @@ use crate::mask::{Dependence, Mask, links, target};
 /// Processors that are used at most: each holds what it works on.
 const WORKERS_MAX: usize = 8;
 
-/// Reads everything that the tips reach. Of what `hidden` reaches besides, only the names.
+/// Reads everything that the tips reach. Of what `hidden` reaches besides, only the names. The
+/// trees of `notes`, which are commits, are not there for their own sake.
 pub(super) fn read(
     original: &Repository,
     mask: &Mask<'_>,
     tips: &[Oid],
     hidden: &[Oid],
+    notes: HashSet<Oid>,
 ) -> Result<Graph, BuildError> {
     let packs = Packs::open(original);
     let packed = packs.objects();
@@ -34,15 +36,16 @@ pub(super) fn read(
     all.extend(loose(original));
     let attempt = |oids: Vec<Oid>| Read::new(original, mask, &packs, &packed, oids);
     let mut read = attempt(all.clone())?;
-    let mut reached = read.reach(tips)?;
-    let mut beyond = read.reach(hidden)?;
+    let all_of = HashSet::new();
+    let mut reached = read.reach(tips, &all_of)?;
+    let mut beyond = read.reach(hidden, &all_of)?;
     if !reached.is_whole || !beyond.is_whole {
         // Some of it stands elsewhere, in an alternate. git knows where.
         let named: Vec<Oid> = tips.iter().chain(hidden).copied().collect();
         all.extend(list(original, &named, &[])?);
         read = attempt(all)?;
-        reached = read.reach(tips)?;
-        beyond = read.reach(hidden)?;
+        reached = read.reach(tips, &all_of)?;
+        beyond = read.reach(hidden, &all_of)?;
         if let Some(oid) = reached.lacking.or(beyond.lacking) {
             return Err(BuildError::Unlisted(oid));
         }
@@ -52,10 +55,18 @@ pub(super) fn read(
     let mut examples = std::mem::take(&mut read.examples);
     examples.sort_unstable();
     examples.dedup();
-    let (objects, hidden) = read.chosen(&reached.marks, &beyond.marks);
+    let ordinary = if notes.is_empty() {
+        None
+    } else {
+        Some(read.reach(tips, &notes)?.marks)
+    };
+    let links = read.links_of(&reached.marks);
+    let (objects, hidden) = read.chosen(&reached.marks, &beyond.marks, ordinary.as_deref());
     let format = original.object_format;
     let mut graph = Graph::new(format, objects, hidden, State::default(), Some(packs));
     graph.examples = examples;
+    graph.notes = notes;
+    graph.links = links;
     Ok(graph)
 }
 
@@ -110,6 +121,8 @@ struct Read<'a, 'r> {
     exact: Vec<bool>,
     /// Trees with an entry that is not there, and what that is.
     lacking: HashMap<u32, Oid>,
+    /// Of trees that have any.
+    links: HashMap<u32, Vec<Link>>,
     /// What is wrong with an object, which matters where it is reached.
     failed: HashMap<u32, BuildError>,
 }
@@ -148,6 +161,7 @@ impl<'a, 'r> Read<'a, 'r> {
             conditions: vec![false; count],
             exact: vec![false; count],
             lacking: HashMap::new(),
+            links: HashMap::new(),
             failed: HashMap::new(),
         };
         read.structure()?;
@@ -261,6 +275,9 @@ impl<'a, 'r> Read<'a, 'r> {
                 if let Some(unknown) = tree.unknown.first() {
                     self.lacking.insert(number, unknown.oid);
                 }
+                if !tree.links.is_empty() {
+                    self.links.insert(number, tree.links);
+                }
                 for (child, folder) in tree.folders {
                     let known = self.folders.entry(child).or_default();
                     known.extend(folders.get(folder as usize).cloned());
@@ -271,8 +288,15 @@ impl<'a, 'r> Read<'a, 'r> {
         }
     }
 
-    /// Marks all that these reach.
-    fn reach(&mut self, tips: &[Oid]) -> Result<Reached, BuildError> {
+    /// Commits of other repositories that stand in trees which are marked.
+    fn links_of(&self, marks: &[bool]) -> BTreeSet<Link> {
+        let links = self.links.iter();
+        let links = links.filter(|(number, _)| marks.get(**number as usize) == Some(&true));
+        links.flat_map(|(_, links)| links.iter().cloned()).collect()
+    }
+
+    /// Marks all that these reach, but for the trees of some commits.
+    fn reach(&mut self, tips: &[Oid], without_tree: &HashSet<Oid>) -> Result<Reached, BuildError> {
         let mut reached = Reached {
             marks: vec![false; self.names.len()],
             is_whole: true,
@@ -294,7 +318,11 @@ impl<'a, 'r> Read<'a, 'r> {
             let bytes = self.bytes.get(at).map(Vec::as_slice).unwrap_or_default();
             match self.kinds.get(at) {
                 Some(Kind::Commit) => {
-                    let named = links(bytes);
+                    let mut named = links(bytes);
+                    let oid = self.names.all().get(at);
+                    if oid.is_some_and(|oid| without_tree.contains(oid)) {
+                        named.tree = None;
+                    }
                     for oid in named.tree.into_iter().chain(named.parents) {
                         self.mark(oid, &mut reached, &mut open);
                     }
@@ -449,7 +477,12 @@ impl<'a, 'r> Read<'a, 'r> {
 
     /// The objects that are marked, in order, and the names of those that are only in the other
     /// list.
-    fn chosen(mut self, marks: &[bool], beyond: &[bool]) -> (Vec<Object>, Vec<Oid>) {
+    fn chosen(
+        mut self,
+        marks: &[bool],
+        beyond: &[bool],
+        ordinary: Option<&[bool]>,
+    ) -> (Vec<Object>, Vec<Oid>) {
         touch(&mut self.touched, &self.children);
         let mut objects = Vec::with_capacity(marks.iter().filter(|it| **it).count());
         let mut hidden = Vec::new();
@@ -462,6 +495,7 @@ impl<'a, 'r> Read<'a, 'r> {
                 objects.push(Object {
                     touched,
                     bytes,
+                    noted: ordinary.is_some_and(|it| it.get(number) == Some(&false)),
                     place: places.place(at).filter(|_| exact),
                     ..Object::new(*oid, kind)
                 });

@@ -43,7 +43,12 @@ pub(super) struct Tree {
     pub(super) folders: Vec<(u32, u32)>,
     /// What has no number.
     pub(super) unknown: Vec<Unknown>,
+    /// Commits of other repositories.
+    pub(super) links: Vec<Link>,
 }
+
+/// A commit of another repository: the entry's name, as the view has it, and what it names.
+pub(super) type Link = (Vec<u8>, Oid);
 
 /// An entry of a tree whose object has no number.
 pub(super) struct Unknown {
@@ -104,6 +109,8 @@ impl<'a, 'r> Structure<'a, 'r> {
             let name = self.name(entry.name);
             tree.tells |= name.tells;
             if entry.is_link() {
+                let name = self.mask.text(entry.name).into_owned();
+                tree.links.push((name, entry.oid));
                 continue;
             }
             let Some(number) = self.numbers.find(entry.oid) else {

@@ -1,23 +1,37 @@
 //! Which refs a view has.
 
+use std::collections::HashSet;
+
+use refwarden_gitio::objects;
 use refwarden_gitio::refs::{AllRefs, RefValue};
 use refwarden_gitio::{Git, ObjectEnv, Refs, Repository};
 use refwarden_model::{ObjectFormat, Oid, RefName};
 
-use super::BuildError;
+use super::state::State;
+use super::{BuildError, notes};
 use crate::filter::RefFilters;
 use crate::hash::Sum;
 use crate::mask::Mask;
 
-/// Namespaces that no view has: replacements would undo the rewrite, and the trees of notes are
-/// made of original names of objects.
-const ABSENT: [&[u8]; 2] = [b"refs/replace/", b"refs/notes/"];
+/// Replacements, which no view has: they would undo the rewrite.
+const REPLACEMENTS: &[u8] = b"refs/replace/";
+
+/// Notes, whose trees are made of names of objects.
+const NOTES: &[u8] = b"refs/notes/";
 
 /// Whether no view has a ref of this name, whatever the rules find.
-pub(crate) fn is_absent(name: &RefName) -> bool {
-    ABSENT
-        .iter()
-        .any(|space| name.as_bytes().starts_with(space))
+fn is_absent(name: &RefName) -> bool {
+    name.as_bytes().starts_with(REPLACEMENTS)
+}
+
+/// Whether a ref of this name is one of notes.
+pub(crate) fn is_of_notes(name: &RefName) -> bool {
+    name.as_bytes().starts_with(NOTES)
+}
+
+/// Whether nobody moves a ref of this name through a view.
+pub(crate) fn is_fixed(name: &RefName) -> bool {
+    is_absent(name) || is_of_notes(name)
 }
 
 /// Refs of the original that the view has.
@@ -27,6 +41,12 @@ pub(super) struct Allowed {
     pub(super) symbolic: Vec<(RefName, RefName)>,
     /// How many were left out for a secret in their name.
     pub(super) secret: usize,
+    /// How many were left out since they stand below `refs/notes/` and are no notes.
+    pub(super) no_notes: usize,
+    /// Commits whose trees are notes, that are not known as such.
+    pub(super) notes: HashSet<Oid>,
+    /// What refs of notes name, sorted.
+    pub(super) note_tips: Vec<Oid>,
     /// What refs name that a filter, or the repository's configuration, leaves out.
     pub(super) hidden: Vec<Oid>,
     /// Tells what all refs of the original were.
@@ -51,6 +71,7 @@ pub(super) fn allowed(
     original: &Repository,
     mask: &Mask<'_>,
     filters: &RefFilters,
+    known: &State,
 ) -> Result<Allowed, BuildError> {
     let mut all = Refs::new(original).all()?;
     let digest = digest(&all);
@@ -69,6 +90,7 @@ pub(super) fn allowed(
     });
     all.symrefs
         .retain(|(name, target)| passes(name) && passes(target));
+    let notes = Notes::read(original, &mut all, known)?;
     let before = all.refs.len() + all.symrefs.len();
     let tells = |name: &RefName| mask.is_affected(name.as_bytes());
     all.refs.retain(|(name, _)| !tells(name));
@@ -87,14 +109,66 @@ pub(super) fn allowed(
     };
     hidden.sort_unstable();
     hidden.dedup();
+    let of_notes = all.refs.iter().filter(|(name, _)| is_of_notes(name));
+    let mut note_tips: Vec<Oid> = of_notes.map(|(_, oid)| *oid).collect();
+    note_tips.sort_unstable();
+    note_tips.dedup();
     Ok(Allowed {
         head,
+        no_notes: notes.absent,
+        notes: notes.commits,
+        note_tips,
         secret: before - all.refs.len() - all.symrefs.len(),
         direct: all.refs,
         symbolic: all.symrefs,
         hidden,
         digest,
     })
+}
+
+/// Which refs of notes are ones.
+#[derive(Default)]
+struct Notes {
+    commits: HashSet<Oid>,
+    absent: usize,
+}
+
+impl Notes {
+    /// Takes those away that are none: all else below `refs/notes/` would be served with the
+    /// original's names in its trees.
+    fn read(original: &Repository, all: &mut AllRefs, known: &State) -> Result<Self, BuildError> {
+        let mut notes = Self::default();
+        let env = ObjectEnv::repository_only();
+        let before = all.refs.len() + all.symrefs.len();
+        let mut reader = None;
+        let (mut refs, mut none) = (Vec::new(), HashSet::new());
+        for (name, oid) in std::mem::take(&mut all.refs) {
+            if is_of_notes(&name) {
+                let reader = reader.get_or_insert_with(|| {
+                    let objects = objects::open(original, &env, false);
+                    notes::Reader::new(objects, original.object_format)
+                });
+                let known = |oid| known.has_notes(oid) || notes.commits.contains(&oid);
+                let Some(commits) = reader.history(oid, &known)? else {
+                    none.insert(name);
+                    continue;
+                };
+                notes.commits.extend(commits);
+            }
+            refs.push((name, oid));
+        }
+        all.refs = refs;
+        let absent = |target: &RefName| none.contains(target);
+        // A ref of notes that is another name for something else is none either.
+        all.symrefs.retain(|(name, target)| {
+            !absent(target) && (!is_of_notes(name) || is_of_notes(target))
+        });
+        if matches!(&all.head, RefValue::Symbolic(target) if absent(target)) {
+            all.head = RefValue::Missing;
+        }
+        notes.absent = before - all.refs.len() - all.symrefs.len();
+        Ok(notes)
+    }
 }
 
 /// What the repository's own configuration keeps back from everybody who fetches:

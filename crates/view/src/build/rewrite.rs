@@ -8,6 +8,7 @@ use refwarden_gitio::{ObjectEnv, Repository};
 use refwarden_model::Oid;
 
 use super::graph::{Graph, Object};
+use super::notes::{self, Notes};
 use super::pile::Pile;
 use super::reader::Blobs;
 use super::{BuildError, PLACES_MAX, WHOLE_MAX, order};
@@ -26,6 +27,12 @@ pub(super) struct Plan {
     /// Trees and blobs that have another name at one path at least, of those that were looked at
     /// now.
     pub(super) changed: HashSet<Oid>,
+    /// What notes are on that the view does not have.
+    pub(super) notes_left: HashSet<Oid>,
+    /// Trees and blobs of the view that notes are on.
+    pub(super) notes_on: HashSet<Oid>,
+    /// Of what was left out: what was not looked for among all that was there before.
+    pub(super) notes_unsure: Vec<Oid>,
 }
 
 impl Plan {
@@ -60,7 +67,8 @@ pub(super) fn rewrite(
         conditions: HashMap::new(),
         names: &names,
     };
-    let groups = order::groups(graph);
+    let mut reader = notes::Reader::new(objects::open(original, &env, false), graph.format);
+    let groups = order::groups(graph, &notes::named(&mut reader, graph)?);
     // Whatever a commit, a tag or a ref may name directly stands at the root. What came last
     // comes first: older versions become differences to newer ones.
     let mut roots = HashMap::new();
@@ -68,6 +76,7 @@ pub(super) fn rewrite(
     let tagged = objects.filter_map(|at| {
         let object = graph.objects.get(*at)?;
         match object.kind {
+            Kind::Commit if graph.notes.contains(&object.oid) => None,
             Kind::Commit => links(&object.bytes).tree,
             Kind::Tag => target(&object.bytes),
             Kind::Tree | Kind::Blob => None,
@@ -79,15 +88,17 @@ pub(super) fn rewrite(
     for oid in tips {
         trees.root(*oid, &mut roots)?;
     }
+    let noted = Noted::new(Notes::new(reader));
+    let (renamed, noted) = commits(&mut trees, groups, &roots, noted)?;
     let Trees {
         mut pile,
         kept,
         changed,
         ..
     } = trees;
-    let renamed = commits(mask, graph, groups, &roots, &changed, &mut pile)?;
     pile.close()?;
-    let new = graph.objects.iter().filter(|object| !object.old);
+    let new = graph.objects.iter();
+    let new = new.filter(|object| !object.old && !object.noted);
     let clean = new.filter(|object| match object.kind {
         Kind::Tree | Kind::Blob => object.touched == Dependence::Clean,
         Kind::Commit | Kind::Tag => renamed.get(&object.oid) == Some(&object.oid),
@@ -108,6 +119,9 @@ pub(super) fn rewrite(
         map,
         roots,
         changed,
+        notes_left: noted.notes.left,
+        notes_on: noted.on,
+        notes_unsure: noted.unsure,
     })
 }
 
@@ -179,7 +193,8 @@ impl Trees<'_, '_> {
         }
         let known = match touched {
             Dependence::Clean => {
-                if object.touched != Dependence::Clean && self.kept.last() != Some(&oid) {
+                let goes_along = object.touched == Dependence::Clean && !object.noted;
+                if !goes_along && self.kept.last() != Some(&oid) {
                     self.kept.push(oid);
                 }
                 return Ok(oid);
@@ -294,26 +309,115 @@ fn known_name(
     found
 }
 
+/// What is known of notes while commits are rewritten.
+struct Noted<'a> {
+    notes: Notes<'a>,
+    on: HashSet<Oid>,
+    unsure: Vec<Oid>,
+}
+
+impl<'a> Noted<'a> {
+    fn new(notes: Notes<'a>) -> Self {
+        Self {
+            notes,
+            on: HashSet::new(),
+            unsure: Vec::new(),
+        }
+    }
+}
+
+/// Answers what notes ask of the rest of the view.
+struct Asked<'x, 'a, 'r> {
+    trees: &'x mut Trees<'a, 'r>,
+    renamed: &'x HashMap<Oid, Oid>,
+    /// Commits that name each other in a circle with that of the notes.
+    circle: &'x HashSet<Oid>,
+    on: &'x mut HashSet<Oid>,
+    unsure: &'x mut Vec<Oid>,
+}
+
+impl notes::Translate for Asked<'_, '_, '_> {
+    fn object(&mut self, object: Oid) -> Option<Oid> {
+        if self.circle.contains(&object) {
+            return None;
+        }
+        if let Some(new) = self.renamed.get(&object) {
+            return Some(*new);
+        }
+        let known = &self.trees.graph.known;
+        let is_there = if let Some(there) = self.trees.graph.object(object) {
+            // What is masked has a name for each path.
+            let is_file = matches!(there.kind, Kind::Tree | Kind::Blob);
+            is_file && !there.noted && there.touched == Dependence::Clean
+        } else if let Some(new) = known.renamed(object) {
+            return Some(new);
+        } else {
+            let is_there = known.noted.kept.binary_search(&object).is_ok();
+            let is_known = known.is_noted(object)
+                || known.touched(object).is_some()
+                || known.noted.left.binary_search(&object).is_ok();
+            if !is_there && !is_known && !known.is_empty() {
+                self.unsure.push(object);
+            }
+            is_there
+        };
+        is_there.then(|| {
+            self.on.insert(object);
+            object
+        })
+    }
+
+    fn text(&mut self, blob: Oid, path: &[u8]) -> Result<Oid, BuildError> {
+        self.trees.renamed(blob, path)
+    }
+
+    fn out(&mut self) -> notes::Out<'_> {
+        notes::Out {
+            graph: self.trees.graph,
+            pile: &mut self.trees.pile,
+            kept: &mut self.trees.kept,
+        }
+    }
+}
+
 /// Rewrites commits and tags; answers the view's name for each.
-fn commits(
-    mask: &Mask<'_>,
-    graph: &Graph,
+fn commits<'a>(
+    trees: &mut Trees<'a, '_>,
     groups: Vec<Vec<usize>>,
     roots: &HashMap<Oid, Oid>,
-    changed: &HashSet<Oid>,
-    pile: &mut Pile,
-) -> Result<HashMap<Oid, Oid>, BuildError> {
+    mut noted: Noted<'a>,
+) -> Result<(HashMap<Oid, Oid>, Noted<'a>), BuildError> {
+    let (mask, graph) = (trees.mask, trees.graph);
     let mut renamed = HashMap::new();
     for group in groups {
+        let members = group.iter().filter_map(|at| graph.objects.get(*at));
+        let circle: HashSet<Oid> = members.map(|it| it.oid).collect();
         for index in group_order(graph, group) {
             let Some(object) = graph.objects.get(index) else {
                 continue;
             };
+            let mut tree_of_notes = None;
+            if graph.notes.contains(&object.oid)
+                && let Some(tree) = links(&object.bytes).tree
+            {
+                if circle.len() > 1 {
+                    noted.notes.forget();
+                }
+                let mut asked = Asked {
+                    trees: &mut *trees,
+                    renamed: &renamed,
+                    circle: &circle,
+                    on: &mut noted.on,
+                    unsure: &mut noted.unsure,
+                };
+                tree_of_notes = Some((tree, noted.notes.tree(tree, &mut asked)?));
+            }
             let names = Known {
                 mask,
                 graph,
                 roots,
-                changed,
+                changed: &trees.changed,
+                notes: tree_of_notes,
                 renamed: &renamed,
                 unlisted: RefCell::new(None),
             };
@@ -327,12 +431,15 @@ fn commits(
             let new = if *masked == *object.bytes {
                 object.oid
             } else {
-                pile.add(object.kind, &masked, None)?
+                trees.pile.add(object.kind, &masked, None)?
             };
             renamed.insert(object.oid, new);
         }
+        if circle.len() > 1 {
+            noted.notes.forget();
+        }
     }
-    Ok(renamed)
+    Ok((renamed, noted))
 }
 
 /// Within a group of commits that name each other, parents come first all the same: only
@@ -388,12 +495,17 @@ struct Known<'a, 'r> {
     graph: &'a Graph,
     roots: &'a HashMap<Oid, Oid>,
     changed: &'a HashSet<Oid>,
+    /// A tree of notes, and what it becomes.
+    notes: Option<(Oid, Oid)>,
     renamed: &'a HashMap<Oid, Oid>,
     unlisted: RefCell<Option<Oid>>,
 }
 
 impl Names for Known<'_, '_> {
     fn linked(&self, oid: Oid) -> Oid {
+        if let Some((_, new)) = self.notes.filter(|(tree, _)| *tree == oid) {
+            return new;
+        }
         let known = self.renamed.get(&oid).or_else(|| self.roots.get(&oid));
         let known = known.copied().or_else(|| self.graph.known.renamed(oid));
         known.unwrap_or_else(|| {
@@ -419,7 +531,10 @@ impl Names for Known<'_, '_> {
                     None => hidden = true,
                 },
                 // A tree or blob has a name for each path, and some have its own.
-                Kind::Tree | Kind::Blob => hidden |= self.changed.contains(&object.oid),
+                // What stands in notes alone may tell of others by its name.
+                Kind::Tree | Kind::Blob => {
+                    hidden |= object.noted || self.changed.contains(&object.oid);
+                }
             }
         }
         let known = &self.graph.known;
@@ -433,6 +548,8 @@ impl Names for Known<'_, '_> {
             let changed = known.touched_from(lowest).iter();
             let mut changed = changed.take_while(|it| it.oid.to_string().starts_with(digits));
             hidden |= changed.any(|it| it.changed);
+            let noted = known.noted_from(lowest).first();
+            hidden |= noted.is_some_and(|oid| oid.to_string().starts_with(digits));
         }
         if let Some((_, to)) = named {
             return to.to_string().get(..digits.len()).map(str::to_owned);

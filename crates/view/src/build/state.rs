@@ -3,12 +3,13 @@
 //! Kept beside a shadow and never in it: it holds names of the original. Whatever cannot be read
 //! back costs a cold build and nothing else.
 
-use std::collections::HashSet;
+use std::collections::{BTreeSet, HashSet};
 use std::fmt::Write as _;
 
 use refwarden_gitio::objects::Kind;
 use refwarden_model::Oid;
 
+use super::reader::Link;
 use crate::mask::Dependence;
 
 /// A tree or blob in which something may have to be masked.
@@ -19,6 +20,42 @@ pub(crate) struct Touched {
     pub(super) dependence: Dependence,
     /// Whether it has another name at one path at least.
     pub(super) changed: bool,
+}
+
+/// What is known of notes; every list sorted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Noted {
+    /// What refs of notes named.
+    pub(super) tips: Vec<Oid>,
+    /// Commits whose trees are notes.
+    pub(super) commits: Vec<Oid>,
+    /// Trees and blobs that stand in trees of notes alone.
+    pub(super) objects: Vec<Oid>,
+    /// What notes are on that the view does not have.
+    pub(super) left: Vec<Oid>,
+    /// Trees and blobs that notes in the view are on.
+    pub(super) kept: Vec<Oid>,
+}
+
+impl Noted {
+    /// The words of a state's file, and their lists.
+    fn lists(&mut self) -> [(&'static str, &mut Vec<Oid>); 5] {
+        [
+            ("note-tip", &mut self.tips),
+            ("note", &mut self.commits),
+            ("noted", &mut self.objects),
+            ("left", &mut self.left),
+            ("kept", &mut self.kept),
+        ]
+    }
+
+    /// Puts all in order.
+    pub(super) fn sort(&mut self) {
+        for (_, list) in self.lists() {
+            list.sort_unstable();
+            list.dedup();
+        }
+    }
 }
 
 /// What is known of all that the refs reached when they were last looked at.
@@ -33,6 +70,9 @@ pub(crate) struct State {
     pub(super) touched: Vec<Touched>,
     /// What commits and tags mention: runs of hexadecimal digits, in lower case, sorted.
     pub(super) mentions: Vec<String>,
+    pub(super) noted: Noted,
+    /// Commits of other repositories.
+    pub(super) links: BTreeSet<Link>,
     /// Names of files for which path conditions hold in some folders only, one of each kind.
     pub(super) examples: Vec<Vec<u8>>,
 }
@@ -52,6 +92,28 @@ impl State {
         self.map.get(at).map(|(_, to)| *to)
     }
 
+    /// Whether a commit's tree is notes.
+    pub(super) fn has_notes(&self, commit: Oid) -> bool {
+        self.noted.commits.binary_search(&commit).is_ok()
+    }
+
+    /// Whether a tree or blob stood in trees of notes alone.
+    pub(super) fn is_noted(&self, oid: Oid) -> bool {
+        self.noted.objects.binary_search(&oid).is_ok()
+    }
+
+    /// Trees and blobs that stand in trees of notes alone whose name is not below `lowest`.
+    pub(super) fn noted_from(&self, lowest: Oid) -> &[Oid] {
+        let at = self.noted.objects.partition_point(|oid| *oid < lowest);
+        self.noted.objects.get(at..).unwrap_or_default()
+    }
+
+    /// The view's names for commits whose trees are notes.
+    pub(crate) fn notes(&self) -> Vec<Oid> {
+        let commits = self.noted.commits.iter();
+        commits.filter_map(|it| self.renamed(*it)).collect()
+    }
+
     /// A tree or blob in which something may have to be masked.
     pub(super) fn touched(&self, oid: Oid) -> Option<Touched> {
         let at = self.touched.binary_search_by_key(&oid, |it| it.oid).ok()?;
@@ -69,10 +131,12 @@ impl State {
         self.map
     }
 
-    /// Trees and blobs that have another name at one path at least.
+    /// Trees and blobs that have another name at one path at least, and those whose name may tell
+    /// of others since they stand in notes.
     pub(crate) fn changed(&self) -> impl Iterator<Item = Oid> {
         let changed = self.touched.iter().filter(|it| it.changed);
-        changed.map(|it| it.oid)
+        let noted = self.noted.objects.iter().copied();
+        changed.map(|it| it.oid).chain(noted)
     }
 
     /// Commits and tags whose name is not below `lowest`, in order.
@@ -118,6 +182,14 @@ impl State {
         for name in &self.examples {
             let _ = writeln!(text, "name {}", hex(name));
         }
+        for (name, oid) in &self.links {
+            let _ = writeln!(text, "link {oid} {}", hex(name));
+        }
+        for (word, list) in self.noted.clone().lists() {
+            for oid in list {
+                let _ = writeln!(text, "{word} {oid}");
+            }
+        }
         // Without its last line it is no state.
         text.push_str("end\n");
         text
@@ -159,10 +231,21 @@ impl State {
                         },
                     });
                 }
+                ("link", (Some(name), None, None)) => {
+                    state.links.insert((unhex(name)?, value.parse().ok()?));
+                }
+                (word, (None, None, None)) => {
+                    let mut lists = state.noted.lists().into_iter();
+                    let (_, list) = lists.find(|(known, _)| *known == word)?;
+                    list.push(value.parse().ok()?);
+                }
                 _ => return None,
             }
         }
-        let sorted = state.tips.is_sorted()
+        let noted = state.noted.lists();
+        let is_noted_sorted = noted.into_iter().all(|(_, list)| list.is_sorted());
+        let sorted = is_noted_sorted
+            && state.tips.is_sorted()
             && state.map.is_sorted()
             && state.touched.is_sorted_by_key(|it| it.oid);
         sorted.then_some(state)
@@ -202,6 +285,14 @@ mod tests {
                 changed: true,
             }],
             mentions: vec!["1111111".to_owned()],
+            links: BTreeSet::from([(b"lib".to_vec(), oid('8'))]),
+            noted: Noted {
+                tips: vec![oid('1')],
+                commits: vec![oid('1')],
+                objects: vec![oid('4')],
+                left: vec![oid('5'), oid('6')],
+                kept: vec![oid('7')],
+            },
             examples: vec![b"a\n".to_vec()],
         }
     }
@@ -219,6 +310,10 @@ mod tests {
             "blob 1 anywhere same",
             "mention a b",
             "name 0g",
+            "left x",
+            "link 1 x",
+            "link 8",
+            "kept 1 2",
             "x y",
         ] {
             assert_eq!(

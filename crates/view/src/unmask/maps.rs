@@ -15,6 +15,8 @@ pub struct Maps {
     by_masked: Vec<(Oid, Oid)>,
     /// Trees and blobs of the original that have another name somewhere, sorted.
     changed: Vec<Oid>,
+    /// Commits of the view whose trees are notes, sorted.
+    notes: Vec<Oid>,
 }
 
 impl Maps {
@@ -30,7 +32,21 @@ impl Maps {
             by_original: commits,
             by_masked,
             changed,
+            notes: Vec::new(),
         }
+    }
+
+    /// Takes the commits of the view whose trees are notes: nothing is pushed upon them.
+    #[must_use]
+    pub fn with_notes(mut self, mut notes: Vec<Oid>) -> Self {
+        notes.sort_unstable();
+        self.notes = notes;
+        self
+    }
+
+    /// Whether a commit of the view has notes for a tree.
+    pub(super) fn has_notes(&self, masked: Oid) -> bool {
+        self.notes.binary_search(&masked).is_ok()
     }
 
     /// The commits or tags that are called so in the view. More than one where they differ in

@@ -5,7 +5,7 @@ use refwarden_gitio::{Git, GitError, ObjectEnv, Refs};
 use refwarden_model::{Oid, RefName};
 
 use super::{Command, Problem, Refusal, UnmaskError, Walk};
-use crate::build::is_absent;
+use crate::build::{is_fixed, is_of_notes};
 use crate::hash::object_id;
 use crate::placeholder::form;
 
@@ -14,6 +14,9 @@ impl Walk<'_, '_> {
     pub(super) fn refs(&mut self, commands: &[Command]) -> Result<Vec<Command>, UnmaskError> {
         for command in commands {
             // Before anything is asked of the original: such a ref may exist there.
+            if is_of_notes(&command.name) {
+                return Err(Refusal::from(Problem::Notes).of(&command.name).into());
+            }
             if !self.has_ref(&command.name) {
                 return Err(Refusal::from(Problem::RefName).of(&command.name).into());
             }
@@ -57,7 +60,7 @@ impl Walk<'_, '_> {
     fn has_ref(&self, name: &RefName) -> bool {
         let bytes = name.as_bytes();
         let tells = form(bytes).is_some() || self.view.mask.is_affected(bytes);
-        !is_absent(name) && !tells && (self.view.shows)(name)
+        !is_fixed(name) && !tells && (self.view.shows)(name)
     }
 
     /// What a ref's value is called in the view; none where the view does not know it yet.
@@ -99,6 +102,9 @@ impl Walk<'_, '_> {
 
     /// The original of a commit or tag; none where it is not known.
     pub(super) fn known(&self, masked: Oid) -> Result<Option<Oid>, UnmaskError> {
+        if self.view.maps.has_notes(masked) {
+            return Err(Problem::Notes.into());
+        }
         let candidates: Vec<Oid> = self.view.maps.originals(masked).collect();
         match candidates.as_slice() {
             [] => Ok(self.pushed.original(masked)),

@@ -14,6 +14,8 @@ pub enum Problem {
     Stale,
     /// The ref's name holds a secret or a placeholder, or no view has such refs.
     RefName,
+    /// A ref of notes, or a commit of notes for another ref.
+    Notes,
     /// A commit or tag is not of the view.
     Unknown(Oid),
     /// Two originals have this name in the view, and nothing says which is meant.
@@ -47,7 +49,7 @@ impl Problem {
     pub fn code(self) -> Code {
         match self {
             Self::Stale => Code::StaleOldOid,
-            Self::RefName => Code::DeniedRefName,
+            Self::RefName | Self::Notes => Code::DeniedRefName,
             Self::Secret => Code::SecretFound,
             Self::Changed
             | Self::Repeated
@@ -72,6 +74,9 @@ impl Problem {
                 "fetch, rebase onto what the view has now, push again; `refwarden resync` does it where all of the view has changed"
             }
             Self::RefName => "choose another name",
+            Self::Notes => {
+                "write what you have to say into a commit's message or a file, or ask someone who sees the original to write the note"
+            }
             Self::Changed => {
                 "put the line back as it was, or delete it; a secret moves to another line, file or name only by someone who sees it. Was the commit fetched from this view? Then the view is another now: `refwarden resync`"
             }
@@ -99,6 +104,9 @@ impl Problem {
             Self::Pack => "the pack is broken, or builds upon what the view does not have".into(),
             Self::Stale => "the ref is not where the client says it is".into(),
             Self::RefName => "a ref of a view cannot have this name".into(),
+            Self::Notes => {
+                "notes are read through a view and not written: their names are names of the original".into()
+            }
             Self::Unknown(oid) => format!("{oid} is not in the view"),
             Self::TwoOriginals(oid) => format!("{oid} stands for more than one original"),
             Self::Unreadable(oid) => format!("object {oid} cannot be read"),

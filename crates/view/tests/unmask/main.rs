@@ -12,5 +12,6 @@ mod archives;
 mod containers;
 mod desk;
 mod laws;
+mod notes;
 mod rows;
 mod signed;

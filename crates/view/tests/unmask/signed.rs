@@ -222,7 +222,6 @@ fn what_is_not_of_the_view_is_refused() {
     check(at("refs/heads/new", &main, &side), Problem::Stale);
     check(at("refs/heads/main", &oid("main"), &zero), Problem::Stale);
     for name in [
-        "refs/notes/commits".to_owned(),
         "refs/heads/hidden/x".to_owned(),
         format!("refs/replace/{main}"),
         format!("refs/heads/{}", secret(3)),

@@ -6,6 +6,8 @@
     reason = "helpers of tests fail by panicking"
 )]
 
+mod notes;
+
 use std::path::PathBuf;
 
 use base64::Engine as _;
