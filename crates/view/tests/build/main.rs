@@ -8,6 +8,8 @@
 
 mod notes;
 
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use base64::Engine as _;
@@ -371,6 +373,8 @@ type Step = (u8, u8, u8, u8, u64);
 fn generated(steps: &[Step]) -> (String, Vec<String>) {
     let (mut stream, mut secrets) = (String::new(), Vec::new());
     let places = ["a", "d/a", "d/e/b", ".env", "x.key", "d/.npmrc"];
+    // What each commit has, by number.
+    let mut trees: Vec<BTreeSet<String>> = vec![BTreeSet::new()];
     for (number, (parent, other, place, kind, seed)) in (1u32..).zip(steps) {
         let before = |by: u8| number.saturating_sub(1 + u32::from(by) % 4);
         let (from, merged) = (before(*parent), before(*other));
@@ -380,6 +384,34 @@ fn generated(steps: &[Step]) -> (String, Vec<String>) {
             if merged > 0 && merged != from {
                 rest.extend(["merge :", &merged.to_string(), "\n"]);
             }
+        }
+        let mut paths = trees[from as usize].clone();
+        let place = places[usize::from(*place) % places.len()];
+        if kind % 6 > 3
+            && let Some(old) = paths
+                .iter()
+                .nth(usize::try_from(*seed).unwrap() % paths.len().max(1))
+                .cloned()
+        {
+            // A file, or the folder that it stands in, goes to where another may stand.
+            let (old, new) = match old.split_once('/') {
+                Some((folder, _)) if kind % 6 == 5 => (folder.to_owned(), format!("m{number}")),
+                _ => (old, place.to_owned()),
+            };
+            let inside = |path: &str, of: &str| path == of || path.starts_with(&format!("{of}/"));
+            if old != new && !inside(&new, &old) && !inside(&old, &new) {
+                let moved: BTreeSet<String> = paths
+                    .iter()
+                    .filter(|it| inside(it, &old))
+                    .cloned()
+                    .collect();
+                paths.retain(|it| !inside(it, &old) && !inside(it, &new));
+                paths.extend(moved.iter().map(|it| it.replacen(&old, &new, 1)));
+                let _ = writeln!(rest, "R {old} {new}");
+            }
+            trees.push(paths);
+            stream += &commit(number, &format!("refs/heads/b{}", number % 3), "m\n", &rest);
+            continue;
         }
         let text = match kind % 4 {
             0 => "clean\n".to_owned(),
@@ -391,7 +423,9 @@ fn generated(steps: &[Step]) -> (String, Vec<String>) {
             secrets.extend([secret(*seed), secret(seed + 1)]);
         }
         let mode = if seed % 3 == 0 { "100755" } else { "100644" };
-        rest += &file(mode, places[usize::from(*place) % places.len()], &text);
+        rest += &file(mode, place, &text);
+        paths.insert(place.to_owned());
+        trees.push(paths);
         stream += &commit(number, &format!("refs/heads/b{}", number % 3), "m\n", &rest);
     }
     (stream, secrets)

@@ -41,7 +41,16 @@ fn change(files: &mut Files, place: u8, action: u8, seed: u8) {
         return;
     };
     let at = usize::from(seed) % (pieces.len() + 1);
-    match action % 6 {
+    let is_clean = |piece: &String| {
+        !piece.contains("token") && !piece.contains("ghp_") && !piece.contains("key")
+    };
+    match action % 7 {
+        // A secret is not moved along; a file that holds none goes where it likes.
+        6 if pieces.iter().all(is_clean) => {
+            if let Some(moved) = files.remove(path) {
+                files.insert(format!("moved/{seed}"), moved);
+            }
+        }
         0 => pieces.insert(at, format!("more {seed}")),
         1 if at < pieces.len() => drop(pieces.remove(at)),
         2 => drop(files.remove(path)),
@@ -85,6 +94,16 @@ fn stream(before: &[Step], after: &[Step]) -> String {
         if index < before.len() {
             let path = PLACES[usize::from(place) % PLACES.len()];
             let path = path.replace("NAMED", &secret(9));
+            // Somebody who sees all moves what he likes.
+            let from = files
+                .keys()
+                .nth(usize::from(seed) % files.len().max(1))
+                .cloned();
+            if action % 5 == 4
+                && let Some(moved) = from.and_then(|from| files.remove(&from))
+            {
+                files.insert(path.clone(), moved);
+            }
             let file = files.entry(path).or_insert(("100644", Vec::new()));
             file.1.push(piece(action, seed));
         } else {
