@@ -4,6 +4,7 @@
 //! answer. A pack gets a second more for each 4 MiB, so a large push may take its time but must
 //! get on.
 
+use std::fs::File;
 use std::io::Read;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -181,7 +182,7 @@ impl Client {
         &self,
         path: &str,
         json: &[u8],
-        pack: Option<std::fs::File>,
+        pack: Option<File>,
     ) -> Result<O, CallError> {
         let long = |_| CallError::Failed(Fault::hook("a message is too long"));
         let mut head = u32::try_from(json.len())
@@ -200,11 +201,12 @@ impl Client {
         answer(request.header(CONTENT_TYPE, FRAMED).body(body))
     }
 
-    /// Posts a push with its pack.
+    /// Posts a push with its packs: that in the terms of a view, where it came through one, and its own.
     pub fn push(
         &self,
         push: &PushIn,
         token: Option<&SecretString>,
+        masked: Option<File>,
         pack: Option<Box<dyn Read + Send>>,
     ) -> Result<Pushed, Fault> {
         let json = serde_json::to_vec(push)
@@ -213,15 +215,31 @@ impl Client {
             .map_err(|_| Fault::unscanned("the push is too large to describe"))?;
         let mut head = length.to_be_bytes().to_vec();
         head.extend_from_slice(&json);
+        let before = push.masked.as_ref().map_or(0, |masked| masked.pack_bytes);
         let more = match push.pack_bytes {
-            Some(bytes) => Duration::from_secs(bytes / PACK_BYTES_PER_SECOND),
-            None => UNKNOWN_PACK,
+            Some(bytes) => Duration::from_secs((before + bytes) / PACK_BYTES_PER_SECOND),
+            None => UNKNOWN_PACK + Duration::from_secs(before / PACK_BYTES_PER_SECOND),
         };
-        let head_bytes = head.len() as u64;
-        let mut streams = false;
+        let mut long = None;
+        if let Some(masked) = masked {
+            let mut masked = masked.take(before);
+            if before <= PACK_HELD_MAX {
+                let read = masked.read_to_end(&mut head);
+                read.map_err(|_| Fault::unscanned("the pack cannot be read"))?;
+            } else {
+                long = Some(masked);
+            }
+        }
+        let head_bytes = head.len() as u64 + long.as_ref().map_or(0, |_| before);
+        let mut streams = long.is_some();
+        let pack: Option<Box<dyn Read + Send>> = match (long, pack) {
+            (None, pack) => pack,
+            (Some(masked), None) => Some(Box::new(masked)),
+            (Some(masked), Some(pack)) => Some(Box::new(masked.chain(pack))),
+        };
         let body = match (pack, push.pack_bytes) {
             (None, _) => Body::from(head),
-            (Some(pack), Some(bytes)) if bytes <= PACK_HELD_MAX => {
+            (Some(pack), Some(bytes)) if !streams && bytes <= PACK_HELD_MAX => {
                 let read = pack.take(bytes).read_to_end(&mut head);
                 read.map_err(|_| Fault::unscanned("the pack cannot be read"))?;
                 Body::from(head)

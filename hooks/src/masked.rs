@@ -10,7 +10,7 @@ mod report;
 mod request;
 mod speak;
 
-use std::io::{BufReader, Write as _};
+use std::io::{BufReader, Read, Write as _};
 use std::path::Path;
 use std::process::{ChildStdin, Stdio};
 use std::time::{Duration, SystemTime};
@@ -19,10 +19,12 @@ use refwarden_gitio::pktline::{Packet, encode};
 use refwarden_gitio::{Git, Repository};
 use refwarden_model::Code;
 use refwarden_scan::Ruleset;
-use refwarden_view::cache::{maps, repository_key, shadow};
+use refwarden_view::cache::{maps, repository_key, shadow, view_of};
 use refwarden_view::unmask::{Translated, UnmaskError, View, receive, unmask};
 use refwarden_view::{Mask, RefFilters};
-use refwarden_wire::hook::{REFUSED, RefusedIn};
+use refwarden_wire::hook::{
+    MASKED_JSON, MASKED_PACK, MASKED_PUSH, MaskedPush, MaskedUpdate, REFUSED, RefusedIn,
+};
 use secrecy::SecretString;
 
 use crate::client::Client;
@@ -103,15 +105,72 @@ fn take(
     let work = work(&arguments.work).map_err(|error| broken(&error))?;
     let (received, made) = (work.path().join("received"), work.path().join("made"));
     let brings = request.commands.iter().any(|it| !it.new.is_zero());
+    let mut kept = Kept::new(pack, &work.path().join(MASKED_PACK)).map_err(|it| broken(&it))?;
     if brings {
-        receive(&shadow, &received, pack, None).map_err(fault)?;
+        receive(&shadow, &received, &mut kept, None).map_err(fault)?;
     }
+    let ruleset_id = ruleset.id().to_string();
+    let masked = masked(arguments, request, ruleset_id, kept.finish()).map_err(|it| broken(&it))?;
+    std::fs::write(work.path().join(MASKED_JSON), masked).map_err(|error| broken(&error))?;
     std::fs::create_dir_all(&made).map_err(|error| broken(&error))?;
     let received = Some(received.as_path()).filter(|_| brings);
     let translated = client.keeping(KEEP_ALIVE, || {
         unmask(view, received, &request.commands, &made).map_err(fault)
     })?;
-    hand_over(request, view, &translated, client)
+    hand_over(request, view, &translated, work.path(), client)
+}
+
+/// What the record says of the push as its client made it.
+fn masked(
+    arguments: &Arguments,
+    request: &Request,
+    ruleset: String,
+    pack_bytes: std::io::Result<u64>,
+) -> std::io::Result<Vec<u8>> {
+    let updates = request.commands.iter().map(|it| MaskedUpdate {
+        ref_name: it.name.clone(),
+        old: it.old,
+        new: it.new,
+    });
+    let push = MaskedPush {
+        view: view_of(&arguments.generation)?,
+        ruleset,
+        updates: updates.collect(),
+        pack_bytes: pack_bytes?,
+    };
+    serde_json::to_vec(&push).map_err(std::io::Error::other)
+}
+
+/// A pack that is kept as it comes, while it is read.
+struct Kept<'p> {
+    pack: &'p mut dyn Read,
+    file: std::fs::File,
+    bytes: u64,
+}
+
+impl<'p> Kept<'p> {
+    fn new(pack: &'p mut dyn Read, path: &Path) -> std::io::Result<Self> {
+        let file = std::fs::File::create_new(path)?;
+        Ok(Self {
+            pack,
+            file,
+            bytes: 0,
+        })
+    }
+
+    fn finish(mut self) -> std::io::Result<u64> {
+        self.file.flush()?;
+        Ok(self.bytes)
+    }
+}
+
+impl Read for Kept<'_> {
+    fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.pack.read(into)?;
+        self.file.write_all(into.get(..count).unwrap_or_default())?;
+        self.bytes += count as u64;
+        Ok(count)
+    }
 }
 
 /// Runs `git receive-pack` of the original, and tells the client what it says.
@@ -119,6 +178,7 @@ fn hand_over(
     request: &Request,
     view: View<'_, '_>,
     translated: &Translated,
+    work: &Path,
     client: &mut Speaker<impl std::io::Write>,
 ) -> Result<(), Fault> {
     let git = Git::serving(&view.original.gitdir, "receive-pack");
@@ -131,6 +191,7 @@ fn hand_over(
             command.env(name, value);
         }
     }
+    command.env(MASKED_PUSH, work);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     command.stderr(Stdio::inherit());
     let mut child = command.spawn().map_err(|error| broken(&error))?;

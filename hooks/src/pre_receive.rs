@@ -81,6 +81,7 @@ fn judge(host: &Host, parent: &Parent, mut clock: Clock) -> Result<(), Fault> {
         let facts = learn(host, &moves, &environment, &incoming, &rules, &mut clock)?;
         let lie = stale(&facts);
         let (pack, pack_bytes) = incoming.pack(&host.repository)?;
+        let (masked, masked_pack) = environment.masked()?.unzip();
         let push = PushIn {
             repository: host.id,
             correlation: parent.correlation.clone(),
@@ -91,9 +92,10 @@ fn judge(host: &Host, parent: &Parent, mut clock: Clock) -> Result<(), Fault> {
             hook_version: env!("CARGO_PKG_VERSION").to_owned(),
             facts,
             pack_bytes,
+            masked,
             timings: clock.steps.clone(),
         };
-        match client.push(&push, environment.token.as_ref(), pack)? {
+        match client.push(&push, environment.token.as_ref(), masked_pack, pack)? {
             Pushed::Judged(answer) => break (answer, lie),
             // The policy names other rules than this host has kept.
             Pushed::OtherRules if !is_asked => {

@@ -417,6 +417,16 @@ fn about(directory: &Path) -> Option<About> {
     serde_json::from_slice(&about).ok()
 }
 
+/// The id of the view that a generation is of.
+///
+/// # Errors
+///
+/// What the system says; a file that a build does not write.
+pub fn view_of(generation: &Path) -> std::io::Result<String> {
+    let broken = || std::io::Error::new(ErrorKind::InvalidData, "a view is malformed");
+    Ok(about(generation).ok_or_else(broken)?.view)
+}
+
 /// The shadow in a generation's directory.
 pub fn shadow(generation: &Path) -> PathBuf {
     generation.join(SHADOW)

@@ -254,8 +254,26 @@ pub struct PushSessionOut {
     pub token_sha256: Option<String>,
     /// The pack, where objects came.
     pub pack: Option<PushPackOut>,
+    /// What it was before it was translated, where it came through a masked view.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub masked: Option<PushMaskedOut>,
     /// Microseconds that the hook spent, by step.
     pub timings: BTreeMap<String, u64>,
+}
+
+/// A push through a masked view, as its client made it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PushMaskedOut {
+    /// The view's id.
+    pub view: String,
+    /// The id of the rules that mask it.
+    pub ruleset: String,
+    /// What was to become of refs: `ref_name`, `old` and `new`, under the names that objects have
+    /// in the view.
+    #[schema(value_type = Object)]
+    pub updates: serde_json::Value,
+    /// The client's pack, where objects came.
+    pub pack: Option<PushPackOut>,
 }
 
 /// The pack of a push.

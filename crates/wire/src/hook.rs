@@ -84,9 +84,45 @@ pub struct PushIn {
     pub facts: PushFacts,
     /// Bytes of the pack that follows; zero when the push brings no objects.
     pub pack_bytes: Option<u64>,
+    /// What it was before it was translated, where it came through a masked view.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub masked: Option<MaskedPush>,
     /// Microseconds that the hook spent, by step.
     pub timings: std::collections::BTreeMap<String, u64>,
 }
+
+/// A push as somebody made it who reads a masked view. `refwarden-receive` leaves it to the hook in
+/// a directory that [`MASKED_PUSH`] names: this in [`MASKED_JSON`], the pack in [`MASKED_PACK`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaskedPush {
+    /// The view's id.
+    pub view: String,
+    /// The id of the rules that mask it.
+    pub ruleset: String,
+    /// What was to become of refs, under the names that objects have in the view.
+    pub updates: Vec<MaskedUpdate>,
+    /// Length of the pack as it was received. It comes first, before that of the push; zero where
+    /// none came.
+    pub pack_bytes: u64,
+}
+
+/// One ref of a [`MaskedPush`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaskedUpdate {
+    /// The ref.
+    pub ref_name: RefName,
+    /// What the client says that it was.
+    pub old: Oid,
+    /// What it was to be.
+    pub new: Oid,
+}
+
+/// Variable of the environment that names the directory of a [`MaskedPush`].
+pub const MASKED_PUSH: &str = "REFWARDEN_MASKED_PUSH";
+/// The file with it.
+pub const MASKED_JSON: &str = "push.json";
+/// The file with its pack.
+pub const MASKED_PACK: &str = "client.pack";
 
 /// The rules of the scanner that the policy names, for hooks to scan with.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

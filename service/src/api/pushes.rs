@@ -4,12 +4,12 @@ use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
 use chrono::Utc;
 use diesel::PgConnection;
-use refwarden_wire::api::{PushPackOut, PushRecordOut, PushSessionOut};
+use refwarden_wire::api::{PushMaskedOut, PushPackOut, PushRecordOut, PushSessionOut};
 use uuid::Uuid;
 
 use super::Caller;
 use crate::db::pushes::Push;
-use crate::db::{events, packs, push_facts, pushes, repositories};
+use crate::db::{events, masked_pushes, packs, push_facts, pushes, repositories};
 use crate::error::AppError;
 use crate::state::AppState;
 
@@ -55,10 +55,13 @@ fn record(conn: &mut PgConnection, id: Uuid) -> Result<PushRecordOut, AppError> 
 }
 
 fn session(conn: &mut PgConnection, push: &Push) -> Result<PushSessionOut, AppError> {
-    let pack = match &push.pack_digest {
-        Some(digest) => Some(PushPackOut {
-            digest: digest.clone(),
-            bytes: packs::find(conn, digest)?.and_then(|pack| pack.bytes.try_into().ok()),
+    let pack = pack(conn, push.pack_digest.as_ref())?;
+    let masked = match masked_pushes::find(conn, push.id)? {
+        Some(masked) => Some(PushMaskedOut {
+            pack: self::pack(conn, masked.pack_digest.as_ref())?,
+            view: masked.view_id,
+            ruleset: masked.view_ruleset,
+            updates: masked.updates,
         }),
         None => None,
     };
@@ -70,6 +73,18 @@ fn session(conn: &mut PgConnection, push: &Push) -> Result<PushSessionOut, AppEr
         hook_version: push.hook_version.clone(),
         token_sha256: push.token_sha256.clone(),
         pack,
+        masked,
         timings: serde_json::from_value(push.timings.clone()).map_err(AppError::internal)?,
     })
+}
+
+fn pack(conn: &mut PgConnection, digest: Option<&String>) -> Result<Option<PushPackOut>, AppError> {
+    let Some(digest) = digest else {
+        return Ok(None);
+    };
+    let found = packs::find(conn, digest)?;
+    Ok(Some(PushPackOut {
+        digest: digest.clone(),
+        bytes: found.and_then(|pack| pack.bytes.try_into().ok()),
+    }))
 }

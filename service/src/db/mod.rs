@@ -26,6 +26,7 @@ pub mod fetches;
 pub mod grants;
 pub mod holds;
 pub mod log;
+pub mod masked_pushes;
 pub mod outbox;
 pub mod packs;
 mod pages;

@@ -57,6 +57,12 @@ diesel::table! {
     }
 }
 diesel::table! {
+    masked_pushes (push_id) {
+        push_id -> Uuid, view_id -> Text, view_ruleset -> Text, updates -> Jsonb,
+        pack_digest -> Nullable<Text>,
+    }
+}
+diesel::table! {
     revocations (id) {
         id -> Uuid, issuer -> Text, token_id -> Nullable<Text>, subject -> Nullable<Text>,
         revoked_at -> Timestamptz, revoked_by -> Text, reason -> Text,
@@ -247,6 +253,7 @@ diesel::allow_tables_to_appear_in_same_query!(
     hold_releases,
     baselines,
     pushes,
+    masked_pushes,
     requests,
     ref_updates,
     commits,

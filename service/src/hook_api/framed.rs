@@ -7,7 +7,7 @@ use refwarden_wire::hook::MAX_JSON;
 use serde::de::DeserializeOwned;
 
 use crate::error::AppError;
-use crate::packs::{PackStore, StoredPack};
+use crate::packs::{PackStore, PackWriter, StoredPack};
 
 /// Reads a framed body. `expected` says how long the pack must be, where the head tells.
 ///
@@ -15,10 +15,32 @@ use crate::packs::{PackStore, StoredPack};
 /// [`AppError::BadRequest`] for a body that ends early or does not fit its head;
 /// [`AppError::Internal`] when the pack cannot be stored.
 pub async fn read<T: DeserializeOwned>(
-    mut body: Payload,
+    body: Payload,
     store: &PackStore,
     expected: impl Fn(&T) -> Option<u64>,
 ) -> Result<(T, Option<StoredPack>), AppError> {
+    let (head, packs) = read_both(body, store, |_| 0, expected).await?;
+    Ok((head, packs.rest))
+}
+
+/// The packs of a body.
+pub struct Packs {
+    /// As many bytes as the head says.
+    pub first: Option<StoredPack>,
+    /// What follows.
+    pub rest: Option<StoredPack>,
+}
+
+/// Reads a framed body with another pack before the one at its end, as long as `first` says.
+///
+/// # Errors
+/// As for [`read`].
+pub async fn read_both<T: DeserializeOwned>(
+    mut body: Payload,
+    store: &PackStore,
+    first: impl Fn(&T) -> u64,
+    expected: impl Fn(&T) -> Option<u64>,
+) -> Result<(T, Packs), AppError> {
     let mut buffer = BytesMut::new();
     while buffer.len() < 4 {
         buffer.extend_from_slice(&next(&mut body).await?.ok_or_else(short)?);
@@ -33,33 +55,52 @@ pub async fn read<T: DeserializeOwned>(
     let head = buffer.split_to(length);
     let head: T = serde_json::from_slice(&head)
         .map_err(|error| AppError::bad_request(format!("The head of the body: {error}")))?;
-    let mut writer = None;
+    let mut left = first(&head);
+    let (mut before, mut writer) = (None, None);
     let mut chunk = Some(buffer.freeze());
-    while let Some(bytes) = chunk {
-        if !bytes.is_empty() {
-            if writer.is_none() {
-                writer = Some(store.writer().map_err(AppError::internal)?);
-            }
-            if let Some(writer) = &mut writer {
-                writer.write(&bytes).map_err(AppError::internal)?;
-            }
-        }
+    while let Some(mut bytes) = chunk {
+        let own = usize::try_from(left).map_or(bytes.len(), |left| left.min(bytes.len()));
+        let own = bytes.split_to(own);
+        left -= own.len() as u64;
+        write(&mut before, store, &own)?;
+        write(&mut writer, store, &bytes)?;
         chunk = next(&mut body).await?;
     }
-    let received = writer.as_ref().map_or(0, crate::packs::PackWriter::bytes);
+    if left > 0 {
+        return Err(short());
+    }
+    let received = writer.as_ref().map_or(0, PackWriter::bytes);
     if expected(&head).is_some_and(|expected| expected != received) {
         return Err(AppError::bad_request(
             "The pack is not as long as the head says.",
         ));
     }
-    let pack = match writer {
-        None => None,
-        Some(writer) => {
-            let stored = actix_web::web::block(move || writer.finish()).await?;
-            Some(stored.map_err(AppError::internal)?)
-        }
+    let packs = Packs {
+        first: finish(before).await?,
+        rest: finish(writer).await?,
     };
-    Ok((head, pack))
+    Ok((head, packs))
+}
+
+fn write(writer: &mut Option<PackWriter>, store: &PackStore, bytes: &[u8]) -> Result<(), AppError> {
+    if bytes.is_empty() {
+        return Ok(());
+    }
+    if writer.is_none() {
+        *writer = Some(store.writer().map_err(AppError::internal)?);
+    }
+    match writer {
+        Some(writer) => writer.write(bytes).map_err(AppError::internal),
+        None => Ok(()),
+    }
+}
+
+async fn finish(writer: Option<PackWriter>) -> Result<Option<StoredPack>, AppError> {
+    let Some(writer) = writer else {
+        return Ok(None);
+    };
+    let stored = actix_web::web::block(move || writer.finish()).await?;
+    stored.map(Some).map_err(AppError::internal)
 }
 
 async fn next(body: &mut Payload) -> Result<Option<Bytes>, AppError> {

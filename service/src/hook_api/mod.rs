@@ -51,7 +51,9 @@ pub async fn pushes(
     request: HttpRequest,
     body: Payload,
 ) -> Result<HttpResponse, AppError> {
-    let (push, pack) = framed::read::<PushIn>(body, &state.packs, |push| push.pack_bytes).await?;
+    let before = |push: &PushIn| push.masked.as_ref().map_or(0, |masked| masked.pack_bytes);
+    let expected = |push: &PushIn| push.pack_bytes;
+    let (push, packs) = framed::read_both(body, &state.packs, before, expected).await?;
     let token = pusher_token(&request);
     let verified = verify(&state, token.as_deref()).await?;
     let shared = state.clone();
@@ -62,7 +64,8 @@ pub async fn pushes(
                 push,
                 token: verified,
                 token_sha256: token.as_deref().map(token_sha256),
-                pack,
+                pack: packs.rest,
+                masked_pack: packs.first,
                 policy: &shared.policy,
                 public_url: &shared.config.service.public_url,
                 request_days: shared.config.service.request_days,

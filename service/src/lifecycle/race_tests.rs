@@ -204,6 +204,7 @@ impl Schedule {
                 policy_rules: None,
             },
             pack_bytes: None,
+            masked: None,
             timings: BTreeMap::new(),
         };
         let mut received = Received {
@@ -222,6 +223,7 @@ impl Schedule {
             }),
             token_sha256: None,
             pack: None,
+            masked_pack: None,
             policy: &self.policy,
             public_url: "",
             request_days: 1,

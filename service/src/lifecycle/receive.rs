@@ -20,7 +20,7 @@ use crate::db::exceptions::{Use, insert_uses};
 use crate::db::pushes::{self, Push, RefUpdate, push_state, signed, update_state};
 use crate::db::repositories::{self, Repository};
 use crate::db::requests::{self, Request};
-use crate::db::{push_facts, records};
+use crate::db::{masked_pushes, push_facts, records};
 use crate::error::AppError;
 use crate::identity::{TokenError, VerifiedToken};
 use crate::packs::StoredPack;
@@ -41,6 +41,8 @@ pub struct Received<'a> {
     pub token_sha256: Option<String>,
     /// The pack, stored.
     pub pack: Option<StoredPack>,
+    /// The client's own pack, stored, where the push came through a masked view.
+    pub masked_pack: Option<StoredPack>,
     /// The policy in force.
     pub policy: &'a Policy,
     /// How links begin.
@@ -467,7 +469,11 @@ fn record(
 ) -> Result<(), AppError> {
     let push = &received.push;
     let repository = push.repository.0;
-    if let Some(pack) = &received.pack {
+    // In one order, whichever is which: each is locked.
+    let packs = received.pack.iter().chain(&received.masked_pack);
+    let mut packs: Vec<&StoredPack> = packs.collect();
+    packs.sort_by(|a, b| a.digest.cmp(&b.digest));
+    for pack in packs {
         repositories::insert_pack(conn, pack, now)?;
     }
     let mut codes: Vec<String> = judged
@@ -492,6 +498,10 @@ fn record(
         ) => AppError::conflict("This run of receive-pack has sent a push already."),
         other => other.into(),
     })?;
+    if let Some(masked) = &push.masked {
+        let pack = received.masked_pack.as_ref();
+        masked_pushes::insert(conn, id, masked, pack.map(|pack| &*pack.digest))?;
+    }
     for request in &judged.new_requests {
         requests::insert(conn, request)?;
     }

@@ -425,7 +425,7 @@ fn the_cache_may_go_at_any_time() {
 
 /// The directory of a repository's views in the cache.
 #[track_caller]
-fn place_of(stack: &Stack, repository: &Repository<'_>) -> std::path::PathBuf {
+pub fn place_of(stack: &Stack, repository: &Repository<'_>) -> std::path::PathBuf {
     let cache = stack.directory().join("views");
     let listed = stack.refwarden(&[
         "view",

@@ -7,7 +7,7 @@ use refwarden_testkit::{Outcome, Repository, Stack, Via, run};
 use crate::shared::stack;
 
 /// Tables that are only ever added to.
-const LEDGER: [&str; 23] = [
+const LEDGER: [&str; 24] = [
     "events",
     "readings",
     "commits",
@@ -31,6 +31,7 @@ const LEDGER: [&str; 23] = [
     "fetches",
     "object_sets",
     "object_parts",
+    "masked_pushes",
 ];
 /// Tables whose rows have a state that changes, with a column that does not.
 const STATES: [(&str, &str); 4] = [

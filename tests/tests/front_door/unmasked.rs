@@ -4,8 +4,10 @@
 use std::sync::OnceLock;
 
 use refwarden_testkit::{Api, Objects, Outcome, RawPush, Repository, Stack, Via, with_token};
+use refwarden_wire::api::PushRecordOut;
+use sha2::{Digest as _, Sha256};
 
-use crate::masked::{Clone, configured, planted};
+use crate::masked::{Clone, configured, place_of, planted};
 use crate::shared::{approve, request_of, secret};
 
 /// Agents read masked views and need a person's word for `main`.
@@ -138,6 +140,68 @@ fn what_waits_for_people_passes_once_they_approve() {
     push(&repository, &clone, &main).passes();
     assert_eq!(repository.value("refs/heads/main~1"), before);
     assert_eq!(fresh(&repository).git(&["rev-parse", "HEAD"]), mine);
+}
+
+#[test]
+fn a_push_is_on_record_as_it_was_made_and_as_it_became() {
+    let repository = planted(stack(), "recorded", "sha1", 9370);
+    let clone = fresh(&repository);
+    let before = clone.git(&["rev-parse", "HEAD"]);
+    let mine = write(&clone, "b", "b\n", "Mine");
+    let revisions = format!("{mine}\n^{before}\n");
+    let pack = ["pack-objects", "-q", "--revs", "--stdout"];
+    let pack = clone.git.feed(clone.path(), &pack, revisions.as_bytes());
+    let pack = pack.passes().stdout;
+    let raw = RawPush::one(&repository.zero(), &mine, b"refs/heads/topic", pack.clone());
+    let report = raw.send_http(&repository.http_url(), &stack().token("ada"));
+    assert!(report.all_taken(), "{report:#?}");
+    let api = stack().api("audrey");
+    let session = |number: usize| {
+        let events = api.events("recorded");
+        let released = events.iter().filter(|it| it.kind == "push.released");
+        let id = released.map(|it| it.push_id.unwrap()).nth(number).unwrap();
+        let record: PushRecordOut = api.read(&format!("/pushes/{id}"));
+        record.session.unwrap()
+    };
+    let of_view = session(0);
+    let masked = of_view.masked.unwrap();
+    let place = place_of(stack(), &repository);
+    assert!(place.join(&masked.view).is_dir(), "{}", masked.view);
+    assert_eq!(masked.updates[0]["old"], repository.zero());
+    assert_eq!(masked.updates[0]["new"], mine.as_str());
+    // Both packs are there, sealed, each under the hash of what came.
+    let (theirs, own) = (masked.pack.unwrap(), of_view.pack.unwrap());
+    assert_eq!(theirs.digest, hex::encode(Sha256::digest(&pack)));
+    assert_eq!(theirs.bytes, Some(pack.len() as u64));
+    assert_ne!(theirs.digest, own.digest);
+    for digest in [&theirs.digest, &own.digest] {
+        let kept = api.get(&format!("/packs/{digest}")).bytes().unwrap();
+        assert!(kept.starts_with(b"age-encryption.org/v1"));
+    }
+    stack().refwarden(&["audit", "verify"]).passes();
+    // Packs that are too long to be held in memory, and a push that brings none.
+    let long: Vec<u8> = (0..100_000u64)
+        .flat_map(|number| Sha256::digest(number.to_be_bytes()))
+        .collect();
+    std::fs::write(clone.path().join("long"), &long).unwrap();
+    write(&clone, "d", "d\n", "Long");
+    push(&repository, &clone, &["HEAD:refs/heads/long"]).passes();
+    push(&repository, &clone, &[":refs/heads/long"]).passes();
+    let bytes = session(1).masked.unwrap().pack.unwrap().bytes;
+    assert!(bytes.unwrap() > long.len() as u64, "{bytes:?}");
+    let deleted = session(2).masked.unwrap();
+    assert!(deleted.pack.is_none() && deleted.updates[0]["new"] == repository.zero());
+    // One that comes through no view says so, and nobody makes one up.
+    let work = repository.work();
+    work.commit(&[(b"c", b"c\n")], "Whole");
+    work.push(Via::Local, &["HEAD:refs/heads/whole"]).passes();
+    assert!(session(3).masked.is_none());
+    let forged = work.git.with("REFWARDEN_MASKED_PUSH", "/nowhere");
+    let token = stack().token("ada");
+    let git = with_token(&forged, &token, Via::Local);
+    let forge = ["push", "origin", "HEAD:refs/heads/forged"];
+    git.run(work.path(), &forge)
+        .fails(&["what came through the view cannot be read"]);
 }
 
 #[test]

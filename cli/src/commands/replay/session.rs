@@ -96,6 +96,12 @@ fn connected(session: &Session) -> Vec<String> {
         }
         let _ = write!(line, ", to host {} (hook {})", by.host, by.hook_version);
         lines.push(line);
+        lines.extend(by.masked.as_ref().map(|masked| {
+            format!(
+                "through the masked view {}, translated from its names",
+                masked.view
+            )
+        }));
     }
     lines.push(match &record.chain {
         Some(chain) => format!("{} ({})", chain.describe(), chain.pusher.issuer),
