@@ -356,3 +356,35 @@ fn notes_are_extended_as_they_are_built() {
         );
     }
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(6))]
+
+    #[test]
+    fn notes_of_generated_histories_are_extended_as_they_are_built(steps in prop::collection::vec(any::<Step>().prop_map(|(a, b, c, d, e)| (a, b, c, d, e % 5)), 2..8)) {
+        let desk = Desk::new("sha1");
+        let mut pushes: Vec<(&str, String)> = Vec::new();
+        for (many, (_, about, _, kind, seed)) in (1..=steps.len()).zip(&steps) {
+            let (mut stream, _) = generated(&steps[..many]);
+            let text = if kind % 2 == 0 { secret(*seed) } else { format!("clean {seed}") };
+            let from = if many > 1 { "from refs/notes/commits^0\n" } else { "" };
+            let about = 1 + usize::from(*about) % many;
+            let note = format!("{from}N inline :{about}\n{}", data(&text));
+            stream += &commit(99, "refs/notes/commits", "Notes\n", &note);
+            pushes.push(("notes", stream));
+        }
+        follows(&desk, &pushes);
+        let built = desk.build("r.git", "one.git");
+        desk.tells_nothing("one.git", &built, &(0..6).map(secret).collect::<Vec<_>>());
+        // Each note stands on what its commit is called in the view, unless no ref reaches it now.
+        let names = desk.git(&["notes", "list"], b"");
+        let renamed = |line: &str| {
+            let from = line.split_once(' ').unwrap().1;
+            let found = built.map.iter().find(|(it, _)| it.to_string() == from);
+            found.map(|(_, to)| to.to_string())
+        };
+        let mut expected: Vec<String> = names.lines().filter_map(renamed).collect();
+        expected.sort_unstable();
+        prop_assert_eq!(desk.listed("one.git", "commits"), expected);
+    }
+}
