@@ -67,7 +67,7 @@ fn works_in(pid: u32, gitdir: &Path, accounts: &BTreeSet<u32>) -> bool {
     }
 }
 
-/// What /proc/PID/status says (proc_pid_status(5)).
+/// What `/proc/PID/status` says (`proc_pid_status(5)`).
 struct Status<'s> {
     name: &'s str,
     /// By which the kernel decides on files.
