@@ -95,6 +95,12 @@ fn is_gone(error: &std::io::Error) -> bool {
         || error.raw_os_error() == Some(rustix::io::Errno::SRCH.raw_os_error())
 }
 
+/// Whether a process has memory of its own, as all have until they end.
+fn has_memory(process: &Path) -> bool {
+    let status = std::fs::read_to_string(process.join("status"));
+    status.is_ok_and(|text| text.contains("\nVmSize:"))
+}
+
 fn is_told(process: &Path, works_in: &Path, gitdir: &Path) -> bool {
     let names = |file: &str, option: &[u8]| {
         let bytes = match std::fs::read(process.join(file)) {
@@ -107,8 +113,8 @@ fn is_told(process: &Path, works_in: &Path, gitdir: &Path) -> bool {
             let word = word.strip_prefix(option)?;
             word.strip_prefix(b"=")
         });
-        // It has begun and has no arguments yet.
-        bytes.is_empty()
+        // It has begun and has no arguments yet, or ends and has none any more.
+        bytes.is_empty() && has_memory(process)
             || memmem::find(&bytes, gitdir.as_os_str().as_bytes()).is_some()
             || told.any(|told| match is_here(told) {
                 Ok(told) => told.starts_with(gitdir),
