@@ -119,6 +119,8 @@ fn what_cannot_be_read_stays_and_attacks_go() {
         stays(mask, &tar(&[("a", b"clean")]));
         stays(mask, &zip_of(&[encrypted]));
         stays(mask, &damaged[..1000]);
+        let deep_xz = (0..4).fold(text.clone(), |inner, _| xz(&inner));
+        stays(mask, &deep_xz);
         stays(mask, b"7z\xbc\xaf\x27\x1c\0\x04clean");
         stays(mask, b"\x1f\x8b\x08 no stream\n");
         let deep = nested(b"clean", 9);
@@ -226,11 +228,18 @@ fn pack(kind: u8, bytes: &[u8]) -> Vec<u8> {
     }
 }
 
+/// Whether xz stands within three layers that hold memory, each of which gets two thirds of what
+/// those around it leave.
+fn is_beyond_memory(kinds: &[u8]) -> bool {
+    matches!(kinds, [3, around @ ..] if around.len() == 3 && around.iter().all(|kind| matches!(kind, 0 | 3 | 4)))
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn laws_of_containers(
-        kinds in prop::collection::vec(0u8..5, 1..5),
+        kinds in prop::collection::vec(0u8..5, 1..5)
+            .prop_filter("more memory than its layers get", |kinds| !is_beyond_memory(kinds)),
         planted in any::<bool>(),
         text in "[a-z ]{0,20}\n",
         cut in 0usize..40,
