@@ -4,7 +4,7 @@
 //! where a competitor has them, as are network access and verification of what was found.
 //! What is read from the environment: `SCAN_BENCH_TREE` (a directory of source), `SCAN_BENCH_REPO`
 //! (a repository), `SCAN_BENCH_ROUNDS`, `SCAN_BENCH_CLEAN` (directories of clean source), and
-//! `SCAN_BENCH_ONLY` (`detection` for what is found and no times).
+//! `SCAN_BENCH_ONLY` (some of [`PARTS`], with commas between them).
 
 mod corpus;
 mod detection;
@@ -25,8 +25,29 @@ const ROUNDS: usize = 7;
 /// Files of the pushes that are compared.
 const PUSHES: [usize; 3] = [1, 20, 500];
 
-/// Measures everything.
+/// What can be measured alone.
+const PARTS: [&str; 6] = ["detection", "trees", "rules", "large", "history", "pushes"];
+
+/// The parts that are asked for: all, unless some are named.
+fn wanted() -> Vec<String> {
+    let Ok(named) = std::env::var("SCAN_BENCH_ONLY") else {
+        return PARTS.map(str::to_owned).to_vec();
+    };
+    let parts: Vec<String> = named.split(',').map(str::to_owned).collect();
+    for part in &parts {
+        let known = PARTS.join(", ");
+        assert!(
+            PARTS.contains(&part.as_str()),
+            "SCAN_BENCH_ONLY={named}: {part} is none of {known}"
+        );
+    }
+    parts
+}
+
+/// Measures what is asked for.
 pub fn measure() {
+    let wanted = wanted();
+    let is_wanted = |part: &str| wanted.iter().any(|it| it == part);
     let rounds = std::env::var("SCAN_BENCH_ROUNDS");
     let rounds = rounds.map_or(ROUNDS, |text| text.parse().unwrap());
     let work = corpus::directory();
@@ -36,20 +57,46 @@ pub fn measure() {
         println!("| {} | {} |", peer.name, peer.version);
     }
     println!();
-    detection::measure(&peers, &corpus::fresh(&work.join("cases")));
-    detection::clean(&peers);
-    if std::env::var_os("SCAN_BENCH_ONLY").is_some_and(|only| only == "detection") {
-        return;
+    if is_wanted("detection") {
+        detection::measure(&peers, &corpus::fresh(&work.join("cases")));
+        detection::clean(&peers);
     }
     let bench = Bench {
         peers: &peers,
         rounds,
     };
+    if is_wanted("history") {
+        history(&bench, &work);
+    }
+    if wanted.iter().all(|it| it == "detection" || it == "history") {
+        return;
+    }
     let corpus = Corpus::make(&work);
+    if is_wanted("trees") {
+        trees(&bench, &corpus);
+    }
+    if is_wanted("rules") {
+        number_of_rules(&bench, &work, &corpus);
+    }
+    if is_wanted("large") {
+        bench.compare(
+            &format!("One file of {:.1} MB", megabytes(corpus.large_bytes)),
+            Job::Tree(&corpus.large),
+            rounds.min(3),
+            Some(corpus.large_bytes),
+        );
+    }
+    if is_wanted("pushes") {
+        pushes(&bench, &work, &corpus);
+    }
+}
+
+/// Start, and trees of several sizes.
+fn trees(bench: &Bench<'_>, corpus: &Corpus) {
     let start = bench.compare(
         "Start: every rule loaded, one file of 6 bytes",
         Job::Tree(&corpus.small),
-        3 * rounds,
+        3 * bench.rounds,
         None,
     );
     let mut sizes = Vec::new();
@@ -59,24 +106,21 @@ pub fn measure() {
             tree.files,
             megabytes(tree.bytes)
         );
-        let measured = bench.compare(&title, Job::Tree(&tree.path), rounds, Some(tree.bytes));
+        let job = Job::Tree(&tree.path);
+        let measured = bench.compare(&title, job, bench.rounds, Some(tree.bytes));
         sizes.push((tree.bytes, measured));
     }
     growth(&start, &sizes);
-    number_of_rules(&bench, &work, &corpus);
-    bench.compare(
-        &format!("One file of {:.1} MB", megabytes(corpus.large_bytes)),
-        Job::Tree(&corpus.large),
-        rounds.min(3),
-        Some(corpus.large_bytes),
-    );
-    history(&bench, &work);
+}
+
+/// Pushes of some files, as ranges.
+fn pushes(bench: &Bench<'_>, work: &Path, corpus: &Corpus) {
     for files in PUSHES {
-        let (repository, from, to) = corpus::push(&work, &corpus, files);
+        let (repository, from, to) = corpus::push(work, corpus, files);
         bench.compare(
             &format!("A range of one commit with {files} files"),
             Job::Range(&repository, &from, &to),
-            rounds,
+            bench.rounds,
             None,
         );
     }

@@ -96,6 +96,13 @@ pub struct Circumstances {
     /// A push option, such as `reason=…`; may be given again.
     #[arg(long = "push-option", value_name = "TEXT")]
     pub push_options: Vec<String>,
+    /// How often the pusher pushed in the hour before. Without this and the next, it is not known,
+    /// unless a recorded push says it.
+    #[arg(long, value_name = "COUNT")]
+    pub pushes_last_hour: Option<u64>,
+    /// How often the pusher pushed in the 24 hours before.
+    #[arg(long, value_name = "COUNT")]
+    pub pushes_last_day: Option<u64>,
     /// When the push comes in: now unless given; 2026-12-24T18:00:00Z, or 2h for two hours ago.
     #[arg(long, value_name = "TIME", value_parser = since)]
     pub at: Option<chrono::DateTime<chrono::Utc>>,
@@ -204,7 +211,7 @@ pub struct PolicySimulate {
 /// `refwarden policy backtest`.
 #[derive(Args)]
 #[command(after_help = "\
-Takes facts, pusher and time of each recorded push as they were. Reading them is itself recorded.
+Takes facts, pusher, time and earlier pushes of each recorded push as they were. Reading them is itself recorded.
 Pushes whose token was refused were never judged by policy and are left out.
 
 Examples:

@@ -23,6 +23,9 @@ pub struct SshAuthority {
     /// The extension that names the person for whom an agent acts, a subject of the same issuer,
     /// such as `on-behalf-of@example.com`. A certificate without it is then refused.
     pub on_behalf_of: Option<String>,
+    /// The extension that lists the groups of whom the certificate names, with commas between them,
+    /// such as `groups@example.com`. A certificate without it names none.
+    pub groups: Option<String>,
     /// Longest validity of a certificate, in seconds.
     #[serde(default = "super::server::default_lifetime")]
     pub max_lifetime: u64,

@@ -26,6 +26,9 @@ use crate::settings::Repository;
 /// Paths of one blob that are kept where all that matters is under which it is scanned.
 const PLACES_MAX: usize = 8;
 
+/// Git writes out each commit on its own without this (git(1)).
+const FLUSH: (&str, &str) = ("GIT_FLUSH", "0");
+
 /// Paths that are kept at most: ten times what the largest public histories have, and a bound
 /// for trees that repeat each other without end.
 pub const PATHS_MAX: usize = 20_000_000;
@@ -215,6 +218,7 @@ fn commits(repository: &Repository, tips: &[String]) -> Result<Vec<Oid>, GitErro
         "rev-list",
     );
     let git = git.args(["--topo-order", "--reverse"]).args(tips).arg("--");
+    let git = git.env(FLUSH.0, FLUSH.1);
     let mut process = git.spawn()?;
     drop(process.stdin()?);
     let mut reader = BufReader::with_capacity(64 * 1024, process.stdout()?);
@@ -265,6 +269,7 @@ impl<'r> Census<'r> {
         let mut process = Git::new(&self.repository.gitdir, &none, "diff-tree")
             .args(["--stdin", "--raw", "-r", "-z", "-c", "--root"])
             .args(["--no-renames", "--no-abbrev", "--ignore-submodules=none"])
+            .env(FLUSH.0, FLUSH.1)
             .spawn()?;
         let stdin = process.stdin()?;
         let mut reader = BufReader::with_capacity(256 * 1024, process.stdout()?);

@@ -17,10 +17,10 @@ mod each;
 mod packs;
 mod walk;
 
-pub use delta::apply as apply_delta;
-pub use each::{Event, each, in_pack_order};
+pub use delta::{Copied, apply as apply_delta, copied};
+pub use each::{Event, each};
 pub use packs::{Held, Packs, Place};
-pub use walk::{Resolved, Walk, walk};
+pub use walk::{Base, Resolved, Walk, walk};
 
 /// The type of an object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

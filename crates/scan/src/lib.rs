@@ -65,7 +65,7 @@ pub use checksum::Checksum;
 pub use condition::{Class, Conditions};
 pub use container::{Format, Limits};
 pub use decode::{DECODE_DEPTH, Encoding};
-pub use delta::Replaced;
+pub use delta::{Kept, Keywords, Replaced, Version};
 pub use error::RuleError;
 pub use finding::{Finding, Step};
 pub use gathered::{FINDINGS_MAX, SECRETS_MAX};

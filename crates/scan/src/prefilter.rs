@@ -33,6 +33,8 @@ pub(crate) struct Prefilter {
     always: Vec<usize>,
     /// Rules with a path condition.
     conditional: Vec<usize>,
+    /// By rule: that it applies, where it does whatever the path.
+    unconditional: Vec<Option<bool>>,
     /// The conditions of `conditional`, in this order, once all of them are asked for.
     conditions: OnceLock<Option<PathSet>>,
     /// The same, for names of files whose folder is not known.
@@ -64,6 +66,9 @@ impl Prefilter {
             keywords: (!by_keyword.is_empty()).then(|| Literals::new(by_keyword)),
             always,
             conditional,
+            unconditional: (rules.iter())
+                .map(|rule| rule.path().is_none().then_some(true))
+                .collect(),
             conditions: OnceLock::new(),
             names: OnceLock::new(),
         }
@@ -134,11 +139,10 @@ pub(crate) struct Applies {
 }
 
 impl Applies {
-    pub(crate) fn new(rules: &[Rule], path: Option<&[u8]>) -> Self {
-        let known = |rule: &Rule| rule.path().is_none().then_some(true);
+    pub(crate) fn new(prefilter: &Prefilter, path: Option<&[u8]>) -> Self {
         Self {
             path: path.map(Box::from),
-            by_rule: rules.iter().map(known).collect(),
+            by_rule: prefilter.unconditional.clone(),
         }
     }
 

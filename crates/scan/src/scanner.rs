@@ -102,7 +102,15 @@ impl<'r> Scanner<'r> {
 
     /// As [`Scanner::scan`], with what was left out.
     pub(crate) fn scan_text(&self, bytes: &[u8], path: Option<&[u8]>) -> Inspection {
-        let mut state = State::new(self, path);
+        self.take_text(bytes, State::new(self, path))
+    }
+
+    /// The same where no keyword stands in `bytes`, and all rules that run have some.
+    pub(crate) fn scan_encoded(&self, bytes: &[u8], path: Option<&[u8]>) -> Inspection {
+        self.take_text(bytes, State::new(self, path).without_keywords())
+    }
+
+    fn take_text(&self, bytes: &[u8], mut state: State<'r>) -> Inspection {
         state.take_whole_foreign(bytes);
         if self.ruleset.compiled().is_empty() {
             return state.finish(self);

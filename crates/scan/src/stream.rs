@@ -67,6 +67,8 @@ impl<'s> Stream<'s> {
 pub(crate) struct State<'r> {
     sweep: Sweep<'r>,
     foreign: Foreign<'r>,
+    /// Whether it is known that no keyword stands in the input as it is.
+    is_quiet: bool,
     /// Whether the rules of `gitleaks.toml` files have seen all of the input already.
     foreign_is_done: bool,
     decoder: Decoder,
@@ -79,12 +81,19 @@ impl<'r> State<'r> {
     pub(crate) fn new(scanner: &Scanner<'r>, path: Option<&[u8]>) -> Self {
         Self {
             sweep: scanner.sweep(path),
+            is_quiet: false,
             foreign: scanner.foreign(path),
             foreign_is_done: false,
             decoder: Decoder::new(),
             base: Marker::start(),
             gathered: Gathered::default(),
         }
+    }
+
+    /// Spares the search for keywords; what is encoded is searched all the same.
+    pub(crate) fn without_keywords(mut self) -> Self {
+        self.is_quiet = true;
+        self
     }
 
     /// Offset of the first byte of the next view.
@@ -120,7 +129,9 @@ impl<'r> State<'r> {
             self.foreign.sweep(view);
         }
         let mut found = Vec::new();
-        self.sweep.sweep(view, |one| found.push(one));
+        if !self.is_quiet {
+            self.sweep.sweep(view, |one| found.push(one));
+        }
         self.decoder
             .run(&self.sweep, view, &mut |one| found.push(one));
         report(scanner, view, self.base, found, &mut self.gathered);

@@ -95,7 +95,7 @@ impl<'r> Sweep<'r> {
         Self {
             rules,
             prefilter,
-            applies: Applies::new(rules, path),
+            applies: Applies::new(prefilter, path),
             work: BTreeMap::new(),
             scanned: 0,
         }

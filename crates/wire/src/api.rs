@@ -232,9 +232,22 @@ pub struct PushRecordOut {
     /// What was learned, less the text of patches; none for a push from before it was kept.
     #[schema(value_type = Option<Object>)]
     pub facts: Option<PushFacts>,
+    /// How often its pusher had pushed before; none where the token was not accepted, or from an
+    /// older service.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recent: Option<RecentPushesOut>,
     /// How it came; none from an older service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<PushSessionOut>,
+}
+
+/// Pushes of an actor to all repositories, refused ones too, before one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RecentPushesOut {
+    /// In the hour before.
+    pub hour: u64,
+    /// In the 24 hours before.
+    pub day: u64,
 }
 
 /// How a push came.

@@ -2,9 +2,11 @@
 
 use actix_web::HttpResponse;
 use actix_web::web::{Data, Path};
-use chrono::Utc;
+use chrono::{Duration, Utc};
 use diesel::PgConnection;
-use refwarden_wire::api::{PushMaskedOut, PushPackOut, PushRecordOut, PushSessionOut};
+use refwarden_wire::api::{
+    PushMaskedOut, PushPackOut, PushRecordOut, PushSessionOut, RecentPushesOut,
+};
 use uuid::Uuid;
 
 use super::Caller;
@@ -39,6 +41,7 @@ fn record(conn: &mut PgConnection, id: Uuid) -> Result<PushRecordOut, AppError> 
     let push = pushes::find(conn, id)?.ok_or_else(AppError::not_found)?;
     let repository = repositories::find(conn, push.repository_id)?;
     let session = session(conn, &push)?;
+    let recent = recent(conn, &push)?;
     let chain = push.actor_chain.map(serde_json::from_value).transpose();
     Ok(PushRecordOut {
         id: push.id,
@@ -50,8 +53,22 @@ fn record(conn: &mut PgConnection, id: Uuid) -> Result<PushRecordOut, AppError> 
         codes: push.codes,
         verdict: push.verdict,
         facts: push_facts::find(conn, id)?,
+        recent,
         session: Some(session),
     })
+}
+
+/// How often the pusher had pushed before.
+fn recent(conn: &mut PgConnection, push: &Push) -> Result<Option<RecentPushesOut>, AppError> {
+    let (Some(issuer), Some(subject)) = (&push.pusher_issuer, &push.pusher_subject) else {
+        return Ok(None);
+    };
+    let before = push.received_at;
+    let mut within = |span| pushes::count_of(conn, issuer, subject, span, before);
+    Ok(Some(RecentPushesOut {
+        hour: within(Duration::hours(1))?,
+        day: within(Duration::hours(24))?,
+    }))
 }
 
 fn session(conn: &mut PgConnection, push: &Push) -> Result<PushSessionOut, AppError> {

@@ -1,6 +1,6 @@
 //! Pushes and their ref updates.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use diesel::prelude::*;
 use refwarden_wire::hook::Correlation;
 use serde_json::Value;
@@ -191,7 +191,8 @@ pub fn one_at_a_time(conn: &mut PgConnection, issuer: &str, subject: &str) -> Qu
     Ok(())
 }
 
-/// How often an actor has pushed since a time, to any repository, refused pushes with them.
+/// How often an actor has pushed within this long before a time, to any repository, refused pushes
+/// with them.
 ///
 /// # Errors
 /// What diesel says.
@@ -199,12 +200,14 @@ pub fn count_of(
     conn: &mut PgConnection,
     issuer: &str,
     subject: &str,
-    since: DateTime<Utc>,
+    span: Duration,
+    before: DateTime<Utc>,
 ) -> QueryResult<u64> {
     let count: i64 = pushes::table
         .filter(pushes::pusher_subject.eq(subject))
         .filter(pushes::pusher_issuer.eq(issuer))
-        .filter(pushes::received_at.gt(since))
+        .filter(pushes::received_at.gt(before - span))
+        .filter(pushes::received_at.lt(before))
         .count()
         .get_result(conn)?;
     Ok(u64::try_from(count).unwrap_or_default())

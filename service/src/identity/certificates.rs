@@ -21,6 +21,9 @@ const CERTIFICATE_MAX: usize = 16 << 10;
 /// Longest subject, in bytes; as for claims.
 const SUBJECT_MAX: usize = 512;
 
+/// Groups that are taken from a certificate, at most.
+const GROUPS_MAX: usize = 200;
+
 /// Critical options that sshd enforces. Any other one limits a certificate in a way that nobody
 /// here knows.
 const ENFORCED: [&str; 3] = ["force-command", "source-address", "verify-required"];
@@ -135,10 +138,26 @@ fn chain(certificate: &Certificate, authority: &SshAuthority) -> Result<ActorCha
         let person = person.ok_or(TokenError::Malformed("it does not say for whom it acts"))?;
         on_behalf_of.push(actor(authority, person, ActorKind::Human)?);
     }
+    let mut pusher = actor(authority, subject, kind)?;
+    if let Some(extension) = &authority.groups {
+        pusher.groups = groups(certificate.extensions().get(extension))?;
+    }
     Ok(ActorChain {
-        pusher: actor(authority, subject, kind)?,
+        pusher,
         on_behalf_of,
     })
+}
+
+/// The groups of a list with commas.
+fn groups(list: Option<&String>) -> Result<Vec<String>, TokenError> {
+    let names = list.map(|list| list.split(',')).into_iter().flatten();
+    let names = names.map(str::trim).filter(|name| !name.is_empty());
+    let groups: Vec<String> = names.take(GROUPS_MAX + 1).map(str::to_owned).collect();
+    let is_good = |name: &String| name.len() <= SUBJECT_MAX && !name.chars().any(char::is_control);
+    if groups.len() > GROUPS_MAX || !groups.iter().all(is_good) {
+        return Err(TokenError::Malformed("its groups are too many or too long"));
+    }
+    Ok(groups)
 }
 
 fn actor(authority: &SshAuthority, subject: &str, kind: ActorKind) -> Result<Actor, TokenError> {

@@ -375,10 +375,10 @@ fn recent(
     let pusher = &chain.pusher;
     // Pushes that come at once would all count the same.
     pushes::one_at_a_time(conn, &pusher.issuer, &pusher.subject)?;
-    let mut since = |span| pushes::count_of(conn, &pusher.issuer, &pusher.subject, now - span);
+    let mut within = |span| pushes::count_of(conn, &pusher.issuer, &pusher.subject, span, now);
     Ok(Some(RecentPushes {
-        hour: since(Duration::hours(1))?,
-        day: since(Duration::hours(24))?,
+        hour: within(Duration::hours(1))?,
+        day: within(Duration::hours(24))?,
     }))
 }
 

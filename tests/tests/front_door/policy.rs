@@ -287,8 +287,33 @@ fn recorded_pushes_are_judged_again() {
     let because = changed["changes"][0]["because"].to_string();
     assert!(because.contains("docs: "), "{because}");
 
-    let strict = files.path("strict.toml");
+    // How often a pusher had pushed is as it was then.
+    let rate = "version = 1\n[[rule]]\nid = \"rate\"\nrefs = [\"refs/**\"]\n\
+                effect = \"deny\"\n";
+    let limit = |most: u64| format!("{rate}max_pushes_per_hour = {most}\n");
+    let recent = record["recent"]["hour"].as_u64().unwrap();
+    assert!(record["recent"]["day"].as_u64().unwrap() >= recent);
+    let files = Files::new(&[
+        ("strict.toml", strict),
+        ("enough.toml", &limit(recent + 1)),
+        ("less.toml", &limit(recent.max(1))),
+    ]);
     let id = of("refs/heads/topic");
+    let explain = |file: &str, code, more: &[&str]| {
+        let path = files.path(file);
+        let start = ["policy", "explain", "--policy", &path, "--push", &id];
+        ends(&[&start[..], more].concat(), code)
+    };
+    explain("enough.toml", 0, &[]);
+    let given = (recent + 7).to_string();
+    let told = format!("it is push {} of its pusher within an hour", recent + 8);
+    explain("less.toml", 1, &["--pushes-last-hour", &given]).says(&[&told]);
+    if recent > 0 {
+        let told = format!("it is push {} of its pusher within an hour", recent + 1);
+        explain("less.toml", 1, &[]).says(&[&told]);
+    }
+
+    let strict = files.path("strict.toml");
     ends(
         &["policy", "explain", "--policy", &strict, "--push", &id],
         1,

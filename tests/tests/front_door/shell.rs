@@ -81,6 +81,41 @@ fn a_certificate_is_enough_to_clone_and_to_push() {
 }
 
 #[test]
+fn a_certificate_may_list_groups() {
+    let certified = Certified::start("groups = \"groups@example.com\"");
+    let repository = Repository::guarded(&certified.stack, "grouped");
+    let url = certified.sshd.named_url("grouped");
+    let work = repository.work();
+    work.commit(&[(b"a", b"a\n")], "A");
+    for (name, groups, expected) in [
+        ("listed", Some("dev, ops,"), json!(["dev", "ops"])),
+        ("unlisted", None, json!([])),
+    ] {
+        let extension = groups.map(|groups| format!("extension:groups@example.com={groups}"));
+        let mut arguments = [&SOON[..], &["-n", "ada"]].concat();
+        if let Some(extension) = &extension {
+            arguments.extend(["-O", extension]);
+        }
+        let ssh = certified.sshd.certified(name, "authority", &arguments);
+        let target = format!("HEAD:refs/heads/{name}");
+        git(&work, &ssh, &["push", &url, &target]).passes();
+        let events = certified.stack.api("audrey").events("grouped");
+        let push = events.iter().rev().find_map(|event| event.push_id).unwrap();
+        let record: serde_json::Value = certified
+            .stack
+            .api("audrey")
+            .read(&format!("/pushes/{push}"));
+        let pusher = &record["chain"]["pusher"];
+        let groups = pusher.get("groups").cloned().unwrap_or(json!([]));
+        assert_eq!(groups, expected, "{record}");
+    }
+    let many = format!("extension:groups@example.com={}", "g,".repeat(201));
+    let arguments = [&SOON[..], &["-n", "ada", "-O", &many]].concat();
+    let ssh = certified.sshd.certified("many", "authority", &arguments);
+    git(&work, &ssh, &["ls-remote", &url]).fails(&["RW102", "groups are too many"]);
+}
+
+#[test]
 fn an_agent_s_certificate_names_the_person_behind_it() {
     let certified = Certified::start(
         "kind = \"agent\"\nsubject = \"key_id\"\non_behalf_of = \"on-behalf-of@example.com\"",

@@ -11,7 +11,7 @@ use serde::Serialize;
 use serde_json::json;
 use uuid::Uuid;
 
-use super::{files, show};
+use super::{circumstances, files, show};
 use crate::api::Api;
 use crate::args::PolicyBacktest;
 use crate::failure::{Context as _, Outcome};
@@ -117,7 +117,7 @@ fn again(policy: &Policy, record: &PushRecordOut) -> Outcome<Option<Vec<Change>>
         chain,
         facts,
         now: record.received_at,
-        recent: None,
+        recent: record.recent.map(circumstances::recent),
     };
     let becomes = evaluate(policy, &push);
     let mut changes = Vec::new();

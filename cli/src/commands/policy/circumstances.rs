@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 use refwarden_model::facts::PushFacts;
 use refwarden_model::{Actor, ActorChain, ActorKind, ByteText};
+use refwarden_policy::RecentPushes;
+use refwarden_wire::api::RecentPushesOut;
 
 use crate::args::{ActorKindArg, Circumstances};
 use crate::failure::{Failure, Outcome};
@@ -52,6 +54,18 @@ impl Circumstances {
         self.at.unwrap_or_else(Utc::now)
     }
 
+    /// How often the pusher pushed before, if anything of it is given.
+    pub fn recent(&self) -> Option<RecentPushes> {
+        let (hour, day) = (self.pushes_last_hour, self.pushes_last_day);
+        (hour.is_some() || day.is_some()).then(|| {
+            let hour = hour.unwrap_or(0);
+            RecentPushes {
+                hour,
+                day: day.unwrap_or(0).max(hour),
+            }
+        })
+    }
+
     /// Adds properties and push options to facts that have none of their own.
     pub fn add_to(&self, facts: &mut PushFacts) {
         if !self.properties.is_empty() {
@@ -60,5 +74,13 @@ impl Circumstances {
         let options = self.push_options.iter();
         let options = options.map(|option| ByteText::from(option.as_str()));
         facts.push_options.extend(options);
+    }
+}
+
+/// As a service tells it of a recorded push.
+pub fn recent(told: RecentPushesOut) -> RecentPushes {
+    RecentPushes {
+        hour: told.hour,
+        day: told.day,
     }
 }

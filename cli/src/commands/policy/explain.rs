@@ -6,8 +6,8 @@ use refwarden_policy::Push;
 use refwarden_wire::api::PushRecordOut;
 use serde::Deserialize;
 
-use super::files;
 use super::show::{self, How};
+use super::{circumstances, files};
 use crate::api::Api;
 use crate::args::{PolicyExplain, UpdateKindArg};
 use crate::failure::{Context as _, Failure, Outcome};
@@ -44,7 +44,9 @@ pub fn run(args: &PolicyExplain) -> Outcome {
             chain: &chain,
             facts: &facts,
             now: given.at.unwrap_or(record.received_at),
-            recent: None,
+            recent: given
+                .recent()
+                .or_else(|| record.recent.map(circumstances::recent)),
         };
         return show::verdict(&policy, &push, how);
     }
@@ -60,7 +62,7 @@ pub fn run(args: &PolicyExplain) -> Outcome {
         chain: &chain,
         facts: &facts,
         now: given.now(),
-        recent: None,
+        recent: given.recent(),
     };
     show::verdict(&policy, &push, how)
 }

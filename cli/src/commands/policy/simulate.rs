@@ -35,7 +35,7 @@ pub fn run(args: &PolicySimulate) -> Outcome {
         chain: &chain,
         facts: &facts,
         now: args.circumstances.now(),
-        recent: None,
+        recent: args.circumstances.recent(),
     };
     show::verdict(&policy, &push, how)
 }

@@ -1,4 +1,4 @@
-//! Scans objects of a repository, in the order in which they stand in its packs.
+//! Scans objects of a repository as git reads them.
 
 use refwarden_gitio::objects::{self, Event, Header, Kind, ObjectError};
 use refwarden_gitio::{GitError, ObjectEnv, Repository};
@@ -44,7 +44,9 @@ pub fn scan<'p>(
                         Some(first) => elsewhere(text(scanner, bytes, path), first),
                     };
                     first.get_or_insert_with(|| inspection.clone());
-                    give(index, number, inspection, Some(bytes), take);
+                    give(number, inspection, Some(bytes), &mut |read| {
+                        take(index, read);
+                    });
                 }
             }
             Event::Piece(header, bytes) => {
@@ -67,7 +69,7 @@ pub fn scan<'p>(
                         0 => inspection,
                         _ => elsewhere(inspection, &first),
                     };
-                    give(index, number, inspection, None, take);
+                    give(number, inspection, None, &mut |read| take(index, read));
                 }
             }
             Event::Failed(error) => {
@@ -80,14 +82,14 @@ pub fn scan<'p>(
 }
 
 /// Scans bytes that are no container.
-fn text(scanner: &Scanner<'_>, bytes: &[u8], path: Option<&[u8]>) -> Inspection {
+pub fn text(scanner: &Scanner<'_>, bytes: &[u8], path: Option<&[u8]>) -> Inspection {
     let mut stream = scanner.stream(path);
     stream.push(bytes);
     stream.inspect()
 }
 
 /// What a container holds is the same under every path of it.
-fn elsewhere(inspection: Inspection, first: &Inspection) -> Inspection {
+pub fn elsewhere(inspection: Inspection, first: &Inspection) -> Inspection {
     let mut contents = Inspection::default();
     let held = first.findings.iter().filter(|it| it.is_contained());
     contents.findings = held.cloned().collect();
@@ -95,14 +97,14 @@ fn elsewhere(inspection: Inspection, first: &Inspection) -> Inspection {
     inspection.with_contents(contents)
 }
 
-fn give(
-    index: usize,
+/// Hands on what was found as the path with this number, if it is anything.
+pub fn give(
     number: usize,
     inspection: Inspection,
     bytes: Option<&[u8]>,
-    take: &mut dyn FnMut(usize, Read<'_>),
+    take: &mut dyn FnMut(Read<'_>),
 ) {
     if !inspection.findings.is_empty() || !inspection.unread.is_empty() {
-        take(index, Read::Inspected(number, inspection, bytes));
+        take(Read::Inspected(number, inspection, bytes));
     }
 }

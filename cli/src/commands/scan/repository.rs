@@ -1,13 +1,13 @@
 //! Histories, ranges and the index.
 
 mod earlier;
+mod packed;
 mod select;
 
 use std::collections::HashSet;
 use std::path::Path;
 
 use refwarden_gitio::introduced::{Introduced, Place as Coming};
-use refwarden_gitio::objects::in_pack_order;
 use refwarden_gitio::{GitError, Repository};
 use refwarden_model::Oid;
 use refwarden_scan::Scanner;
@@ -38,12 +38,7 @@ pub fn scan(
     mut tally: Tally,
 ) -> Outcome<Tally> {
     let (checkout, introduced) = select::select(args, what)?;
-    let scan = History {
-        repository: &checkout.repository,
-        engine,
-        found: &introduced,
-        all_places: what != What::History,
-    };
+    let scan = History::new(engine, &checkout.repository, &introduced, what);
     scan.names(&mut tally);
     scan.objects(jobs, &mut tally)?;
     if what != What::History {
@@ -56,12 +51,7 @@ pub fn scan(
 /// Scans every object that a repository has, those that nothing reaches any more too, and names.
 pub fn scan_whole(engine: &Engine, path: &Path, jobs: usize, mut tally: Tally) -> Outcome<Tally> {
     let (checkout, introduced) = select::whole(path)?;
-    let scan = History {
-        repository: &checkout.repository,
-        engine,
-        found: &introduced,
-        all_places: false,
-    };
+    let scan = History::new(engine, &checkout.repository, &introduced, What::History);
     scan.names(&mut tally);
     scan.objects(jobs, &mut tally)?;
     Ok(tally)
@@ -82,6 +72,31 @@ struct History<'h> {
     found: &'h Introduced,
     /// Whether each place of a blob has findings of its own.
     all_places: bool,
+    /// By path: whether a rule with a path condition is meant for it.
+    special: Vec<bool>,
+}
+
+impl<'h> History<'h> {
+    fn new(
+        engine: &'h Engine,
+        repository: &'h Repository,
+        found: &'h Introduced,
+        what: What,
+    ) -> Self {
+        let rules = engine.ruleset();
+        // Those of a gitleaks.toml may have something to say of any path.
+        let is_any = rules.gitleaks_rules().next().is_some();
+        let paths = found.paths.iter();
+        Self {
+            repository,
+            engine,
+            found,
+            all_places: what != What::History,
+            special: paths
+                .map(|it| is_any || rules.has_conditions_for(it))
+                .collect(),
+        }
+    }
 }
 
 impl History<'_> {
@@ -118,11 +133,11 @@ impl History<'_> {
         let blob_items = blob_items.map(|(index, blob)| (blob.oid, Item::Blob(index)));
         let items = commit_items.chain(tag_items).chain(blob_items);
         let (oids, items): (Vec<Oid>, Vec<Item>) = items.unzip();
-        let order = in_pack_order(self.repository, &oids);
-        let share = order.len().div_ceil(jobs.max(1) * SHARES).max(SHARE_MIN);
-        let share = if jobs == 1 { order.len().max(1) } else { share };
-        let bar = progress::count("scanning", order.len() as u64);
-        crew::work(jobs, order.chunks(share), tally, |share, tally| {
+        let bar = progress::count("scanning", oids.len() as u64);
+        let left = packed::scan(self, &oids, &items, jobs, tally, &|| bar.inc(1));
+        let share = left.len().div_ceil(jobs.max(1) * SHARES).max(SHARE_MIN);
+        let share = if jobs == 1 { left.len().max(1) } else { share };
+        crew::work(jobs, left.chunks(share), tally, |share, tally| {
             let scanner = self.engine.scanner();
             let pick = |&index: &usize| Some((*oids.get(index)?, *items.get(index)?));
             let (oids, items): (Vec<Oid>, Vec<Item>) = share.iter().filter_map(pick).unzip();
@@ -135,6 +150,7 @@ impl History<'_> {
         Ok(())
     }
 
+    /// Scans objects as git reads them.
     fn share(
         &self,
         scanner: &Scanner<'_>,
@@ -147,42 +163,65 @@ impl History<'_> {
             Some(Item::Blob(blob)) => self.places(*blob).map(|it| self.path(it)).collect(),
             _ => vec![None],
         };
-        // Rules found at which offsets, under another path of the same blob.
-        let mut seen = HashSet::new();
+        let mut current = None;
         let mut take = |index: usize, read: Read<'_>| {
             let (Some(&oid), Some(&item)) = (oids.get(index), items.get(index)) else {
                 return;
             };
-            match read {
-                Read::Object(header) => {
-                    seen.clear();
-                    tally.bytes += header.size;
-                    match item {
-                        Item::Commit(_) => tally.commits += 1,
-                        Item::Tag => tally.tags += 1,
-                        Item::Blob(_) => tally.files += 1,
-                    }
-                    progress();
-                }
-                Read::Inspected(number, mut inspection, bytes) => {
-                    if !self.all_places {
-                        inspection.findings.retain(|it| {
-                            seen.insert((it.rule_id.clone(), it.via.clone(), it.span.clone()))
-                        });
-                    }
-                    let spot = self.spot(oid, item, number);
-                    tally.inspected(scanner, inspection, &spot, bytes);
-                }
-                Read::Stopped => {
-                    tally.fault(self.spot(oid, item, 0), STOPPED);
-                }
-                Read::Failed(error) => {
-                    tally.fault(self.spot(oid, item, 0), error);
-                    progress();
-                }
+            if matches!(read, Read::Object(_) | Read::Failed(_)) {
+                progress();
             }
+            let (_, one) = match &mut current {
+                Some((at, one)) if *at == index => (*at, one),
+                _ => {
+                    let (at, one) = current.insert((index, self.take(scanner, oid, item)));
+                    (*at, one)
+                }
+            };
+            one(tally, read);
         };
         objects::scan(self.repository, scanner, oids, paths, &mut take)
+    }
+
+    /// Takes in what comes of one object.
+    fn take<'t>(
+        &'t self,
+        scanner: &'t Scanner<'_>,
+        oid: Oid,
+        item: Item,
+    ) -> impl FnMut(&mut Tally, Read<'_>) + 't {
+        // Rules found at which offsets, under another path of the same blob.
+        let mut seen = HashSet::new();
+        move |tally, read| match read {
+            Read::Object(header) => {
+                tally.bytes += header.size;
+                match item {
+                    Item::Commit(_) => tally.commits += 1,
+                    Item::Tag => tally.tags += 1,
+                    Item::Blob(_) => tally.files += 1,
+                }
+            }
+            Read::Inspected(number, mut inspection, bytes) => {
+                if !self.all_places {
+                    let all = inspection.findings.len();
+                    inspection.findings.retain(|it| {
+                        seen.insert((it.rule_id.clone(), it.via.clone(), it.span.clone()))
+                    });
+                    inspection.total -= (all - inspection.findings.len()) as u64;
+                }
+                let spot = self.spot(oid, item, number);
+                tally.inspected(scanner, inspection, &spot, bytes);
+            }
+            Read::Stopped => tally.fault(self.spot(oid, item, 0), STOPPED),
+            Read::Failed(error) => tally.fault(self.spot(oid, item, 0), error),
+        }
+    }
+
+    /// What is found under two paths of one class is the same; and the path.
+    fn class(&self, place: &Coming) -> (Option<u32>, Option<&[u8]>) {
+        let is_special = |index: u32| self.special.get(index as usize) == Some(&true);
+        let class = place.path.filter(|index| is_special(*index));
+        (class, self.path(place))
     }
 
     fn places(&self, blob: usize) -> impl Iterator<Item = &Coming> {

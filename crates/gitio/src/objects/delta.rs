@@ -33,32 +33,12 @@ pub fn apply(base: &[u8], delta: &[u8], out: &mut Vec<u8>) -> Option<()> {
     let whole = usize::try_from(whole).ok()?;
     out.reserve_exact(whole);
     let end = out.len() + whole;
-    while let Some((&op, after)) = rest.split_first() {
+    while !rest.is_empty() {
+        let (step, after) = step(rest)?;
         rest = after;
-        let piece = if op & 0x80 != 0 {
-            let mut number = |bits: u8, count: u32| {
-                let mut value = 0usize;
-                for at in 0..count {
-                    if op & (bits << at) != 0 {
-                        let (byte, after) = rest.split_first()?;
-                        value |= usize::from(*byte) << (8 * at);
-                        rest = after;
-                    }
-                }
-                Some(value)
-            };
-            let from = number(1, 4)?;
-            let size = match number(0x10, 3)? {
-                0 => 0x1_0000,
-                size => size,
-            };
-            base.get(from..from.checked_add(size)?)?
-        } else if op > 0 {
-            let (piece, after) = rest.split_at_checked(usize::from(op))?;
-            rest = after;
-            piece
-        } else {
-            return None;
+        let piece = match step {
+            Step::Copy { from, size } => base.get(from..from.checked_add(size)?)?,
+            Step::Insert(piece) => piece,
         };
         if out.len() + piece.len() > end {
             return None;
@@ -66,6 +46,83 @@ pub fn apply(base: &[u8], delta: &[u8], out: &mut Vec<u8>) -> Option<()> {
         out.extend_from_slice(piece);
     }
     (out.len() == end).then_some(())
+}
+
+/// What an object has of its delta's base.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Copied {
+    /// Where it stands in the base, in bytes.
+    pub base: usize,
+    /// Where it stands in the object.
+    pub at: usize,
+    /// How many bytes.
+    pub length: usize,
+}
+
+/// What a difference takes from its base, in the order of the object. None where it is malformed.
+pub fn copied(delta: &[u8]) -> Option<Vec<Copied>> {
+    let (_, rest) = length(delta)?;
+    let (_, mut rest) = length(rest)?;
+    let mut copied: Vec<Copied> = Vec::new();
+    let mut at = 0;
+    while !rest.is_empty() {
+        let (step, after) = step(rest)?;
+        rest = after;
+        let size = match step {
+            Step::Copy { from, size } => {
+                match copied.last_mut() {
+                    // One instruction copies 16 MiB at most.
+                    Some(last)
+                        if (last.base + last.length, last.at + last.length) == (from, at) =>
+                    {
+                        last.length += size;
+                    }
+                    _ => copied.push(Copied {
+                        base: from,
+                        at,
+                        length: size,
+                    }),
+                }
+                size
+            }
+            Step::Insert(piece) => piece.len(),
+        };
+        at += size;
+    }
+    Some(copied)
+}
+
+/// An instruction.
+enum Step<'d> {
+    Copy { from: usize, size: usize },
+    Insert(&'d [u8]),
+}
+
+/// The first instruction, and what follows it.
+fn step(instructions: &[u8]) -> Option<(Step<'_>, &[u8])> {
+    let (&op, mut rest) = instructions.split_first()?;
+    if op & 0x80 == 0 {
+        let size = usize::from(op);
+        let (piece, after) = rest.split_at_checked(size).filter(|_| size > 0)?;
+        return Some((Step::Insert(piece), after));
+    }
+    let mut number = |bits: u8, count: u32| {
+        let mut value = 0usize;
+        for at in 0..count {
+            if op & (bits << at) != 0 {
+                let (byte, after) = rest.split_first()?;
+                value |= usize::from(*byte) << (8 * at);
+                rest = after;
+            }
+        }
+        Some(value)
+    };
+    let from = number(1, 4)?;
+    let size = match number(0x10, 3)? {
+        0 => 0x1_0000,
+        size => size,
+    };
+    Some((Step::Copy { from, size }, rest))
 }
 
 #[cfg(test)]
@@ -97,6 +154,12 @@ mod tests {
         ] {
             check(bad, None);
         }
+        let copy = |base, at, length| Copied { base, at, length };
+        assert_eq!(
+            copied(b"\x0a\x08\x91\x02\x03\x02ab\x90\x02\x91\x02\x01"),
+            Some(vec![copy(2, 0, 3), copy(0, 5, 3)])
+        );
+        assert_eq!(copied(b"\x0a\x05\x02a"), None);
         assert_eq!(result_length(b"\x0a\x85\x01"), Some(133));
         assert_eq!(result_length(b"\x0a\x85"), None);
     }

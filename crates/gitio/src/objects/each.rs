@@ -7,7 +7,6 @@ use refwarden_model::Oid;
 
 use super::{Header, ObjectError, start};
 use crate::command::{GitError, ObjectEnv};
-use crate::packidx;
 use crate::settings::Repository;
 
 /// How often a git that has died over a broken object is started again.
@@ -122,45 +121,6 @@ fn broken(oid: Oid, error: &GitError) -> ObjectError {
     }
 }
 
-/// Indexes of `oids` in the order in which the objects stand in the repository's packs, those
-/// that stand in none at the end: the order in which deltas are resolved soonest. A pack whose
-/// index cannot be read only costs time, so no error comes of it.
-pub fn in_pack_order(repository: &Repository, oids: &[Oid]) -> Vec<usize> {
-    let mut by_oid: Vec<usize> = (0..oids.len()).collect();
-    by_oid.sort_unstable_by_key(|&index| oids.get(index));
-    let mut places = vec![(usize::MAX, u64::MAX); oids.len()];
-    let packs = std::fs::read_dir(repository.gitdir.join("objects/pack"));
-    let packs = packs.into_iter().flatten().filter_map(Result::ok);
-    let mut indexes: Vec<_> = packs
-        .map(|entry| entry.path())
-        .filter(|path| path.extension().is_some_and(|it| it == "idx"))
-        .collect();
-    indexes.sort_unstable();
-    for (number, path) in indexes.iter().enumerate() {
-        let Ok(bytes) = std::fs::read(path) else {
-            continue;
-        };
-        let entries = packidx::parse(&bytes, repository.object_format).unwrap_or_default();
-        drop(bytes);
-        // Both lists ascend.
-        let mut wanted = by_oid.iter().peekable();
-        for entry in &entries {
-            while let Some(&&index) = wanted.peek() {
-                let Some(oid) = oids.get(index).filter(|&&oid| oid <= entry.oid) else {
-                    break;
-                };
-                wanted.next();
-                if let Some(place) = places.get_mut(index).filter(|_| *oid == entry.oid) {
-                    *place = (*place).min((number, entry.offset));
-                }
-            }
-        }
-    }
-    let mut order: Vec<usize> = (0..oids.len()).collect();
-    order.sort_by_key(|&index| places.get(index));
-    order
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -224,33 +184,5 @@ mod tests {
             assert!(found[2].ends_with("broken"), "{}", found[2]);
             assert_eq!(found[3..], ["[20]end", "two"]);
         }
-    }
-
-    #[test]
-    fn the_order_is_that_of_the_pack() {
-        let sandbox = Sandbox::new(ObjectFormat::Sha1, "files");
-        let files: Vec<(String, Vec<u8>)> = (0..50u8)
-            .map(|n| (format!("f{n}"), vec![n; usize::from(n) + 1]))
-            .collect();
-        let borrowed: Vec<(&str, &[u8])> = files
-            .iter()
-            .map(|(name, content)| (name.as_str(), content.as_slice()))
-            .collect();
-        sandbox.commit("refs/heads/main", &borrowed);
-        let repack = sandbox.git("repack").arg("-adq");
-        repack.output(b"").unwrap();
-        let list = sandbox.git("cat-file").args([
-            "--batch-check=%(objectname)",
-            "--batch-all-objects",
-            "--unordered",
-        ]);
-        let text = String::from_utf8(list.output(b"").unwrap()).unwrap();
-        let packed: Vec<Oid> = text.lines().map(|id| id.parse().unwrap()).collect();
-        assert!(packed.len() > 50);
-        let mut oids = packed.clone();
-        oids.sort_unstable();
-        let order = in_pack_order(&sandbox.repository(), &oids);
-        let ordered: Vec<Oid> = order.into_iter().map(|index| oids[index]).collect();
-        assert_eq!(ordered, packed);
     }
 }

@@ -34,6 +34,21 @@ pub struct Resolved<'b> {
     pub bytes: &'b [u8],
     /// Whether its entry holds nothing besides, so that it may be copied as it stands.
     pub is_exact: bool,
+    /// What it was made from, if it is not whole.
+    pub base: Option<Base<'b>>,
+    /// Whether other objects are made from it, which come next.
+    pub is_base: bool,
+}
+
+/// What an object is based on.
+#[derive(Clone, Copy)]
+pub struct Base<'b> {
+    /// Where it stands.
+    pub place: Place,
+    /// All of it.
+    pub bytes: &'b [u8],
+    /// The difference ([`copied`](super::copied)).
+    pub delta: &'b [u8],
 }
 
 /// What is wanted of a walk.
@@ -48,10 +63,11 @@ pub struct Walk<'w> {
     pub workers: usize,
 }
 
-/// Hands each wanted object to `see`, in an order that is not told, with what `start` makes for
-/// each worker; answers that, and the places of wanted objects that could not be resolved: too
-/// large, malformed, or with a base that is. The latter include objects of other types where an
-/// entry does not tell its type.
+/// Hands each wanted object to `see`, with what `start` makes for each worker: an object after
+/// what it is based on, and all that is based on it before anything else. Answers what `start`
+/// made, and the places of wanted objects that could not be resolved: too large, malformed, or
+/// with a base that is. The latter include objects of other types where an entry does not tell
+/// its type.
 ///
 /// What is held at a time are the bases of one object for each worker, bounded, and the object.
 pub fn walk<W: Send>(
@@ -295,16 +311,16 @@ impl<'p> Worker<'p> {
             let is_last = step.next == children.len();
             let mut bytes = self.spare.pop().unwrap_or_default();
             let made = self.difference(child, &mut bytes);
+            if let Some(is_exact) = made {
+                self.tell(child, kind, &bytes, is_exact, see);
+            }
             if is_last && let Some(step) = self.steps.last_mut() {
                 // Nothing else is based on it.
                 let gone = step.bytes.take();
                 self.free(gone);
             }
             match made {
-                Some(is_exact) => {
-                    self.tell(child, kind, &bytes, is_exact, see);
-                    self.push(child, bytes);
-                }
+                Some(_) => self.push(child, bytes),
                 None => self.spare.push(bytes),
             }
         }
@@ -328,15 +344,25 @@ impl<'p> Worker<'p> {
         if let Some(done) = self.plan.done.get(at) {
             done.store(true, Ordering::Relaxed);
         }
+        let pack = self.plan.number;
+        let base = self.steps.last().and_then(|step| {
+            Some(Base {
+                place: Place {
+                    pack,
+                    entry: step.entry,
+                },
+                bytes: step.bytes.as_ref()?,
+                delta: &self.delta,
+            })
+        });
         see(&Resolved {
-            place: Place {
-                pack: self.plan.number,
-                entry,
-            },
+            place: Place { pack, entry },
             oid,
             kind,
             bytes,
             is_exact,
+            base,
+            is_base: !self.plan.children(entry).is_empty(),
         });
     }
 
@@ -424,16 +450,16 @@ impl<'p> Worker<'p> {
             &mut self.compressed,
         )?;
         let size = usize::try_from(size).ok()?;
-        out.clear();
         // Room for more than there may be, so that the end of the stream is seen.
-        out.reserve_exact(size + 8);
+        out.resize(size + 8, 0);
         self.inflate.reset(true);
         let status = self
             .inflate
-            .decompress_vec(&self.compressed, out, FlushDecompress::Finish);
-        if !matches!(status, Ok(Status::StreamEnd)) || out.len() != size {
+            .decompress(&self.compressed, out, FlushDecompress::Finish);
+        if !matches!(status, Ok(Status::StreamEnd)) || self.inflate.total_out() != size as u64 {
             return None;
         }
+        out.truncate(size);
         Some(self.inflate.total_in() == self.compressed.len() as u64)
     }
 }
@@ -443,7 +469,7 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::objects::{Event, each};
+    use crate::objects::{Event, copied, each};
     use crate::testing::Sandbox;
     use crate::{ObjectEnv, Repository};
     use refwarden_model::ObjectFormat;
@@ -495,6 +521,19 @@ mod tests {
         };
         let (found, left) = walk(&packs, &what, Vec::new, |own, it: &Resolved<'_>| {
             assert!(it.is_exact && packs.is_exact(it.place).unwrap());
+            if let Some(base) = it.base {
+                let mut made = Vec::new();
+                apply(base.bytes, base.delta, &mut made).unwrap();
+                assert_eq!(made, it.bytes);
+                for same in copied(base.delta).unwrap() {
+                    assert_eq!(
+                        it.bytes[same.at..same.at + same.length],
+                        base.bytes[same.base..same.base + same.length]
+                    );
+                }
+            }
+            let held = packs.held(it.place);
+            assert_eq!(it.base.is_some(), matches!(held, Held::Delta(_)));
             own.push((it.oid, it.bytes.to_vec()));
         });
         (found.into_iter().flatten().collect(), left.len())

@@ -44,13 +44,12 @@ impl Scanner<'_> {
     /// a rule with a path condition applies to it too.
     pub fn inspect(&self, bytes: &[u8], path: Option<&[u8]>, limits: &Limits) -> Inspection {
         let mut inspection = self.scan_text(bytes, path);
-        let format = Format::of(bytes);
-        if format.is_none() && !zip::ends_like_one(bytes) {
+        if !may_be_one(bytes) {
             return inspection;
         }
         let meter = limits.meter(bytes.len() as u64);
         let mut walker = Walker::new(self, limits, &meter, &mut inspection);
-        match format {
+        match Format::of(bytes) {
             // As it stands, so that no copy is held.
             Some(Format::Zip) => walker.deeper(|walker| zip::walk(walker, bytes)),
             Some(format) => walker.open(format, &mut &*bytes, path),
@@ -114,6 +113,11 @@ impl Inspection {
         told_once(&mut self);
         self
     }
+}
+
+/// Whether bytes are to be looked into as a container.
+pub(crate) fn may_be_one(bytes: &[u8]) -> bool {
+    Format::of(bytes).is_some() || zip::ends_like_one(bytes)
 }
 
 /// Drops what stands in the bytes of a container as it is, where its member tells the same.

@@ -15,7 +15,7 @@ const RUN_MIN: usize = 24;
 const HEX_MIN: usize = 32;
 
 /// Groups of three bytes, one after another, that must look like text.
-const CLEAN_GROUPS: u8 = 5;
+const CLEAN_GROUPS: u32 = 5;
 
 /// Bytes of hexadecimal, one after another, that must be text.
 const CLEAN_BYTES: usize = 12;
@@ -43,6 +43,34 @@ const fn values() -> [u8; 256] {
     }
     table[b'-' as usize] = 62;
     table[b'_' as usize] = 63;
+    table
+}
+
+/// Of a character of base64: that the highest bit of the group's first byte is unset by it.
+const FIRST: u8 = 1;
+
+/// By byte: whether it leaves the highest bit of a byte unset as the first (bit 0), second (bit 1)
+/// or third (bit 2) character of a group, and whether it is a hexadecimal digit (bit 3).
+const ROLES: [u8; 256] = roles();
+
+#[expect(
+    clippy::indexing_slicing,
+    clippy::cast_possible_truncation,
+    reason = "evaluated by the compiler, and less than 256"
+)]
+const fn roles() -> [u8; 256] {
+    let mut table = [0; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let value = VALUES[byte];
+        // Bit 5 of the first character, bit 3 of the second, bit 1 of the third.
+        let first = value != NONE && value & 0b10_0000 == 0;
+        let second = value != NONE && value & 0b1000 == 0;
+        let third = value != NONE && value & 0b10 == 0;
+        let digit = (byte as u8 as char).is_ascii_hexdigit();
+        table[byte] = first as u8 | (second as u8) << 1 | (third as u8) << 2 | (digit as u8) << 3;
+        byte += 1;
+    }
     table
 }
 
@@ -118,8 +146,8 @@ fn continuation(bytes: &[u8], end: usize) -> Option<usize> {
 
 /// Decodes a run in each way that gives text.
 pub(super) fn decode(bytes: &[u8], parts: &[Range<usize>], mut take: impl FnMut(Decoded)) {
-    let lines = || parts.iter().filter_map(|part| bytes.get(part.clone()));
-    let plausible = Plausible::of(lines().flatten().copied());
+    let lines = parts.iter().filter_map(|part| bytes.get(part.clone()));
+    let plausible = Plausible::of(lines);
     if !plausible.any() {
         return;
     }
@@ -160,37 +188,30 @@ impl Plausible {
         self.hex || self.base64.contains(&true)
     }
 
-    fn of(chars: impl Iterator<Item = u8>) -> Self {
+    fn of<'b>(lines: impl Iterator<Item = &'b [u8]>) -> Self {
         let mut plausible = Self::default();
-        let mut clean = [0u8; 4];
+        let mut index = 0usize;
         let (mut before, mut last) = (0u8, 0u8);
+        // By character, the last one lowest: whether the group that ends there is clean.
+        let mut clean = 0u64;
         let mut digits = 0usize;
-        for (index, byte) in chars.enumerate() {
-            let value = value(byte);
-            // Highest bits of the bytes of a group: bit 5 of its first character, bit 3 of its
-            // second, bit 1 of its third.
-            let high = (before & 0b10_0000) | (last & 0b1000) | (value & 0b10);
-            (before, last) = (last, value);
-            // The group began two characters ago.
-            let alignment = index.wrapping_sub(2) & 3;
-            if let Some(count) = clean.get_mut(alignment) {
-                *count = if high == 0 && index >= 2 {
-                    count.saturating_add(1)
-                } else {
-                    0
-                };
-                if *count >= CLEAN_GROUPS
-                    && let Some(plausible) = plausible.base64.get_mut(alignment)
+        for line in lines {
+            for &byte in line {
+                let roles = ROLES.get(usize::from(byte)).copied().unwrap_or(0);
+                // The group began two characters ago.
+                let is_clean = before & FIRST & (last >> 1) & (roles >> 2);
+                (before, last) = (last, roles);
+                clean = clean << 1 | u64::from(is_clean);
+                let row = (0..CLEAN_GROUPS).fold(1, |row, group| row & clean >> (4 * group));
+                if row != 0
+                    && let Some(plausible) = plausible.base64.get_mut(index.wrapping_sub(2) & 3)
                 {
                     *plausible = true;
                 }
+                digits = (digits + 1) * usize::from(roles >> 3);
+                plausible.hex |= digits >= HEX_MIN;
+                index += 1;
             }
-            digits = if byte.is_ascii_hexdigit() {
-                digits + 1
-            } else {
-                0
-            };
-            plausible.hex |= digits >= HEX_MIN;
         }
         plausible
     }
@@ -216,25 +237,30 @@ fn base64(chars: &[(u8, usize)]) -> Decoded {
 
 /// Takes a run of digits if some of what it decodes to is text.
 fn hex(digits: &[(u8, usize)], take: &mut impl FnMut(Decoded)) {
-    let mut decoded = Decoded::new(Encoding::Hex, digits.len() / 2);
+    let bytes = || {
+        digits.chunks_exact(2).filter_map(|pair| {
+            let &[(high, from), (low, to)] = pair else {
+                return None;
+            };
+            let byte = hex_digit(high)? << 4 | hex_digit(low)?;
+            Some((byte, from, to + 1))
+        })
+    };
     let (mut clean, mut cleanest) = (0usize, 0usize);
-    for pair in digits.chunks_exact(2) {
-        let &[(high, from), (low, to)] = pair else {
-            continue;
-        };
-        let (Some(high), Some(low)) = (hex_digit(high), hex_digit(low)) else {
-            continue;
-        };
-        let byte = high << 4 | low;
+    for (byte, ..) in bytes() {
         clean = if is_text(byte) || byte == 0 {
             clean + 1
         } else {
             0
         };
         cleanest = cleanest.max(clean);
-        decoded.push(byte, from, to + 1);
     }
-    if cleanest >= CLEAN_BYTES {
-        take(decoded);
+    if cleanest < CLEAN_BYTES {
+        return;
     }
+    let mut decoded = Decoded::new(Encoding::Hex, digits.len() / 2);
+    for (byte, from, to) in bytes() {
+        decoded.push(byte, from, to);
+    }
+    take(decoded);
 }

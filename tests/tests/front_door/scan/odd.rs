@@ -1,5 +1,8 @@
 //! Paths that are no text, and other things that git allows.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use super::{Desk, planted};
 
 #[test]
@@ -52,4 +55,90 @@ fn many_tags_and_objects_in_packs() {
     desk.commit("Loose again");
     let both = desk.json(&["--history", "--jobs", "3"]);
     assert_eq!(both.counted().len(), packed.counted().len() + 1);
+}
+
+/// Versions of one file whose packs hold only differences: each has what it would have alone.
+#[test]
+fn versions_are_scanned_where_they_differ() {
+    for format in ["sha1", "sha256"] {
+        let desk = Desk::of_format(format);
+        let mut lines: Vec<String> = (0..900)
+            .map(|line| format!("    let value_{line} = token(password, {line});\n"))
+            .collect();
+        let mut place = 0usize;
+        for version in 0..40u64 {
+            place = (place * 31 + 57) % lines.len();
+            let number = version / 5;
+            match version % 5 {
+                0 => lines.insert(place, format!("key = {}\n", planted(number))),
+                // In two pieces, by which it is none.
+                1 => {
+                    let (begin, end) = (&planted(number)[..20], &planted(number)[20..]);
+                    let whole = lines.iter_mut().find(|it| it.contains(begin));
+                    *whole.unwrap() = format!("key = {begin}\n{end}\n");
+                }
+                2 => {
+                    let encoded = encoded(&planted(number), 76);
+                    lines.insert(place, encoded);
+                }
+                3 => drop(lines.drain(place..(place + 9).min(lines.len()))),
+                _ => lines.insert(0, format!("// version {version}\r\n")),
+            }
+            let name = if version < 30 {
+                "a/source.rs"
+            } else {
+                "b/.npmrc"
+            };
+            if version == 30 {
+                desk.git(&["rm", "-q", "a/source.rs"]);
+            }
+            desk.write(name, lines.concat());
+            desk.commit(&format!("Version {version}"));
+        }
+        for selected in [&["--history"][..], &["--range", "HEAD~39..HEAD"]] {
+            let loose = desk.json(selected);
+            assert!(loose.counted().len() > 10, "{:?}", loose.counted());
+            let packed = desk.path().with_extension("packed");
+            let (from, to) = (desk.path(), packed.display().to_string());
+            desk.git
+                .text(&from, &["clone", "-q", "--bare", "--no-local", ".", &to]);
+            desk.git.text(&packed, &["repack", "-adfq", "--depth=50"]);
+            let report = desk.json(&[selected, &["--repo", &to]].concat());
+            assert_eq!(report.lines, loose.lines);
+            assert_eq!(report.summary["bytes"], loose.summary["bytes"]);
+            std::fs::remove_dir_all(packed).unwrap();
+        }
+    }
+}
+
+/// A file at several paths, of which some mean more to rules than others, is one file with one
+/// secret.
+#[test]
+fn one_content_at_many_paths_counts_once() {
+    let desk = Desk::repository();
+    for path in ["a", "b/c", ".npmrc", "x/.npmrc", ".env"] {
+        desk.write(path, format!("key = {}\n", planted(1)));
+        desk.commit(path);
+    }
+    for packed in [false, true] {
+        if packed {
+            desk.git(&["repack", "-adq"]);
+        }
+        let report = desk.json(&["--history"]);
+        assert_eq!(report.counted().len(), 1, "{:?}", report.lines);
+        assert_eq!(report.summary["findings"], 1);
+        assert_eq!(report.summary["not_listed"], 0);
+        assert_eq!(report.summary["files"], 1);
+    }
+    let report = desk.json(&["--range", "HEAD~4..HEAD"]);
+    assert_eq!(report.counted().len(), 4, "each place: {:?}", report.lines);
+}
+
+/// Base64, in lines of this length.
+fn encoded(text: &str, length: usize) -> String {
+    let text = STANDARD.encode(format!(
+        "GITHUB_TOKEN={text} # of nobody in particular, for a test"
+    ));
+    let lines: Vec<&[u8]> = text.as_bytes().chunks(length).collect();
+    String::from_utf8(lines.join(&b'\n')).unwrap() + "\n"
 }
