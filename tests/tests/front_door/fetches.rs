@@ -414,7 +414,8 @@ fn a_client_that_breaks_off_is_recorded_with_what_it_may_have() {
         all.lines().map(str::to_owned).collect()
     );
     let bytes: u64 = column(&repository, "pack_bytes")[0].parse().unwrap();
-    assert!(bytes > 100_000 && bytes < 16 << 20, "{bytes}");
+    // As far as the recorder had noted it when it was stopped.
+    assert!(bytes > 64 << 10 && bytes < 16 << 20, "{bytes}");
 }
 
 #[test]
