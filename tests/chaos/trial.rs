@@ -388,15 +388,7 @@ fn settle(parts: &Parts, ground: &Ground<'_>, plan: &Plan, told: &mut Told) {
         }
     }
     let path = ground.path().display().to_string();
-    // It looks again and again by itself: a look may fall into the moment of recovery.
-    let begun = Instant::now();
-    let outcome = loop {
-        let outcome = parts.stack.refwarden(&["reconcile", &path, "--json"]);
-        if outcome.ok() || begun.elapsed() > RECOVERED {
-            break outcome;
-        }
-        std::thread::sleep(Duration::from_millis(500));
-    };
+    let outcome = parts.stack.refwarden(&["reconcile", &path, "--json"]);
     if !outcome.ok() {
         told.violations
             .push(format!("the reconciler: {}", outcome.everything().trim()));
@@ -422,9 +414,6 @@ fn afterwards(parts: &Parts, ground: &Ground<'_>, ready: &Ready, token: &str, to
         told.violations.push(format!("the next push: {next}"));
     }
 }
-
-/// How long the reconciler may be refused after a fault has ended.
-const RECOVERED: Duration = Duration::from_secs(10);
 
 /// How long a lock may stand that a victim has left. A hook that outlives its receive-pack keeps
 /// the reconciler waiting for as long as it asks the service.

@@ -14,7 +14,7 @@ const PIPE: usize = 1 << 20;
 pub struct Tee<P> {
     from: P,
     /// None where there is no copy, or it could not be written to its end.
-    copy: Option<File>,
+    copy: Option<Copy>,
 }
 
 impl<P: AsFd> Tee<P> {
@@ -22,11 +22,13 @@ impl<P: AsFd> Tee<P> {
     pub fn new(from: P, copy: Option<File>) -> Self {
         // A smaller one is slower and no worse.
         let _ = fcntl_setpipe_size(&from, PIPE);
+        let copy = copy.and_then(|file| Copy::new(file).ok());
         Self { from, copy }
     }
 
-    /// Passes everything on; how many bytes that was, and whether the copy is whole. A copy that cannot
-    /// be written, such as on a full disk, holds up nothing.
+    /// Passes everything on; how many bytes that was, and whether the copy is whole. The copy has
+    /// each byte before the reader gets it, so that one that is stopped never says too little. A copy
+    /// that cannot be written, such as on a full disk, holds up nothing.
     ///
     /// # Errors
     /// Where `to` is no pipe, or nobody reads it any more.
@@ -34,45 +36,59 @@ impl<P: AsFd> Tee<P> {
         let _ = fcntl_setpipe_size(&to, PIPE);
         let mut bytes = 0;
         loop {
-            let length = match &self.copy {
-                Some(_) => again(|| tee(&self.from, &to, PIPE, SpliceFlags::empty()))?,
+            let length = match self.copy.take() {
+                Some(copy) => {
+                    let (length, whole) = copy.take_some(&self.from)?;
+                    self.copy = whole;
+                    move_all(&self.from, &to, length)?;
+                    length
+                }
                 None => again(|| move_some(&self.from, &to, PIPE))?,
             };
             if length == 0 {
                 return Ok((bytes, self.copy.is_some()));
             }
             bytes += u64::try_from(length).unwrap_or_default();
-            self.copy_what_was_passed(length)?;
-        }
-    }
-
-    /// What `tee` has passed on still waits in the pipe.
-    fn copy_what_was_passed(&mut self, length: usize) -> io::Result<()> {
-        let Some(file) = self.copy.take() else {
-            return Ok(());
-        };
-        let left = drain(&self.from, &file, length);
-        if left == 0 {
-            self.copy = Some(file);
-            return Ok(());
-        }
-        let nowhere = File::options().write(true).open("/dev/null")?;
-        match drain(&self.from, &nowhere, left) {
-            0 => Ok(()),
-            _ => Err(ErrorKind::UnexpectedEof.into()),
         }
     }
 }
 
-/// Moves so many bytes; how many could not be moved.
-fn drain(from: impl AsFd, to: impl AsFd, mut length: usize) -> usize {
+/// A file that gets what waits in a pipe, by way of another pipe.
+struct Copy {
+    file: File,
+    waits: io::PipeReader,
+    enters: io::PipeWriter,
+}
+
+impl Copy {
+    fn new(file: File) -> io::Result<Self> {
+        let (waits, enters) = io::pipe()?;
+        let _ = fcntl_setpipe_size(&enters, PIPE);
+        Ok(Self {
+            file,
+            waits,
+            enters,
+        })
+    }
+
+    /// Copies what waits in a pipe and leaves it there: how many bytes, and the copy, if that many
+    /// could be written.
+    fn take_some(self, from: impl AsFd) -> io::Result<(usize, Option<Self>)> {
+        let length = again(|| tee(&from, &self.enters, PIPE, SpliceFlags::empty()))?;
+        let whole = move_all(&self.waits, &self.file, length).is_ok();
+        Ok((length, whole.then_some(self)))
+    }
+}
+
+/// Moves so many bytes.
+fn move_all(from: impl AsFd, to: impl AsFd, mut length: usize) -> io::Result<()> {
     while length > 0 {
-        match again(|| move_some(&from, &to, length)) {
-            Ok(0) | Err(_) => break,
-            Ok(moved) => length = length.saturating_sub(moved),
+        match again(|| move_some(&from, &to, length))? {
+            0 => return Err(ErrorKind::UnexpectedEof.into()),
+            moved => length = length.saturating_sub(moved),
         }
     }
-    length
+    Ok(())
 }
 
 fn move_some(from: impl AsFd, to: impl AsFd, length: usize) -> rustix::io::Result<usize> {
@@ -129,6 +145,26 @@ mod tests {
         let (out, ended) = passed(&bytes, Some(full));
         assert_eq!(ended.unwrap(), (bytes.len() as u64, false));
         assert!(out == bytes);
+    }
+
+    /// It waits for its reader while all that the reader can have is in the copy.
+    #[test]
+    fn the_copy_has_it_before_the_reader() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let copy = file.reopen().unwrap();
+        let (from, mut source) = io::pipe().unwrap();
+        let (mut sink, to) = io::pipe().unwrap();
+        std::thread::scope(|scope| {
+            scope.spawn(move || Tee::new(from, Some(copy)).run(&to));
+            scope.spawn(move || source.write_all(&vec![b'x'; 5 << 20]));
+            let mut some = vec![0; 4096];
+            let mut read = 0;
+            while read < 5 << 20 {
+                read += sink.read(&mut some).unwrap() as u64;
+                let copied = file.as_file().metadata().unwrap().len();
+                assert!(copied >= read, "{copied} {read}");
+            }
+        });
     }
 
     #[test]

@@ -5,11 +5,13 @@
 //! served somebody just now is not tried: under load that would be a question before each question.
 
 use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use diesel::PgConnection;
 use diesel::connection::SimpleConnection as _;
 use diesel::r2d2::{ConnectionManager, CustomizeConnection, ManageConnection, Pool};
+use scheduled_thread_pool::ScheduledThreadPool;
 
 use super::patience;
 
@@ -26,6 +28,8 @@ pub fn open(url: &str, size: u32) -> DbPool {
         .max_size(size)
         .min_idle(Some(size.min(4)))
         .connection_timeout(Duration::from_secs(2))
+        // One that waits for a server that says nothing holds up no other.
+        .thread_pool(Arc::new(ScheduledThreadPool::new(size as usize)))
         .connection_customizer(Box::new(Settings))
         .test_on_check_out(true)
         .build_unchecked(Manager(ConnectionManager::new(patience::bounded(url))))

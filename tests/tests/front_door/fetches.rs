@@ -414,8 +414,8 @@ fn a_client_that_breaks_off_is_recorded_with_what_it_may_have() {
         all.lines().map(str::to_owned).collect()
     );
     let bytes: u64 = column(&repository, "pack_bytes")[0].parse().unwrap();
-    // As far as the recorder had noted it when it was stopped.
-    assert!(bytes > 64 << 10 && bytes < 16 << 20, "{bytes}");
+    // Less than a thousand of what was read are headers and frames.
+    assert!(bytes > 99_000 && bytes < 16 << 20, "{bytes}");
 }
 
 #[test]
