@@ -227,11 +227,11 @@ fn learn(
     let placements = Placements::find(repository, incoming)?;
     let mut report = Report::within(Duration::from_millis(host.config.scan_budget_ms));
     for oid in incoming.all() {
-        report.object(&scanner, reader.as_mut(), oid, &occurrences)?;
+        report.object(&scanner, reader.as_mut(), oid, &occurrences, &placements)?;
     }
     placeholders::refuse_new(repository, incoming, reader.as_mut(), &report)?;
     for oid in &placements.moved {
-        report.object(&scanner, reader.as_mut(), *oid, &occurrences)?;
+        report.object(&scanner, reader.as_mut(), *oid, &occurrences, &placements)?;
     }
     for name in &moves.names {
         report.ref_name(&scanner, name.as_bytes());

@@ -1,19 +1,20 @@
 //! Scans everything that a push brings: every object that was sent or becomes reachable, ref
 //! names, push options.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use refwarden_gitio::objects::{Header, Kind, ReadObjects, tree_names};
 use refwarden_model::facts::Place;
 use refwarden_model::{Code, Oid};
 use refwarden_scan::{
-    Finding, Fingerprint, Inspection, Large, Limits, Reason, Scanner, Step, gitleaks,
+    Finding, Fingerprint, Inspection, Large, Limits, PathClasses, Reason, Scanner, Step, gitleaks,
 };
 use refwarden_view::placeholder::form;
 
 use crate::fault::Fault;
 use crate::incoming::Occurrence;
+use crate::moved::Placements;
 
 /// Objects above this are scanned piece by piece, in bytes.
 const WHOLE_MAX: u64 = 4 << 20;
@@ -27,8 +28,9 @@ const FINDINGS_MAX: usize = 10_000;
 /// Parts that could not be looked into and are told one by one. Beyond, one for each reason is.
 const UNREAD_MAX: usize = 200;
 
-/// Paths of one file's content that are tried.
-const PATHS_MAX: usize = 8;
+/// Paths of one large file's content for which rules have conditions of their own: it is searched
+/// under all of them at once.
+const CLASSES_MAX: usize = 64;
 
 /// A finding and where it stands.
 pub struct Found {
@@ -100,7 +102,6 @@ pub struct Report {
     pub objects: u64,
     /// What could not be looked into.
     pub unread: Vec<NotRead>,
-    unread_total: usize,
     /// What policy asks about those of them that are files.
     pub contents: HashMap<Oid, Content>,
     /// Files in which something has the form of a placeholder of a masked view.
@@ -149,7 +150,7 @@ impl Report {
 
     fn add(
         &mut self,
-        findings: Vec<Finding>,
+        findings: &[Finding],
         total: u64,
         place: Place,
         (object, path): (Option<Oid>, Option<&[u8]>),
@@ -157,9 +158,9 @@ impl Report {
     ) {
         self.total += total;
         let room = FINDINGS_MAX - self.found.len().min(FINDINGS_MAX);
-        let kept = findings.into_iter().take(room).map(|finding| Found {
-            is_commented: place == Place::Blob && is_commented(&finding, whole),
-            finding,
+        let kept = findings.iter().take(room).map(|finding| Found {
+            is_commented: place == Place::Blob && is_commented(finding, whole),
+            finding: finding.clone(),
             place,
             object,
             path: path.map(<[u8]>::to_vec),
@@ -167,7 +168,7 @@ impl Report {
         self.found.extend(kept);
     }
 
-    /// Notes what could not be looked into: for an object, each reason once.
+    /// Notes what could not be looked into: for each place of an object, each reason once.
     fn not_read(
         &mut self,
         scanner: &Scanner<'_>,
@@ -177,15 +178,27 @@ impl Report {
     ) {
         for unread in &inspected.unread {
             let reason = unread.reason;
-            let is_same = |known: &&mut NotRead| {
-                known.reason == reason
-                    && (known.object == object || self.unread_total >= UNREAD_MAX)
+            let is_full = self.unread.len() >= UNREAD_MAX;
+            let mut find = |object: Option<Oid>, path: Option<&[u8]>| {
+                let is_same = |known: &&mut NotRead| {
+                    (known.reason, known.object, known.path.as_deref()) == (reason, object, path)
+                };
+                let known = self.unread.iter_mut().rev().find(is_same);
+                known.map(|known| known.parts += 1).is_some()
             };
-            if let Some(known) = self.unread.iter_mut().rev().find(is_same) {
-                known.parts += 1;
+            if find(object, path) {
                 continue;
             }
-            self.unread_total += 1;
+            // Those beyond the bound stand nowhere, so that nothing that is bound to a place
+            // lets them pass.
+            if is_full && find(None, None) {
+                continue;
+            }
+            let (object, path) = if is_full {
+                (None, None)
+            } else {
+                (object, path)
+            };
             let place = object.map(|oid| oid.to_string()).unwrap_or_default();
             let layers: String = unread.via.iter().map(ToString::to_string).collect();
             let text = format!("unread\0{}\0{place}\0{layers}", reason.name());
@@ -204,44 +217,38 @@ impl Report {
     pub fn ref_name(&mut self, scanner: &Scanner<'_>, name: &[u8]) {
         let findings = scanner.scan(name, None);
         let total = findings.len() as u64;
-        self.add(findings, total, Place::RefName, (None, Some(name)), None);
+        self.add(&findings, total, Place::RefName, (None, Some(name)), None);
     }
 
     /// Scans a push option.
     pub fn push_option(&mut self, scanner: &Scanner<'_>, option: &[u8]) {
         let findings = scanner.scan(option, None);
         let total = findings.len() as u64;
-        self.add(findings, total, Place::PushOption, (None, None), None);
+        self.add(&findings, total, Place::PushOption, (None, None), None);
     }
 
-    /// Scans an object, under every path at which it comes in.
+    /// Scans an object. What is found in a file is told under every path at which it comes in: what
+    /// lets it pass at one says nothing of the others.
     pub fn object(
         &mut self,
         scanner: &Scanner<'_>,
         reader: &mut dyn ReadObjects,
         oid: Oid,
         occurrences: &HashMap<Oid, Vec<Occurrence<'_>>>,
+        placements: &Placements<'_>,
     ) -> Result<(), Fault> {
         self.objects += 1;
         let own = commit_of(scanner, oid, occurrences);
         let own = own.map(|commit| scanner.for_commit(&commit.to_string()));
         let scanner = own.as_ref().unwrap_or(scanner);
-        let mut paths: Vec<Option<&[u8]>> = Vec::new();
-        for occurrence in occurrences.get(&oid).into_iter().flatten() {
-            let path = Some(occurrence.change.path.as_slice());
-            if paths.len() < PATHS_MAX && !paths.contains(&path) {
-                paths.push(path);
-            }
-        }
-        if paths.is_empty() {
-            paths.push(None);
-        }
+        let paths = paths(occurrences.get(&oid).map_or(&[], Vec::as_slice), placements);
+        let classes = PathClasses::of(scanner.ruleset(), &paths);
         let Loaded {
             header,
             whole,
             content,
             inspections,
-        } = load(scanner, reader, oid, &paths, self.budget)?;
+        } = load(scanner, reader, oid, &classes.paths, self.budget)?;
         if header.kind == Kind::Tree {
             return self.tree(scanner, reader, oid, whole);
         }
@@ -251,30 +258,24 @@ impl Report {
                 self.placeholders.insert(oid);
             }
         }
-        let mut seen = Vec::new();
-        for (index, (path, inspected)) in paths.iter().zip(inspections).enumerate() {
-            self.not_read(scanner, &inspected, Some(oid), *path);
-            let (mut findings, mut total) = (inspected.findings, inspected.total);
-            let listed = findings.len() as u64;
-            findings.retain(|finding| {
-                let key = (
-                    finding.rule_id.clone(),
-                    finding.via.clone(),
-                    finding.span.clone(),
-                );
-                let is_new = !seen.contains(&key);
-                if is_new && index + 1 < paths.len() {
-                    seen.push(key);
-                }
-                is_new
-            });
-            total -= listed - findings.len() as u64;
-            let place = match header.kind {
-                Kind::Commit => Place::Commit,
-                Kind::Tag => Place::Tag,
-                Kind::Blob | Kind::Tree => Place::Blob,
+        let place = match header.kind {
+            Kind::Commit => Place::Commit,
+            Kind::Tag => Place::Tag,
+            Kind::Blob | Kind::Tree => Place::Blob,
+        };
+        for (path, class) in paths.iter().zip(&classes.of) {
+            let Some(inspected) = inspections.get(*class) else {
+                continue;
             };
-            self.add(findings, total, place, (Some(oid), *path), whole.as_deref());
+            self.not_read(scanner, inspected, Some(oid), *path);
+            let object = (Some(oid), *path);
+            self.add(
+                &inspected.findings,
+                inspected.total,
+                place,
+                object,
+                whole.as_deref(),
+            );
         }
         Ok(())
     }
@@ -316,10 +317,22 @@ impl Report {
             finding.line = 1;
             finding.column = (at - start.min(at)) as u64 + 1;
             let place = (Some(oid), name.copied());
-            self.add(vec![finding], 1, Place::Path, place, None);
+            self.add(&[finding], 1, Place::Path, place, None);
         }
         Ok(())
     }
+}
+
+/// Each path at which a content comes in, once: those at which new commits put it, less what merges
+/// have from a parent; or, where they put it nowhere, all that are known.
+fn paths<'h>(occurrences: &[Occurrence<'h>], placements: &Placements<'_>) -> Vec<Option<&'h [u8]>> {
+    let is_put = |it: &&Occurrence<'_>| placements.has(it.change);
+    let is_any_put = occurrences.iter().any(|it| is_put(&it));
+    let mut seen = HashSet::new();
+    let put = occurrences.iter().filter(|it| !is_any_put || is_put(it));
+    let paths = put.map(|it| it.change.path.as_slice());
+    let paths: Vec<Option<&[u8]>> = paths.filter(|path| seen.insert(*path)).map(Some).collect();
+    if paths.is_empty() { vec![None] } else { paths }
 }
 
 /// The commit that an object belongs to, where rules ask: itself, or the one that brings it in.
@@ -356,8 +369,7 @@ struct Loaded {
     /// All of it, where it is small.
     whole: Option<Vec<u8>>,
     content: Option<Content>,
-    /// By path. Containers were looked into under the first one: what is in them has its own
-    /// paths.
+    /// By path. What is in a container has its own paths, and is the same under all.
     inspections: Vec<Inspection>,
 }
 
@@ -373,9 +385,17 @@ fn load(
         return Err(fault);
     }
     let mut stopped = None;
+    let many = || {
+        let text = format!("the large file {oid} stands at too many paths that rules ask about");
+        Fault::unscanned(text)
+    };
     std::thread::scope(|scope| {
         let mut large: Option<(Content, Large<'_, '_>)> = None;
         let (header, whole) = reader.load(oid, WHOLE_MAX, &mut |header, piece| {
+            if paths.len() > CLASSES_MAX {
+                stopped.get_or_insert_with(many);
+                return;
+            }
             let (_, large) = large.get_or_insert_with(|| {
                 let beginning = (header.kind == Kind::Blob).then_some(piece);
                 let content = Content::of(header.size, piece);
@@ -408,7 +428,7 @@ fn load(
         let bytes = whole.as_deref().unwrap_or_default();
         let inspections = match header.kind {
             Kind::Tree => Vec::new(),
-            _ => inspections(scanner, bytes, paths),
+            _ => inspections(scanner, bytes, paths, is_over)?,
         };
         Ok(Loaded {
             header,
@@ -419,15 +439,24 @@ fn load(
     })
 }
 
-fn inspections(scanner: &Scanner<'_>, bytes: &[u8], paths: &[Option<&[u8]>]) -> Vec<Inspection> {
+fn inspections(
+    scanner: &Scanner<'_>,
+    bytes: &[u8],
+    paths: &[Option<&[u8]>],
+    is_over: impl Fn() -> Option<Fault>,
+) -> Result<Vec<Inspection>, Fault> {
     let limits = Limits::default();
-    let inspect = |(index, path): (usize, Option<&[u8]>)| {
-        if index == 0 {
-            return scanner.inspect(bytes, path, &limits);
+    let mut inspections: Vec<Inspection> = Vec::with_capacity(paths.len());
+    for path in paths {
+        let Some(first) = inspections.first() else {
+            inspections.push(scanner.inspect(bytes, *path, &limits));
+            continue;
+        };
+        if let Some(fault) = is_over() {
+            return Err(fault);
         }
-        let mut stream = scanner.stream(path);
-        stream.push(bytes);
-        stream.inspect()
-    };
-    paths.iter().copied().enumerate().map(inspect).collect()
+        let inspection = scanner.inspect_again(bytes, *path, first, &limits);
+        inspections.push(inspection);
+    }
+    Ok(inspections)
 }

@@ -5,7 +5,8 @@
 //! read a repository that belongs to somebody else.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{Read, Write};
+use std::fs::File;
+use std::io::{Read, Seek as _, Write};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -246,14 +247,20 @@ impl Git {
         self.command
     }
 
-    /// Starts it; standard input and output are pipes, standard error is dropped.
+    /// Starts it; standard input and output are pipes, standard error is kept for an error.
     pub fn spawn(mut self) -> Result<Process, GitError> {
+        // Where there is no room for it, what git says is lost and nothing else.
+        let said = tempfile::tempfile().ok();
+        if let Some(file) = said.as_ref().and_then(|file| file.try_clone().ok()) {
+            self.command.stderr(file);
+        }
         let child = self.command.stdin(Stdio::piped()).spawn();
         match child {
             Ok(child) => Ok(Process {
                 child,
                 command: self.name,
                 done: false,
+                said,
             }),
             Err(source) => Err(GitError::Io {
                 command: self.name,
@@ -307,6 +314,7 @@ pub struct Process {
     child: Child,
     command: String,
     done: bool,
+    said: Option<File>,
 }
 
 impl Process {
@@ -336,8 +344,18 @@ impl Process {
         Err(GitError::Failed {
             command: self.command.clone(),
             status,
-            stderr: String::new(),
+            stderr: self.said(),
         })
+    }
+
+    /// What it said on standard error, [`STDERR_MAX`] bytes at most.
+    fn said(&mut self) -> String {
+        let mut said = Vec::new();
+        if let Some(file) = &mut self.said {
+            let _ = file.rewind();
+            let _ = file.take(STDERR_MAX as u64).read_to_end(&mut said);
+        }
+        String::from_utf8_lossy(&said).trim().to_owned()
     }
 
     /// An error of talking to it.

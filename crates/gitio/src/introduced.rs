@@ -23,7 +23,7 @@ use crate::command::{Git, GitError, ObjectEnv};
 use crate::objects::{CatFile, Kind, ObjectError, empty_tree};
 use crate::settings::Repository;
 
-/// Paths of one blob that are kept where all that matters is under which it is scanned.
+/// Paths of one blob that are kept though it does not matter under which of them it is scanned.
 const PLACES_MAX: usize = 8;
 
 /// Git writes out each commit on its own without this (git(1)).
@@ -61,6 +61,8 @@ pub struct Place {
     pub path: Option<u32>,
     /// What stood at this path in the parents, or in HEAD. Empty for [`everything`].
     pub before: Vec<Oid>,
+    /// Whether other commits bring it in here, too.
+    pub again: bool,
 }
 
 /// A file's content.
@@ -70,7 +72,7 @@ pub struct Blob {
     pub oid: Oid,
     /// Where it comes in first.
     pub first: Place,
-    /// Other paths at which it comes in.
+    /// Other paths at which it comes in; in [`everything`], of those that do not matter only some.
     pub more: Vec<Place>,
 }
 
@@ -89,12 +91,13 @@ pub struct Introduced {
     pub refs: Vec<Vec<u8>>,
 }
 
-/// Everything that refs and HEAD reach.
+/// Everything that refs and HEAD reach. Of paths that do not matter, only some of one blob are kept.
 pub fn everything(
     repository: &Repository,
+    matters: &dyn Fn(&[u8]) -> bool,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Introduced, IntroducedError> {
-    let mut census = Census::new(repository, false);
+    let mut census = Census::new(repository, Some(matters));
     census.found.commits = commits(repository, &["--all".to_owned()])?;
     let none = ObjectEnv::repository_only();
     let mut reader = CatFile::new(repository, &none);
@@ -144,6 +147,7 @@ pub fn add_unreached(
                     commit: None,
                     path: None,
                     before: Vec::new(),
+                    again: false,
                 },
                 more: Vec::new(),
             }),
@@ -160,7 +164,7 @@ pub fn range(
     to: Oid,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Introduced, IntroducedError> {
-    let mut census = Census::new(repository, true);
+    let mut census = Census::new(repository, None);
     let mut tips = vec![to.to_string()];
     tips.extend(from.map(|from| format!("^{from}")));
     let none = ObjectEnv::repository_only();
@@ -189,7 +193,7 @@ pub fn staged(checkout: &Checkout) -> Result<Introduced, IntroducedError> {
         .spawn()?;
     drop(process.stdin()?);
     let mut reader = BufReader::with_capacity(64 * 1024, process.stdout()?);
-    let mut census = Census::new(&checkout.repository, true);
+    let mut census = Census::new(&checkout.repository, None);
     while let Some(record) = raw::next(&mut reader, &process)? {
         match record {
             raw::Record::Entry(entry) => census.entry(entry, None)?,
@@ -237,6 +241,9 @@ fn commits(repository: &Repository, tips: &[String]) -> Result<Vec<Oid>, GitErro
     Ok(found)
 }
 
+/// Says of a path whether it matters.
+type Matters<'m> = dyn Fn(&[u8]) -> bool + 'm;
+
 /// A count in progress.
 struct Census<'r> {
     repository: &'r Repository,
@@ -244,19 +251,25 @@ struct Census<'r> {
     blobs: HashMap<Oid, u32>,
     paths: HashMap<Arc<[u8]>, u32>,
     tags: HashSet<Oid>,
-    /// Whether every place is kept, with what stood there before.
-    compare: bool,
+    /// Which paths matter; none where every place is kept, with what stood there before.
+    matters: Option<&'r Matters<'r>>,
+    /// By path: whether it matters.
+    matter: Vec<bool>,
+    /// By blob and path: where a place stands in a long list of them.
+    places: HashMap<(u32, u32), usize>,
 }
 
 impl<'r> Census<'r> {
-    fn new(repository: &'r Repository, compare: bool) -> Self {
+    fn new(repository: &'r Repository, matters: Option<&'r Matters<'r>>) -> Self {
         Self {
             repository,
             found: Introduced::default(),
             blobs: HashMap::new(),
             paths: HashMap::new(),
             tags: HashSet::new(),
-            compare,
+            matters,
+            matter: Vec::new(),
+            places: HashMap::new(),
         }
     }
 
@@ -318,15 +331,15 @@ impl<'r> Census<'r> {
         if entry.mode == "160000" {
             return Ok(());
         }
-        let before = if self.compare {
-            entry.before
-        } else {
-            Vec::new()
+        let before = match self.matters {
+            None => entry.before,
+            Some(_) => Vec::new(),
         };
         let place = Place {
             commit,
             path: Some(path),
             before,
+            again: false,
         };
         self.blob(entry.oid, place)
     }
@@ -338,6 +351,7 @@ impl<'r> Census<'r> {
         let known = self.found.paths.len();
         let index = u32::try_from(known).ok().filter(|_| known < PATHS_MAX);
         let index = index.ok_or(IntroducedError::TooMany)?;
+        self.matter.push(self.matters.is_none_or(|it| it(path)));
         let path: Arc<[u8]> = path.into();
         self.found.paths.push(path.clone());
         self.paths.insert(path, index);
@@ -347,20 +361,39 @@ impl<'r> Census<'r> {
     fn blob(&mut self, oid: Oid, place: Place) -> Result<(), IntroducedError> {
         let next = u32::try_from(self.found.blobs.len()).map_err(|_| IntroducedError::TooMany)?;
         let index = *self.blobs.entry(oid).or_insert(next);
-        match self.found.blobs.get_mut(index as usize) {
-            None => self.found.blobs.push(Blob {
+        let Some(blob) = self.found.blobs.get_mut(index as usize) else {
+            self.found.blobs.push(Blob {
                 oid,
                 first: place,
                 more: Vec::new(),
-            }),
-            Some(blob) => {
-                let has_room = self.compare || blob.more.len() + 1 < PLACES_MAX;
-                let is_new = blob.first.path != place.path
-                    && blob.more.iter().all(|other| other.path != place.path);
-                if has_room && is_new {
-                    blob.more.push(place);
-                }
-            }
+            });
+            return Ok(());
+        };
+        let is_long = blob.more.len() >= PLACES_MAX;
+        let key = place.path.map(|path| (index, path));
+        let known = if blob.first.path == place.path {
+            Some(&mut blob.first)
+        } else if is_long {
+            let at = key.and_then(|key| self.places.get(&key));
+            at.and_then(|at| blob.more.get_mut(*at))
+        } else {
+            blob.more.iter_mut().find(|it| it.path == place.path)
+        };
+        if let Some(known) = known {
+            known.again |= known.commit != place.commit;
+            return Ok(());
+        }
+        let matters = |path: u32| self.matter.get(path as usize) == Some(&true);
+        if blob.more.len() + 1 >= PLACES_MAX && !place.path.is_none_or(matters) {
+            return Ok(());
+        }
+        blob.more.push(place);
+        if blob.more.len() == PLACES_MAX {
+            let all = blob.more.iter().enumerate();
+            let keyed = all.filter_map(|(at, it)| Some(((index, it.path?), at)));
+            self.places.extend(keyed);
+        } else if let Some(key) = key.filter(|_| is_long) {
+            self.places.insert(key, blob.more.len() - 1);
         }
         Ok(())
     }

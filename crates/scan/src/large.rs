@@ -29,12 +29,15 @@ const PREFIX: usize = 512;
 /// Pieces that wait for the decoder, of as many bytes as are pushed at once.
 const WAITING: usize = 4;
 
+/// Paths under which a compressed input is unpacked, each by a decoder of its own.
+const UNPACKED_MAX: usize = 8;
+
 /// What an input holds of a container.
 enum Container<'scope> {
     /// The input is none, or is not to be looked into.
     No,
-    /// It is read from front to end.
-    Unpacking(Unpacking<'scope>),
+    /// It is read from front to end, under the first path, or under each.
+    Unpacking(Vec<Unpacking<'scope>>),
     /// A zip archive, all of it.
     Zip(Vec<u8>),
     /// A zip archive that is longer than was said.
@@ -51,8 +54,8 @@ pub struct Large<'s, 'scope> {
 }
 
 impl<'scope> Large<'scope, 'scope> {
-    /// Starts, under each of `paths`. Containers are looked into under the first one alone: what
-    /// is in them has its own paths.
+    /// Starts, under each of `paths`. An archive is looked into once: what is in it has its own paths.
+    /// What is compressed is under the first eight of them; under others, that is told as unread.
     ///
     /// `size` is the input's length in bytes, or as much of it as is known; `beginning` are the
     /// bytes that will be pushed first, 512 of them at least, or none where the input is not to
@@ -64,7 +67,6 @@ impl<'scope> Large<'scope, 'scope> {
         size: u64,
         beginning: Option<&[u8]>,
     ) -> Self {
-        let first = paths.first().copied().flatten();
         let container = beginning.map(|bytes| Format::of(bytes.get(..PREFIX).unwrap_or(bytes)));
         let container = match container {
             None => Container::No,
@@ -74,7 +76,13 @@ impl<'scope> Large<'scope, 'scope> {
                 Container::Zip(Vec::with_capacity(size))
             }
             Some(Some(format)) => {
-                Container::Unpacking(Unpacking::start(scope, scanner, format, size, first))
+                let most = if format.is_compressed() {
+                    UNPACKED_MAX
+                } else {
+                    1
+                };
+                let start = |path: &_| Unpacking::start(scope, scanner, format, size, *path);
+                Container::Unpacking(paths.iter().take(most).map(start).collect())
             }
         };
         Self {
@@ -90,7 +98,7 @@ impl<'scope> Large<'scope, 'scope> {
         }
         match &mut self.container {
             Container::No | Container::LongerZip => {}
-            Container::Unpacking(unpacking) => unpacking.push(piece),
+            Container::Unpacking(all) => all.iter().for_each(|one| one.push(piece)),
             Container::Zip(held) if (held.len() + piece.len()) as u64 > ZIP_MAX => {
                 self.container = Container::LongerZip;
             }
@@ -110,16 +118,26 @@ impl<'scope> Large<'scope, 'scope> {
         let mut inspections: Vec<Inspection> =
             self.streams.into_iter().map(Stream::inspect).collect();
         let contents = match self.container {
-            Container::Unpacking(unpacking) => Some(unpacking.finish()?),
-            Container::Zip(held) => Some(scanner.inspect_zip(&held, &Limits::default())),
-            Container::LongerZip => Some(Inspection::unread(Reason::TooMuchMemory)),
-            Container::Tail(tail) if Format::ends_like_zip(&tail) => {
-                Some(Inspection::unread(Reason::TooMuchMemory))
+            Container::Unpacking(all) => {
+                let all = all.into_iter().map(Unpacking::finish);
+                all.collect::<Option<Vec<Inspection>>>()?
             }
-            Container::No | Container::Tail(_) => None,
+            Container::Zip(held) => vec![scanner.inspect_zip(&held, &Limits::default())],
+            Container::LongerZip => vec![Inspection::unread(Reason::TooMuchMemory)],
+            Container::Tail(tail) if Format::ends_like_zip(&tail) => {
+                vec![Inspection::unread(Reason::TooMuchMemory)]
+            }
+            Container::No | Container::Tail(_) => return Some(inspections),
         };
-        if let (Some(contents), Some(first)) = (contents, inspections.first_mut()) {
-            *first = std::mem::take(first).with_contents(contents);
+        for (at, inspection) in inspections.iter_mut().enumerate() {
+            let contents = match contents.as_slice() {
+                [only] => only.clone(),
+                each => match each.get(at) {
+                    Some(own) => own.clone(),
+                    None => Inspection::unread(Reason::TooMuchMemory),
+                },
+            };
+            *inspection = std::mem::take(inspection).with_contents(contents);
         }
         Some(inspections)
     }

@@ -31,6 +31,7 @@
 
 mod builtin;
 mod checksum;
+mod classes;
 mod condition;
 mod container;
 mod decode;
@@ -62,8 +63,9 @@ mod structure;
 mod sweep;
 
 pub use checksum::Checksum;
+pub use classes::PathClasses;
 pub use condition::{Class, Conditions};
-pub use container::{Format, Limits};
+pub use container::{Format, Limits, with_shorter};
 pub use decode::{DECODE_DEPTH, Encoding};
 pub use delta::{Kept, Keywords, Replaced, Version};
 pub use error::RuleError;

@@ -7,6 +7,7 @@ use sha2::{Digest, Sha256};
 
 use crate::builtin;
 use crate::condition::Conditions;
+use crate::container::with_shorter;
 use crate::error::RuleError;
 use crate::gitleaks::{Engine, RuleInfo};
 use crate::load::load;
@@ -137,6 +138,13 @@ impl Ruleset {
     /// do not count.
     pub fn has_conditions_for(&self, path: &[u8]) -> bool {
         self.prefilter.any_condition_holds(&self.rules, path)
+    }
+
+    /// Whether what is found in a file may be other than at another path: a rule with a path
+    /// condition is meant for this path, or for what a compressed file at this path holds. With rules
+    /// of a `gitleaks.toml`, whatever the path is.
+    pub fn may_depend_on(&self, path: &[u8]) -> bool {
+        !self.gitleaks.is_empty() || with_shorter(path).any(|path| self.has_conditions_for(path))
     }
 
     /// For asking of many names of files in which folders [`Ruleset::has_conditions_for`] may

@@ -346,12 +346,11 @@ regex = 'ddd_([a-z]+)'
         let findings = scanner.scan(text, None);
         assert_eq!(places(&findings), ["a:1", "b:1", "d:1"]);
         assert!(findings.iter().any(|one| &*one.description == "base"));
-        assert_eq!(loaded.notes.len(), 1, "{:?}", loaded.notes);
-        assert!(
-            loaded.notes[0]
-                .to_string()
-                .starts_with("own.toml:3: disabledRules")
-        );
+        let notes: Vec<String> = loaded.notes.iter().map(ToString::to_string).collect();
+        assert_eq!(notes.len(), 2, "{notes:?}");
+        assert!(notes[0].starts_with("own.toml:3: disabledRules"));
+        // Those of the file that is extended it has as well.
+        assert!(notes[1].starts_with("own.toml:10: rule \"d\" has no keywords"));
     }
     let error = |text: &str| {
         gitleaks::load(text, "own.toml", resolve)
@@ -498,6 +497,7 @@ regex = 'b'
         "gitleaks.toml:9: rule \"r\": outside ASCII",
         "gitleaks.toml:11: rule \"r\" stands already in line 7",
         "gitleaks.toml:5: extend.url has no effect",
+        "gitleaks.toml:11: rule \"r\" has no keywords",
     ];
     assert_eq!(notes.len(), starts.len(), "{notes:?}");
     for (note, start) in notes.iter().zip(starts) {

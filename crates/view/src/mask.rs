@@ -18,7 +18,7 @@ use refwarden_scan::{Finding, FingerprintKey, Ruleset, Scanner};
 use crate::placeholder::Known;
 
 pub use commit::{Links, links, message, target};
-pub(crate) use contents::{Opaque, with_shorter};
+pub(crate) use contents::Opaque;
 pub use large::{Large, ZIP_MAX};
 pub use mention::{MENTION_MIN, Names, mentions};
 pub use tree::{Entry, TreeError, entries};

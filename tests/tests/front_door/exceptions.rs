@@ -245,6 +245,19 @@ fn one_for_a_glob_lets_the_same_secret_pass_in_other_files() {
     commit(&work, "src/tests/a.env", 141);
     work.push(Via::Local, &TOPIC)
         .fails(&["RW301", "src/tests/a.env:1"]);
+    // Nor does the same file at a path that it is for let it pass elsewhere, in whichever order.
+    for (one, other) in [("tests/e.env", "z/e.env"), ("a/f.env", "tests/f.env")] {
+        work.git(&["reset", "-q", "--hard", "HEAD^"]);
+        commit(&work, one, 141);
+        commit(&work, other, 141);
+        let elsewhere = if one.starts_with("tests") { other } else { one };
+        let refused = work.push(Via::Local, &TOPIC);
+        refused.fails(&["RW301", &format!("{elsewhere}:1")]);
+        work.git(&["reset", "-q", "--soft", "HEAD~2"]);
+        work.git(&["commit", "-q", "-m", "Both at once"]);
+        let refused = work.push(Via::Local, &TOPIC);
+        refused.fails(&["RW301", &format!("{elsewhere}:1")]);
+    }
 }
 
 #[test]

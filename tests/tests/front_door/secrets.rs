@@ -227,6 +227,73 @@ fn in_a_thin_pack_and_in_a_delta() {
     report.refuses(&["RW301", "long:2001"]);
 }
 
+/// Git may send a file as what differs from one that the repository has, secret and all.
+#[test]
+fn in_the_base_of_a_thin_pack() {
+    let repository = Repository::unguarded(stack(), "secret-base", "sha1");
+    let work = repository.work();
+    let secret = secret(14);
+    let long: Vec<_> = (0..2000).map(|line| format!("line {line}\n")).collect();
+    let long = long.concat() + &secret + "\n";
+    let old = work.commit(&[(b"long", long.as_bytes())], "Long");
+    work.git(&["push", "-q", "origin", "HEAD:refs/heads/main"]);
+    repository.install().passes();
+    // In the same file it is no news, in another it is.
+    for (name, passes) in [(&b"long"[..], true), (b"copy", false)] {
+        work.git(&["reset", "-q", "--hard", &old]);
+        let new = work.commit(&[(name, format!("{long}more\n").as_bytes())], "Delta");
+        // Git takes for a base what has the same name; it is told one.
+        let listed = work.git(&["rev-list", "--objects", &new, &format!("^{old}")]);
+        let listed = listed.replace(" copy", " long");
+        let pack = ["pack-objects", "-q", "--stdout", "--thin"];
+        let listed = format!("-{old}\n{listed}\n");
+        let pack = stack().git().feed(work.path(), &pack, listed.as_bytes());
+        let pack = pack.passes().stdout;
+        assert!(pack.len() < 4096, "{} bytes", pack.len());
+        let push = RawPush::one(&repository.zero(), &new, b"refs/heads/topic", pack);
+        let report = push.send_http(&repository.http_url(), &stack().token("ada"));
+        if passes {
+            assert_eq!(repository.value("refs/heads/topic"), Some(new));
+            work.push(Via::Local, &[":refs/heads/topic"]).passes();
+        } else {
+            report.refuses(&["RW301", "copy:2001"]);
+        }
+    }
+}
+
+/// However many copies stand at paths that mean nothing to the rule: one stands where it does.
+#[test]
+fn at_one_of_many_paths() {
+    let repository = Repository::guarded(stack(), "secret-copies");
+    let work = repository.work();
+    let word = &secret(15)[8..24];
+    let text = format!("machine git.corp.example login deploy password {word}\n");
+    for packed in [false, true] {
+        let content = if packed {
+            gzip(text.as_bytes())
+        } else {
+            text.clone().into_bytes()
+        };
+        let end = if packed { ".gz" } else { "" };
+        let notes: Vec<Vec<u8>> = (0..20)
+            .map(|copy| format!("a{copy}/notes{end}").into_bytes())
+            .collect();
+        let mut files: Vec<(&[u8], &[u8])> =
+            notes.iter().map(|path| (&path[..], &content[..])).collect();
+        work.commit(&files, "Notes");
+        work.push(Via::Local, &["-f", "HEAD:refs/heads/notes"])
+            .passes();
+        work.git(&["reset", "-q", "--hard", "HEAD^"]);
+        let path = format!("z/.netrc{end}");
+        files.push((path.as_bytes(), &content));
+        work.commit(&files, "One more");
+        let refused = work.push(Via::Local, &["HEAD:refs/heads/topic"]);
+        let refused = refused.fails(&["RW301", "netrc-password", &path]);
+        assert!(!refused.said().contains(word), "{refused}");
+        work.git(&["reset", "-q", "--hard", "HEAD^"]);
+    }
+}
+
 #[test]
 fn what_stood_in_the_repository_before_does_not_block() {
     let repository = Repository::unguarded(stack(), "secret-before", "sha1");

@@ -78,7 +78,8 @@ impl Baseline {
     }
 }
 
-/// Writes all findings to a file, which is replaced whole or not at all.
+/// Writes all findings to a file, which is replaced whole or not at all and keeps its permissions. A
+/// symbolic link stays, and what it leads to is replaced.
 pub fn write(path: &Path, key: &Key, found: &[Found]) -> Outcome<()> {
     let entry = |found: &Found| Entry {
         path: found.spot.path.as_deref().map(ByteText::new),
@@ -92,11 +93,22 @@ pub fn write(path: &Path, key: &Key, found: &[Found]) -> Outcome<()> {
         .collect();
     let problem = || format!("the baseline {} cannot be written", path.display());
     let text = render(key, &entries).context(problem)?;
+    let resolved = std::fs::canonicalize(path);
+    let path = resolved.as_deref().unwrap_or(path);
+    let mut mode = std::fs::Permissions::from_mode(0o644);
+    if let Ok(known) = std::fs::symlink_metadata(path) {
+        if !known.is_file() {
+            return Err(Failure::new(problem())
+                .why("it is no file")
+                .next("name a file, or a path at which there is nothing"));
+        }
+        mode = known.permissions();
+    }
     let directory = path.parent().filter(|it| !it.as_os_str().is_empty());
     let directory = directory.unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new()
         .prefix(".refwarden-baseline-")
-        .permissions(std::fs::Permissions::from_mode(0o644))
+        .permissions(mode)
         .tempfile_in(directory)
         .context(problem)?;
     file.write_all(text.as_bytes()).context(problem)?;

@@ -7,7 +7,7 @@ use crate::failure::{Failure, Outcome};
 
 /// Does each of `items`, in any order, on `jobs` threads; each thread counts for itself, and
 /// what all have counted is added to `tally`. The list is walked by whoever is free, so it may
-/// be long and slow.
+/// be long and slow. Where the system gives fewer threads, those do it.
 pub fn work<I>(
     jobs: usize,
     items: I,
@@ -36,12 +36,14 @@ where
     }
     std::thread::scope(|scope| {
         let turn = &turn;
-        let crew: Vec<_> = (0..jobs)
-            .map(|_| {
-                let own = tally.sibling();
-                scope.spawn(move || turn(own))
-            })
-            .collect();
+        let crew = (1..jobs).map_while(|_| {
+            let own = tally.sibling();
+            let thread = std::thread::Builder::new();
+            thread.spawn_scoped(scope, move || turn(own)).ok()
+        });
+        let crew: Vec<_> = crew.collect();
+        let own = turn(tally.sibling());
+        tally.absorb(own);
         for member in crew {
             match member.join() {
                 Ok(own) => tally.absorb(own),

@@ -104,3 +104,13 @@ pub fn whole(scanner: &Scanner<'_>, bytes: &[u8], path: Option<&[u8]>) -> Vec<Fi
 pub fn inspect(scanner: &Scanner<'_>, bytes: &[u8], path: Option<&[u8]>) -> Inspection {
     scanner.inspect(bytes, path, &Limits::default())
 }
+
+/// The same under another path, once `first` was found under one.
+pub fn inspect_again(
+    scanner: &Scanner<'_>,
+    bytes: &[u8],
+    path: Option<&[u8]>,
+    first: &Inspection,
+) -> Inspection {
+    scanner.inspect_again(bytes, path, first, &Limits::default())
+}

@@ -2,9 +2,11 @@
 
 mod walk;
 
+use std::borrow::Cow;
+use std::ffi::OsStr;
 use std::fs::File;
 use std::io::Read;
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -129,14 +131,16 @@ impl Work<'_> {
     fn bytes(&mut self, bytes: &[u8], spot: &Spot) {
         self.tally.files += 1;
         self.tally.bytes += bytes.len() as u64;
-        let inspection = engine::inspect(self.scanner, bytes, spot.path.as_deref());
+        let path = spot.path.as_deref().map(plain);
+        let inspection = engine::inspect(self.scanner, bytes, path.as_deref());
         self.tally
             .inspected(self.scanner, inspection, spot, Some(bytes));
     }
 
     fn stream(&mut self, begun: &[u8], mut rest: impl Read, size: u64, spot: &Spot) {
         let scanner = self.scanner;
-        let path = spot.path.as_deref();
+        let path = spot.path.as_deref().map(plain);
+        let path = path.as_deref();
         self.tally.files += 1;
         self.tally.bytes += begun.len() as u64;
         let mut piece = vec![0; PIECE];
@@ -183,4 +187,15 @@ fn open(path: &Path) -> std::io::Result<Option<File>> {
         .custom_flags(flags.cast_signed())
         .open(path)?;
     Ok(file.metadata()?.is_file().then_some(file))
+}
+
+/// A path as rules with a path condition expect it, however it was typed: `a/b` for `a//./b`.
+fn plain(path: &[u8]) -> Cow<'_, [u8]> {
+    let is_odd = |pair: &[u8]| matches!(pair, b"//" | b"/.");
+    if !path.windows(2).any(is_odd) {
+        return path.into();
+    }
+    let parts = Path::new(OsStr::from_bytes(path)).components();
+    let plain: PathBuf = parts.collect();
+    plain.into_os_string().into_vec().into()
 }

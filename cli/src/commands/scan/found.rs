@@ -78,6 +78,8 @@ pub struct Spot {
     pub object: Option<Oid>,
     /// The first commit that brings it in.
     pub commit: Option<Oid>,
+    /// Whether others bring it in here, too.
+    pub again: bool,
     /// What comes first is listed first: the commit's number, or 0.
     pub order: u32,
     /// Blob and place, as indexes into what was read of the repository.
@@ -210,6 +212,7 @@ impl Spot {
             path: Some(path),
             object: None,
             commit: None,
+            again: false,
             order: 0,
             origin: None,
         }

@@ -3,7 +3,7 @@
 use refwarden_gitio::objects::{self, Event, Header, Kind, ObjectError};
 use refwarden_gitio::{GitError, ObjectEnv, Repository};
 use refwarden_model::Oid;
-use refwarden_scan::{Inspection, Large, Scanner};
+use refwarden_scan::{Inspection, Large, PathClasses, Scanner};
 
 use super::engine::{self, WHOLE_MAX};
 
@@ -28,48 +28,48 @@ pub fn scan<'p>(
     take: &mut dyn FnMut(usize, Read<'_>),
 ) -> Result<(), GitError> {
     let none = ObjectEnv::repository_only();
+    let classes = |index| {
+        let paths = paths(index);
+        PathClasses::of(scanner.ruleset(), &paths)
+    };
     std::thread::scope(|scope| {
-        let mut large: Option<Large<'_, '_>> = None;
+        let mut large: Option<(PathClasses<'_>, Large<'_, '_>)> = None;
         let mut take_event = |index: usize, event: Event<'_>| match event {
             Event::Whole(header, bytes) => {
                 take(index, Read::Object(header));
-                let mut first = None;
-                for (number, path) in paths(index).into_iter().enumerate() {
-                    let inspect = |path| match header.kind {
-                        Kind::Blob => engine::inspect(scanner, bytes, path),
-                        _ => text(scanner, bytes, path),
+                let classes = classes(index);
+                let mut found: Vec<Inspection> = Vec::with_capacity(classes.paths.len());
+                for path in classes.paths {
+                    let inspection = match found.first() {
+                        _ if header.kind != Kind::Blob => text(scanner, bytes, path),
+                        None => engine::inspect(scanner, bytes, path),
+                        Some(first) => engine::inspect_again(scanner, bytes, path, first),
                     };
-                    let inspection = match &first {
-                        None => inspect(path),
-                        Some(first) => elsewhere(text(scanner, bytes, path), first),
-                    };
-                    first.get_or_insert_with(|| inspection.clone());
-                    give(number, inspection, Some(bytes), &mut |read| {
-                        take(index, read);
-                    });
+                    found.push(inspection);
                 }
+                each(&classes.of, &found, Some(bytes), &mut |read| {
+                    take(index, read);
+                });
             }
             Event::Piece(header, bytes) => {
-                let large = large.get_or_insert_with(|| {
+                let (_, large) = large.get_or_insert_with(|| {
                     let is_blob = header.kind == Kind::Blob;
                     let beginning = is_blob.then_some(bytes);
-                    Large::start(scope, scanner, &paths(index), header.size, beginning)
+                    let classes = classes(index);
+                    let begun =
+                        Large::start(scope, scanner, &classes.paths, header.size, beginning);
+                    (classes, begun)
                 });
                 large.push(bytes);
             }
             Event::End(header) => {
                 take(index, Read::Object(header));
-                let Some(ended) = large.take() else { return };
-                let Some(inspections) = ended.finish(scanner) else {
-                    return take(index, Read::Stopped);
+                let Some((classes, ended)) = large.take() else {
+                    return;
                 };
-                let first = inspections.first().cloned().unwrap_or_default();
-                for (number, inspection) in inspections.into_iter().enumerate() {
-                    let inspection = match number {
-                        0 => inspection,
-                        _ => elsewhere(inspection, &first),
-                    };
-                    give(number, inspection, None, &mut |read| take(index, read));
+                match ended.finish(scanner) {
+                    Some(found) => each(&classes.of, &found, None, &mut |read| take(index, read)),
+                    None => take(index, Read::Stopped),
                 }
             }
             Event::Failed(error) => {
@@ -81,20 +81,20 @@ pub fn scan<'p>(
     })
 }
 
+/// Hands on what was found under each path, by its class.
+fn each(of: &[usize], found: &[Inspection], bytes: Option<&[u8]>, take: &mut dyn FnMut(Read<'_>)) {
+    for (number, class) in of.iter().enumerate() {
+        if let Some(inspection) = found.get(*class) {
+            give(number, inspection.clone(), bytes, take);
+        }
+    }
+}
+
 /// Scans bytes that are no container.
 pub fn text(scanner: &Scanner<'_>, bytes: &[u8], path: Option<&[u8]>) -> Inspection {
     let mut stream = scanner.stream(path);
     stream.push(bytes);
     stream.inspect()
-}
-
-/// What a container holds is the same under every path of it.
-pub fn elsewhere(inspection: Inspection, first: &Inspection) -> Inspection {
-    let mut contents = Inspection::default();
-    let held = first.findings.iter().filter(|it| it.is_contained());
-    contents.findings = held.cloned().collect();
-    contents.total = contents.findings.len() as u64;
-    inspection.with_contents(contents)
 }
 
 /// Hands on what was found as the path with this number, if it is anything.

@@ -10,9 +10,9 @@ use std::path::Path;
 use refwarden_gitio::introduced::{Introduced, Place as Coming};
 use refwarden_gitio::{GitError, Repository};
 use refwarden_model::Oid;
-use refwarden_scan::Scanner;
+use refwarden_scan::{Finding, Inspection, Scanner};
 
-use super::engine::Engine;
+use super::engine::{self, Engine};
 use super::found::{Place, Spot};
 use super::names::Names;
 use super::objects::{self, Read};
@@ -37,8 +37,11 @@ pub fn scan(
     jobs: usize,
     mut tally: Tally,
 ) -> Outcome<Tally> {
-    let (checkout, introduced) = select::select(args, what)?;
-    let scan = History::new(engine, &checkout.repository, &introduced, what);
+    // A place that is to be ignored says nothing of the others.
+    let all_places = what != What::History || tally.ignores_places();
+    let matters = |path: &[u8]| all_places || engine.ruleset().may_depend_on(path);
+    let (checkout, introduced) = select::select(args, what, &matters)?;
+    let scan = History::new(engine, &checkout.repository, &introduced, all_places);
     scan.names(&mut tally);
     scan.objects(jobs, &mut tally)?;
     if what != What::History {
@@ -50,8 +53,9 @@ pub fn scan(
 
 /// Scans every object that a repository has, those that nothing reaches any more too, and names.
 pub fn scan_whole(engine: &Engine, path: &Path, jobs: usize, mut tally: Tally) -> Outcome<Tally> {
-    let (checkout, introduced) = select::whole(path)?;
-    let scan = History::new(engine, &checkout.repository, &introduced, What::History);
+    let matters = |path: &[u8]| engine.ruleset().may_depend_on(path);
+    let (checkout, introduced) = select::whole(path, &matters)?;
+    let scan = History::new(engine, &checkout.repository, &introduced, false);
     scan.names(&mut tally);
     scan.objects(jobs, &mut tally)?;
     Ok(tally)
@@ -81,20 +85,16 @@ impl<'h> History<'h> {
         engine: &'h Engine,
         repository: &'h Repository,
         found: &'h Introduced,
-        what: What,
+        all_places: bool,
     ) -> Self {
         let rules = engine.ruleset();
-        // Those of a gitleaks.toml may have something to say of any path.
-        let is_any = rules.gitleaks_rules().next().is_some();
         let paths = found.paths.iter();
         Self {
             repository,
             engine,
             found,
-            all_places: what != What::History,
-            special: paths
-                .map(|it| is_any || rules.has_conditions_for(it))
-                .collect(),
+            all_places,
+            special: paths.map(|it| rules.may_depend_on(it)).collect(),
         }
     }
 }
@@ -191,7 +191,7 @@ impl History<'_> {
         item: Item,
     ) -> impl FnMut(&mut Tally, Read<'_>) + 't {
         // Rules found at which offsets, under another path of the same blob.
-        let mut seen = HashSet::new();
+        let (mut seen, mut told) = (HashSet::new(), HashSet::new());
         move |tally, read| match read {
             Read::Object(header) => {
                 tally.bytes += header.size;
@@ -208,8 +208,13 @@ impl History<'_> {
                         seen.insert((it.rule_id.clone(), it.via.clone(), it.span.clone()))
                     });
                     inspection.total -= (all - inspection.findings.len()) as u64;
+                    let unread = &mut inspection.unread;
+                    unread.retain(|it| told.insert((it.reason, it.via.clone())));
                 }
                 let spot = self.spot(oid, item, number);
+                if let Some(bytes) = bytes {
+                    acquit(scanner, &mut inspection, &spot, bytes);
+                }
                 tally.inspected(scanner, inspection, &spot, bytes);
             }
             Read::Stopped => tally.fault(self.spot(oid, item, 0), STOPPED),
@@ -258,6 +263,7 @@ impl History<'_> {
                 Spot {
                     path,
                     commit: commit.and_then(|it| self.found.commits.get(it as usize).copied()),
+                    again: coming.is_some_and(|it| it.again),
                     order: commit.unwrap_or(0),
                     origin: Some((blob, number)),
                     ..spot
@@ -267,12 +273,33 @@ impl History<'_> {
     }
 }
 
+/// Leaves out what allow-lists acquit in this commit. Where others bring in the same, too, no list
+/// of commits speaks for those that it does not name.
+fn acquit(scanner: &Scanner<'_>, inspection: &mut Inspection, spot: &Spot, bytes: &[u8]) {
+    let commit = spot.commit.filter(|_| !spot.again);
+    let Some(commit) = commit.filter(|_| scanner.ruleset().names_commits()) else {
+        return;
+    };
+    let scanner = scanner.for_commit(&commit.to_string());
+    let path = spot.path.as_deref();
+    let left = match spot.place {
+        Place::Blob => engine::inspect(&scanner, bytes, path),
+        _ => objects::text(&scanner, bytes, None),
+    };
+    let all = inspection.findings.len();
+    let key = |it: &Finding| (it.rule_id.clone(), it.via.clone(), it.span.clone());
+    let left: HashSet<_> = left.findings.iter().map(key).collect();
+    inspection.findings.retain(|it| left.contains(&key(it)));
+    inspection.total -= (all - inspection.findings.len()) as u64;
+}
+
 fn nothing() -> Spot {
     Spot {
         place: Place::Blob,
         path: None,
         object: None,
         commit: None,
+        again: false,
         order: 0,
         origin: None,
     }

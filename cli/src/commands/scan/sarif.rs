@@ -27,11 +27,14 @@ const SCHEMA: &str =
 
 /// Prints one document, result by result: a million of them need not be held as text.
 pub fn print(result: &Result, engine: &Engine, is_keyed: bool) -> Outcome<()> {
-    let ids = engine.ruleset().rules().map(Rule::id);
+    let rules = descriptors(result, engine);
+    let ids = rules.iter().filter_map(|rule| rule.get("id")?.as_str());
+    let index = ids.map(str::to_owned).zip(0..).collect();
     let run = Run {
         result,
         engine,
-        index: ids.zip(0..).collect(),
+        rules,
+        index,
         is_keyed,
     };
     let document = Document {
@@ -55,7 +58,9 @@ struct Document<'d> {
 struct Run<'d> {
     result: &'d Result,
     engine: &'d Engine,
-    index: BTreeMap<&'d str, usize>,
+    /// What results refer to.
+    rules: Vec<Value>,
+    index: BTreeMap<String, usize>,
     is_keyed: bool,
 }
 
@@ -63,7 +68,6 @@ impl Serialize for Run<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         let ruleset = self.engine.ruleset();
         let tally = &self.result.tally;
-        let rules: Vec<Value> = ruleset.rules().map(rule).collect();
         let faults: Vec<Value> = tally.faults.iter().map(fault).collect();
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry(
@@ -71,7 +75,7 @@ impl Serialize for Run<'_> {
             &json!({"driver": {
                 "name": "Refwarden",
                 "semanticVersion": env!("CARGO_PKG_VERSION"),
-                "rules": rules,
+                "rules": self.rules,
                 "properties": {"ruleset": ruleset.id().as_str()},
             }}),
         )?;
@@ -109,6 +113,36 @@ impl Serialize for Results<'_> {
             finding(found, index, run.is_keyed)
         }))
     }
+}
+
+/// One for each rule, those of a `gitleaks.toml` too, and for each reason for which something could
+/// not be searched.
+fn descriptors(result: &Result, engine: &Engine) -> Vec<Value> {
+    let ruleset = engine.ruleset();
+    let mut all: Vec<Value> = ruleset.rules().map(rule).collect();
+    all.extend(ruleset.gitleaks_rules().map(|it| {
+        // A text must not be empty.
+        let text = if it.description.is_empty() {
+            it.id
+        } else {
+            it.description
+        };
+        json!({
+            "id": it.id,
+            "shortDescription": {"text": text},
+            "properties": {"tags": it.tags},
+        })
+    }));
+    let unread = result.tally.found.iter().filter(|it| it.is_unread);
+    let unread: BTreeMap<&str, Severity> = unread.map(|it| (&*it.rule, it.severity)).collect();
+    all.extend(unread.into_iter().map(|(id, severity)| {
+        json!({
+            "id": id,
+            "shortDescription": {"text": "Something could not be searched for secrets."},
+            "defaultConfiguration": {"level": level(severity)},
+        })
+    }));
+    all
 }
 
 fn rule(rule: &Rule) -> Value {

@@ -73,6 +73,11 @@ impl Tally {
         }
     }
 
+    /// Whether it depends on its place whether a finding counts.
+    pub fn ignores_places(&self) -> bool {
+        !self.ignore.is_empty()
+    }
+
     /// Another one, for another thread, with the same bound.
     pub fn sibling(&self) -> Self {
         Self {
@@ -285,7 +290,8 @@ fn is_ignored(ignore: &Ignore, finding: &Finding, spot: &Spot) -> bool {
             path.extend_from_slice(name);
         }
     }
-    let commit = spot.commit.map(|oid| oid.to_string());
+    let commit = spot.commit.filter(|_| !spot.again);
+    let commit = commit.map(|oid| oid.to_string());
     ignore.covers(finding, &path, commit.as_deref()).is_some()
 }
 

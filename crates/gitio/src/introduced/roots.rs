@@ -66,6 +66,7 @@ pub(super) fn follow(
                     commit: None,
                     path: None,
                     before: Vec::new(),
+                    again: false,
                 };
                 return census.blob(oid, place);
             }
@@ -95,6 +96,7 @@ fn tree(
                         commit: None,
                         path,
                         before: Vec::new(),
+                        again: false,
                     };
                     census.blob(oid, place)?;
                 }

@@ -33,7 +33,7 @@ fn a_history_has_each_blob_once_with_where_it_came_from() {
         let first = sandbox.commit("refs/heads/main", &[("a", b"1"), ("b", b"same")]);
         let second = sandbox.commit("refs/heads/main", &[("a", b"2"), ("c", b"same")]);
         let third = sandbox.commit("refs/heads/main", &[("a", b"1")]);
-        let found = everything(&sandbox.repository(), &mut |_| {}).unwrap();
+        let found = everything(&sandbox.repository(), &|_| false, &mut |_| {}).unwrap();
         assert_eq!(found.commits, [first, second, third]);
         assert_eq!(found.refs, [b"refs/heads/main"]);
         let (one, two, same) = (
@@ -106,7 +106,7 @@ fn merges_tags_and_refs_hide_nothing() {
     let of_tree = tag(top, "tree");
     let of_tag = tag(of_tree, "tag");
     update("refs/tags/heavy", of_tag);
-    let found = everything(&sandbox.repository(), &mut |_| {}).unwrap();
+    let found = everything(&sandbox.repository(), &|_| false, &mut |_| {}).unwrap();
     assert_eq!(found.tags, [of_tag, of_tree]);
     let list = listed(&found);
     let index = found.commits.iter().position(|it| *it == merge).unwrap();
@@ -216,7 +216,7 @@ fn no_blob_is_missed_in_tangled_histories() {
         let sandbox = Sandbox::new(ObjectFormat::Sha1, "files");
         tangle(&sandbox, seed);
         let repository = sandbox.repository();
-        let found = everything(&repository, &mut |_| {}).unwrap();
+        let found = everything(&repository, &|_| false, &mut |_| {}).unwrap();
         let blobs: BTreeSet<Oid> = found.blobs.iter().map(|blob| blob.oid).collect();
         assert_eq!(blobs.len(), found.blobs.len(), "each once");
         assert!(blobs.len() > 15 && found.commits.len() > 15, "seed {seed}");

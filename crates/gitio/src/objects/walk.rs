@@ -2,6 +2,7 @@
 //! processors.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use flate2::{Decompress, FlushDecompress, Status};
 use refwarden_model::Oid;
@@ -77,40 +78,45 @@ pub fn walk<W: Send>(
     see: impl Fn(&mut W, &Resolved<'_>) + Sync,
 ) -> (Vec<W>, Vec<Place>) {
     let mut left = Vec::new();
-    let mut idle: Vec<W> = Vec::new();
+    let idle: Mutex<Vec<W>> = Mutex::default();
+    let idle_ones = || idle.lock().unwrap_or_else(PoisonError::into_inner);
     for (number, pack) in (0..).zip(&packs.packs) {
         let plan = Plan::new(number, pack, what);
         let next = AtomicUsize::new(0);
         std::thread::scope(|scope| {
-            let workers: Vec<_> = (0..what.workers.max(1))
-                .map(|_| {
-                    let own = idle.pop();
-                    let (plan, next, start, see) = (&plan, &next, &start, &see);
-                    scope.spawn(move || {
-                        let mut own = own.unwrap_or_else(start);
-                        let mut worker = Worker::new(plan);
-                        loop {
-                            let from = next.fetch_add(TAKEN, Ordering::Relaxed);
-                            let roots = plan.roots.get(from..).unwrap_or_default();
-                            if roots.is_empty() {
-                                return own;
-                            }
-                            for root in roots.iter().take(TAKEN) {
-                                worker.tree(*root, &mut |resolved| see(&mut own, resolved));
-                            }
-                        }
-                    })
-                })
-                .collect();
+            let turn = || {
+                let own = idle_ones().pop();
+                let mut own = own.unwrap_or_else(&start);
+                let mut worker = Worker::new(&plan);
+                loop {
+                    let from = next.fetch_add(TAKEN, Ordering::Relaxed);
+                    let roots = plan.roots.get(from..).unwrap_or_default();
+                    if roots.is_empty() {
+                        return own;
+                    }
+                    for root in roots.iter().take(TAKEN) {
+                        worker.tree(*root, &mut |resolved| see(&mut own, resolved));
+                    }
+                }
+            };
+            // Where the system gives fewer threads, those do it.
+            let workers = (1..what.workers).map_while(|_| {
+                let thread = std::thread::Builder::new();
+                thread.spawn_scoped(scope, turn).ok()
+            });
+            let workers: Vec<_> = workers.collect();
+            let own = turn();
+            idle_ones().push(own);
             for worker in workers {
                 match worker.join() {
-                    Ok(own) => idle.push(own),
+                    Ok(own) => idle_ones().push(own),
                     Err(panic) => std::panic::resume_unwind(panic),
                 }
             }
         });
         left.extend(plan.left());
     }
+    let idle = idle.into_inner().unwrap_or_else(PoisonError::into_inner);
     (idle, left)
 }
 

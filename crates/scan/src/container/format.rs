@@ -41,6 +41,10 @@ const MAGIC: [(&[u8], Format); 8] = [
     (b"BZh", Format::Bzip2),
 ];
 
+/// The last three bytes of the magic number of a skippable frame, which a zstd file may begin with;
+/// the first is from 0x50 to 0x5f (RFC 8878, section 3.1.2).
+const SKIPPABLE: &[u8] = b"\x2a\x4d\x18";
+
 /// The magic number of a block of bzip2, behind the stream's four bytes.
 const BZIP2_BLOCK: &[u8] = b"1AY&SY";
 
@@ -49,6 +53,12 @@ impl Format {
     /// 66 000 bytes tell.
     pub fn ends_like_zip(bytes: &[u8]) -> bool {
         super::zip::ends_like_one(bytes)
+    }
+
+    /// Whether it is a compressed stream, which has no names of members: what it holds is scanned
+    /// under its own path, less an extension.
+    pub const fn is_compressed(self) -> bool {
+        matches!(self, Self::Gzip | Self::Xz | Self::Zstd)
     }
 
     /// Recognises a container by its first 512 bytes (more do no harm).
@@ -60,6 +70,9 @@ impl Format {
                 block.starts_with(BZIP2_BLOCK).then_some(Self::Bzip2)
             }
             Some((_, format)) => Some(*format),
+            None if matches!(bytes, [0x50..=0x5f, rest @ ..] if rest.starts_with(SKIPPABLE)) => {
+                Some(Self::Zstd)
+            }
             None => tar::is_header(bytes).then_some(Self::Tar),
         }
     }

@@ -1,8 +1,9 @@
 //! Looks into archives and compressed files.
 //!
 //! Zip (and what is one: jar, docx, wheel), tar, gzip, xz and zstd, inside each other as deep as
-//! the [`Limits`] say. Nothing is written anywhere; a member is scanned while it unpacks. Whatever
-//! cannot be looked into is told as [`Unread`], and what was found before it stays.
+//! the [`Limits`] say. Nothing is written anywhere; a member is scanned while it unpacks, and so
+//! are, of a container inside another, the names, comments and other fields around its members.
+//! Whatever cannot be looked into is told as [`Unread`], and what was found before it stays.
 //!
 //! What it deliberately does not do: it does not decrypt, and does not open 7z, rar, bzip2 and
 //! zip members packed by other means than deflate; these are told as unread. A container that
@@ -11,6 +12,7 @@
 mod format;
 mod meter;
 mod tar;
+mod watched;
 mod zip;
 mod zstd;
 
@@ -25,11 +27,13 @@ pub use format::Format;
 use format::PREFIX;
 pub use meter::Limits;
 use meter::Meter;
+use watched::Watched;
 
 use crate::finding::{Finding, Step};
 use crate::gathered::FINDINGS_MAX;
 use crate::inspect::{Inspection, Reason, Unread};
 use crate::scanner::Scanner;
+use crate::secret::Fingerprint;
 
 /// Bytes that are read at once.
 const CHUNK: usize = 64 * 1024;
@@ -59,6 +63,21 @@ impl Scanner<'_> {
         }
         told_once(&mut inspection);
         inspection
+    }
+
+    /// The same for bytes that were inspected under another path, which found `first`. What members of
+    /// an archive hold is the same, and is not looked into again.
+    pub fn inspect_again(
+        &self,
+        bytes: &[u8],
+        path: Option<&[u8]>,
+        first: &Inspection,
+        limits: &Limits,
+    ) -> Inspection {
+        if Format::of(bytes).is_some_and(Format::is_compressed) {
+            return self.inspect(bytes, path, limits);
+        }
+        self.scan_text(bytes, path).with_contents(first.contents())
     }
 
     /// Finds all secrets inside a container that is read from front to end, and nothing that
@@ -102,6 +121,26 @@ impl Inspection {
         }
     }
 
+    /// What was found in the containers that the input is or holds, and what of them could not be
+    /// looked into. It is the same under every path of the input.
+    #[must_use]
+    pub fn contents(&self) -> Self {
+        let findings = self.findings.iter().filter(|it| it.is_contained());
+        let findings: Vec<Finding> = findings.cloned().collect();
+        let is_of_container =
+            |it: &&Unread| !it.via.is_empty() || it.reason != Reason::TooMuchEncoded;
+        Self {
+            total: findings.len() as u64,
+            findings,
+            unread: self
+                .unread
+                .iter()
+                .filter(is_of_container)
+                .cloned()
+                .collect(),
+        }
+    }
+
     /// Adds what was found inside of the same container.
     #[must_use]
     pub fn with_contents(mut self, contents: Self) -> Self {
@@ -122,13 +161,17 @@ pub(crate) fn may_be_one(bytes: &[u8]) -> bool {
 
 /// Drops what stands in the bytes of a container as it is, where its member tells the same.
 fn told_once(inspection: &mut Inspection) {
-    let key = |finding: &Finding| (finding.rule_id.clone(), finding.fingerprint);
     let findings = &mut inspection.findings;
     let before = findings.len();
     let contained = findings.iter().filter(|finding| finding.is_contained());
-    let contained: BTreeSet<_> = contained.map(key).collect();
-    findings.retain(|finding| finding.is_contained() || !contained.contains(&key(finding)));
+    let contained: BTreeSet<_> = contained.map(identity).collect();
+    findings.retain(|finding| finding.is_contained() || !contained.contains(&identity(finding)));
     inspection.total -= (before - findings.len()) as u64;
+}
+
+/// What is the same wherever it stands.
+fn identity(finding: &Finding) -> (Arc<str>, Fingerprint) {
+    (finding.rule_id.clone(), finding.fingerprint)
 }
 
 /// The way through one input.
@@ -213,12 +256,14 @@ impl Walker<'_, '_> {
         self.named(name, |walker| walker.contents(reader, Some(name)));
     }
 
-    /// Counts a member and works under its name.
+    /// Counts a member, scans its name, and works under it.
     fn named(&mut self, name: &[u8], work: impl FnOnce(&mut Self)) {
         self.members += 1;
         if self.members > self.limits.members {
             return self.unread(Reason::TooManyMembers);
         }
+        // In an archive's bytes other fields may stand right beside it.
+        self.add(self.scanner.scan_text(name, None));
         let shown = name.get(..NAME_MAX).unwrap_or(name);
         self.via.push(Step::Member(Arc::from(shown)));
         work(self);
@@ -242,7 +287,33 @@ impl Walker<'_, '_> {
         }
     }
 
+    /// Whether nobody has scanned the bytes that the container at this place consists of.
+    fn is_nested(&self) -> bool {
+        !self.via.is_empty()
+    }
+
     fn open(&mut self, format: Format, reader: &mut dyn Read, path: Option<&[u8]>) {
+        if !self.is_nested() || format == Format::Tar {
+            return self.open_unwatched(format, reader, path);
+        }
+        let before = self.inspection.findings.len();
+        let mut stream = self.scanner.stream(None);
+        self.open_unwatched(format, &mut Watched::new(reader, &mut stream), path);
+        self.add_around(before, stream.inspect());
+    }
+
+    /// Adds what was found around members. What they or their names told, which is what was found from
+    /// `before` on, is not told again.
+    fn add_around(&mut self, before: usize, mut around: Inspection) {
+        let told = self.inspection.findings.get(before..).unwrap_or_default();
+        let told: BTreeSet<_> = told.iter().map(identity).collect();
+        let all = around.findings.len();
+        around.findings.retain(|it| !told.contains(&identity(it)));
+        around.total -= (all - around.findings.len()) as u64;
+        self.add(around);
+    }
+
+    fn open_unwatched(&mut self, format: Format, reader: &mut dyn Read, path: Option<&[u8]>) {
         self.deeper(|walker| match format {
             Format::Gzip => walker.unpack("gzip", MultiGzDecoder::new(reader), path),
             Format::Xz => walker.lent(|walker, memory| {
@@ -341,4 +412,13 @@ fn without_extension(path: &[u8]) -> &[u8] {
     let cut = extension.filter(|at| *at > 0).map(|at| name.len() - at);
     cut.and_then(|cut| path.get(..path.len() - cut))
         .unwrap_or(path)
+}
+
+/// A path or a name, and without its last extensions: under which paths what it holds may be scanned.
+pub fn with_shorter(path: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let name = memchr::memrchr(b'/', path).map_or(0, |at| at + 1);
+    let dots = memchr::memrchr_iter(b'.', path).take_while(move |at| *at > name);
+    let shorter = dots.take(Limits::default().depth);
+    let shorter = shorter.filter_map(|at| path.get(..at));
+    std::iter::once(path).chain(shorter)
 }

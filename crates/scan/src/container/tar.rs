@@ -1,9 +1,12 @@
-//! Members of a tar archive, from front to end (POSIX.1-2017, `pax`; GNU tar's long names).
+//! Members of a tar archive, from front to end (POSIX.1-2017, `pax`; GNU tar's long names). Where
+//! nobody scans the archive's bytes as they stand, all that is between the members is scanned here.
 
 use std::io::{self, Read};
 
 use super::Walker;
+use super::watched::Watched;
 use crate::inspect::Reason;
+use crate::stream::Stream;
 
 /// Bytes of a header, and what everything is padded to.
 pub(super) const BLOCK: usize = 512;
@@ -60,6 +63,15 @@ struct Extension {
 
 /// Looks at all members.
 pub(super) fn walk(walker: &mut Walker<'_, '_>, reader: &mut dyn Read) {
+    let before = walker.inspection.findings.len();
+    let mut between = walker.is_nested().then(|| walker.scanner.stream(None));
+    members(walker, reader, &mut between);
+    if let Some(between) = between {
+        walker.add_around(before, between.inspect());
+    }
+}
+
+fn members(walker: &mut Walker<'_, '_>, reader: &mut dyn Read, between: &mut Option<Stream<'_>>) {
     let mut extension = Extension::default();
     let mut has_ended = false;
     loop {
@@ -80,7 +92,7 @@ pub(super) fn walk(walker: &mut Walker<'_, '_>, reader: &mut dyn Read) {
             }
             return walker.unread(Reason::Corrupt);
         }
-        if let Err(error) = member(walker, reader, &header, &mut extension) {
+        if let Err(error) = member(walker, reader, &header, &mut extension, between) {
             return walker.failed(&error);
         }
         if walker.is_over() {
@@ -94,6 +106,7 @@ fn member(
     reader: &mut dyn Read,
     header: &[u8],
     extension: &mut Extension,
+    between: &mut Option<Stream<'_>>,
 ) -> io::Result<()> {
     let field = |from: usize, to: usize| header.get(from..to).unwrap_or_default();
     let size = number(field(124, 136)).unwrap_or(0);
@@ -101,6 +114,9 @@ fn member(
     let is_extension = matches!(kind, b'L' | b'K' | b'x' | b'g');
     let size = extension.size.filter(|_| !is_extension).unwrap_or(size);
     let padding = size.next_multiple_of(BLOCK as u64) - size;
+    if let Some(between) = between {
+        between.push(header);
+    }
     let mut data = reader.take(size);
     if is_extension {
         let mut bytes = Vec::new();
@@ -109,6 +125,9 @@ fn member(
             b'L' => extension.name = Some(until_zero(&bytes).to_vec()),
             b'x' => records(&bytes, extension),
             _ => {}
+        }
+        if let Some(between) = between {
+            between.push(&bytes);
         }
     } else {
         let name = extension.name.take().unwrap_or_else(|| {
@@ -126,12 +145,20 @@ fn member(
     }
     // What the member left, and the padding.
     let rest = data.limit();
-    let skipped = io::copy(&mut data, &mut io::sink())?;
-    let padded = io::copy(&mut reader.take(padding), &mut io::sink())?;
+    let skipped = skip(&mut data, between)?;
+    let padded = skip(&mut reader.take(padding), between)?;
     if skipped < rest || padded < padding && padded > 0 {
         return Err(io::ErrorKind::UnexpectedEof.into());
     }
     Ok(())
+}
+
+/// Reads on to the end, and says how many bytes that was.
+fn skip(reader: &mut dyn Read, between: &mut Option<Stream<'_>>) -> io::Result<u64> {
+    match between {
+        Some(between) => io::copy(&mut Watched::new(reader, between), &mut io::sink()),
+        None => io::copy(reader, &mut io::sink()),
+    }
 }
 
 fn until_zero(field: &[u8]) -> &[u8] {

@@ -49,6 +49,11 @@ impl Ignore {
 
     /// The entry that covers a finding, to be recorded with it.
     ///
+    /// Whether it names nothing.
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     /// `path` is the file's path inside its repository; `commit` the full hexadecimal name of
     /// the commit that holds it, if there is one.
     pub fn covers(&self, finding: &Finding, path: &[u8], commit: Option<&str>) -> Option<&str> {

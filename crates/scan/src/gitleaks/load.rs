@@ -87,6 +87,11 @@ pub(super) fn load(
     let mut config = read(text, name, 0, resolve, notes)?;
     for rule in config.rules.values() {
         check(rule)?;
+        if rule.regex.is_some() && rule.keywords.is_empty() {
+            let id = &rule.id;
+            let text = format!("rule {id:?} has no keywords, so it is tried on every text");
+            notes.push(note(&rule.place, text));
+        }
     }
     for (target, allowlist) in std::mem::take(&mut config.targeted) {
         let Some(rule) = config.rules.get_mut(target.value.as_str()) else {

@@ -5,14 +5,14 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use refwarden_gitio::objects::{self, Event, Kind, Packs};
 use refwarden_gitio::{ObjectEnv, Repository};
 use refwarden_model::Oid;
-use refwarden_scan::Class;
+use refwarden_scan::{Class, with_shorter};
 
 use super::graph::{Graph, Object, touch};
 use super::reader::{Blobs, Found, Seen, Structure, Tree, too_large};
 use super::state::State;
 use super::universe::Names;
 use super::{BuildError, WHOLE_MAX, list};
-use crate::mask::{self, Dependence, Mask, target, with_shorter};
+use crate::mask::{self, Dependence, Mask, target};
 
 /// New objects from which on the packs of the original are opened.
 const COPIED_MIN: usize = 2000;

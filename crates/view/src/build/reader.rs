@@ -4,12 +4,12 @@ use std::collections::{HashMap, HashSet};
 
 use refwarden_gitio::objects::{Event, Kind};
 use refwarden_model::{ObjectFormat, Oid};
-use refwarden_scan::{Class, Conditions};
+use refwarden_scan::{Class, Conditions, with_shorter};
 
 use super::universe::Names;
 use super::{BuildError, WHOLE_MAX};
 use crate::hash::object_id;
-use crate::mask::{Dependence, Large, Mask, entries, with_shorter};
+use crate::mask::{Dependence, Large, Mask, entries};
 
 /// What is known of a name in a tree.
 #[derive(Clone, Copy)]

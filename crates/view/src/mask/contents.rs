@@ -7,7 +7,9 @@
 //! What it deliberately does not do: the placeholder tells neither rule nor member, so that it is
 //! the same under every path.
 
-use refwarden_scan::{Conditions, FINDINGS_MAX, Finding, Format, Inspection, Limits, Unread};
+use refwarden_scan::{
+    Conditions, FINDINGS_MAX, Finding, Format, Inspection, Limits, Unread, with_shorter,
+};
 
 use super::{Dependence, Mask};
 
@@ -81,7 +83,7 @@ impl<'r> Mask<'r> {
         }
         // Only what is compressed by itself is scanned under the blob's path; members of archives
         // have their own.
-        let conditional = if is_compressed(Format::of(bytes)) {
+        let conditional = if Format::of(bytes).is_some_and(Format::is_compressed) {
             let inside = self.conditional.inspect(bytes, None, &Limits::default());
             !inside.findings.is_empty()
         } else {
@@ -103,18 +105,4 @@ impl<'r> Mask<'r> {
     pub(crate) fn conditions(&self) -> Conditions<'r> {
         self.at_path.ruleset().conditions()
     }
-}
-
-/// A path or a name, and without its last extensions.
-pub(crate) fn with_shorter(path: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let name = memchr::memrchr(b'/', path).map_or(0, |at| at + 1);
-    let dots = memchr::memrchr_iter(b'.', path).take_while(move |at| *at > name);
-    let shorter = dots.take(Limits::default().depth);
-    let shorter = shorter.filter_map(|at| path.get(..at));
-    std::iter::once(path).chain(shorter)
-}
-
-/// Whether it is a compressed stream, which has no names of members.
-pub(super) fn is_compressed(format: Option<Format>) -> bool {
-    matches!(format, Some(Format::Gzip | Format::Xz | Format::Zstd))
 }

@@ -6,7 +6,7 @@ use std::io::{self, Read, Seek as _, SeekFrom, Write as _};
 
 use refwarden_scan::{Finding, Format, Inspection, Limits, Scanner, Stream};
 
-use super::contents::{Opaque, is_compressed};
+use super::contents::Opaque;
 use super::{Dependence, Mask};
 use crate::placeholder::placeholder;
 
@@ -110,7 +110,7 @@ impl Large<'_, '_> {
         }
         let conditions = self.conditional.is_some();
         let mut conditional = self.conditional.map(Stream::inspect).unwrap_or_default();
-        if conditions && is_compressed(kept.format) {
+        if conditions && kept.format.is_some_and(Format::is_compressed) {
             conditional = conditional.with_contents(kept.inside(&self.mask.conditional)?);
         }
         let (plain, conditional) = (plain.findings, conditional.findings);

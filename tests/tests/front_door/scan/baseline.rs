@@ -2,6 +2,8 @@
 
 use serde_json::Value;
 
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
+
 use super::{Desk, planted};
 
 #[track_caller]
@@ -46,6 +48,31 @@ fn what_a_baseline_knows_does_not_count() {
     assert_eq!(before["findings"][0], after["findings"][0]);
     assert_eq!(after["findings"].as_array().unwrap().len(), 3);
     desk.scan(&["t", "--baseline", "known.json"]).passes();
+}
+
+/// Only a file is replaced, and it stays what it was otherwise.
+#[test]
+fn what_is_no_file_is_not_replaced() {
+    let desk = Desk::new();
+    desk.write("a", planted(1));
+    desk.write("real.json", "");
+    let real = desk.path().join("real.json");
+    std::fs::set_permissions(&real, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let link = desk.path().join("link.json");
+    std::os::unix::fs::symlink("real.json", &link).unwrap();
+    desk.scan(&["a", "--write-baseline", "link.json"]).passes();
+    assert!(link.is_symlink());
+    assert_eq!(read(&desk, "real.json")["findings"][0]["path"], "a");
+    assert_eq!(real.metadata().unwrap().permissions().mode() & 0o777, 0o600);
+    let pipe = desk.path().join("pipe");
+    let made = std::process::Command::new("mkfifo").arg(&pipe).status();
+    assert!(made.unwrap().success());
+    for name in ["pipe", "."] {
+        let refused = desk.scan(&["a", "--write-baseline", name]);
+        assert_eq!(refused.code, Some(2), "{refused}");
+        refused.says(&["it is no file"]);
+    }
+    assert!(pipe.symlink_metadata().unwrap().file_type().is_fifo());
 }
 
 #[test]

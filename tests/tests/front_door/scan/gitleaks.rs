@@ -47,6 +47,45 @@ fn a_gitleaks_file_takes_the_place_of_the_rules() {
     refused.says(&["broken.toml:8"]);
 }
 
+/// An allow-list of commits speaks for those that it names, in a history and in a range.
+#[test]
+fn commits_in_an_allow_list() {
+    let desk = Desk::repository();
+    let token = |digit: char| format!("ours-{}\n", digit.to_string().repeat(16));
+    desk.write("a", token('1'));
+    let first = desk.commit(&format!("First, {}", token('3').trim()));
+    desk.write("b", token('2'));
+    desk.commit("Second");
+    let config = format!("{CONFIG}[[rules.allowlists]]\ncommits = [\"{first}\"]\n");
+    desk.write("../rules.toml", config);
+    let all = format!("{}..HEAD", "0".repeat(40));
+    for way in [["--history"].as_slice(), &["--range", &all]] {
+        for packed in [false, true] {
+            if packed {
+                desk.git(&["repack", "-adq"]);
+            }
+            let report = desk.json(&[way, &["--config", "../rules.toml"]].concat());
+            assert_eq!(report.counted(), ["b:1:6"], "{way:?}");
+        }
+    }
+    // What others bring in too is not only the commit's.
+    desk.git(&["rm", "-q", "a"]);
+    desk.commit("Gone");
+    desk.write("a", token('1'));
+    desk.commit("Back");
+    let report = desk.json(&["--history", "--config", "../rules.toml"]);
+    assert_eq!(report.counted(), ["a:1:6", "b:1:6"]);
+}
+
+#[test]
+fn a_rule_without_keywords_is_warned_of() {
+    let desk = Desk::new();
+    desk.write("rules.toml", CONFIG.replace("keywords", "tags"));
+    desk.write("a", format!("ours-{}\n", "0123456789abcdef"));
+    let said = desk.scan(&["--config", "rules.toml", "a"]);
+    said.fails(&["rules.toml:6: rule \"our-token\" has no keywords"]);
+}
+
 #[test]
 fn generic_rules_are_asked_for() {
     let desk = Desk::new();

@@ -157,3 +157,46 @@ fn a_member_named_like_a_secret_is_not_told() {
         desk.scan(arguments).fails(&[]).says(&["github-pat"]);
     }
 }
+
+/// Around the members of an archive that is inside of something, too.
+#[test]
+fn names_and_headers_inside_are_searched() {
+    let desk = Desk::new();
+    let from = Desk::repository();
+    std::os::unix::fs::symlink(planted(5), from.path().join("link")).unwrap();
+    from.write(format!("k/{}", planted(6)), "x\n");
+    from.commit("Packed");
+    let output = |name: &str| desk.path().join(name);
+    for name in ["a.tar.gz", "inner.zip"] {
+        let output = output(name);
+        from.git(&["archive", "-o", output.to_str().unwrap(), "HEAD"]);
+    }
+    let inner = std::fs::read(output("inner.zip")).unwrap();
+    archive(&desk, "outer.zip", &[("inner.zip", &inner)]);
+    archive(&desk, "outer.tar.gz", &[("inner.zip", &inner)]);
+    for name in ["a.tar.gz", "outer.zip", "outer.tar.gz"] {
+        let report = desk.json(&[name]);
+        assert_eq!(report.counted().len(), 2, "{name}: {:?}", report.lines);
+    }
+}
+
+/// A zstd file may begin with a frame that is skipped (RFC 8878, section 3.1.2).
+#[test]
+fn a_zstd_file_that_begins_with_a_skippable_frame() {
+    let desk = Desk::new();
+    let text = format!("key = {}\n", planted(7));
+    // Two blocks that are not compressed: the secret stands in neither.
+    let mut packed = b"\x50\x2a\x4d\x18\x04\0\0\0skip".to_vec();
+    packed.extend(b"\x28\xb5\x2f\xfd\x20");
+    packed.push(u8::try_from(text.len()).unwrap());
+    let halves = text.as_bytes().split_at(20);
+    for (block, is_last) in [(halves.0, 0), (halves.1, 1)] {
+        let header = u32::try_from(block.len() << 3 | is_last).unwrap();
+        packed.extend(&header.to_le_bytes()[..3]);
+        packed.extend(block);
+    }
+    desk.write("a.zst", &packed);
+    desk.scan(&["a.zst"])
+        .fails(&["github-pat"])
+        .says(&["through zstd"]);
+}

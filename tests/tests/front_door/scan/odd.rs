@@ -134,6 +134,65 @@ fn one_content_at_many_paths_counts_once() {
     assert_eq!(report.counted().len(), 4, "each place: {:?}", report.lines);
 }
 
+/// However many copies stand at paths that mean nothing to a rule: one stands where it does.
+#[test]
+fn one_of_many_paths_matters() {
+    let desk = Desk::repository();
+    let word = &planted(2)[8..24];
+    let text = format!("machine git.corp.example login deploy password {word}\n");
+    for copy in 0..20 {
+        desk.write(format!("a{copy}/notes"), &text);
+    }
+    desk.write("z/.netrc", &text);
+    desk.commit("Copies");
+    for packed in [false, true] {
+        if packed {
+            desk.git(&["repack", "-adq"]);
+        }
+        let report = desk.json(&["--history"]);
+        assert_eq!(report.counted(), ["z/.netrc:1:48"]);
+    }
+    // However a path was typed.
+    desk.scan(&["z//.netrc"]).fails(&["netrc-password"]);
+    desk.scan(&["z/.//.netrc"]).fails(&["netrc-password"]);
+}
+
+/// What is ignored at one path says nothing of another with the same content.
+#[test]
+fn one_of_two_paths_is_ignored() {
+    let desk = Desk::repository();
+    desk.write("vendor/a", format!("{}\n", planted(3)));
+    let first = desk.commit("One");
+    desk.write("b", format!("{}\n", planted(3)));
+    desk.commit("Other");
+    for list in ["vendor/a:github-pat:1\n", "b:github-pat:1\n"] {
+        desk.write("../list", list);
+        let left = if list.starts_with('b') {
+            "vendor/a:1:1"
+        } else {
+            "b:1:1"
+        };
+        for way in [
+            ["--history"].as_slice(),
+            &["--range", &format!("{}..HEAD", "0".repeat(40))],
+        ] {
+            let report = desk.json(&[way, &["--ignore-file", "../list"]].concat());
+            assert_eq!(report.counted(), [left], "{way:?}");
+        }
+    }
+    // One commit may be seen; what another brings in once more is not.
+    desk.git(&["rm", "-q", "vendor/a", "b"]);
+    desk.commit("Gone");
+    desk.write("vendor/a", format!("{}\n", planted(3)));
+    desk.commit("Back");
+    desk.write(
+        "../list",
+        format!("{first}:vendor/a:github-pat:1\nb:github-pat:1\n"),
+    );
+    let report = desk.json(&["--history", "--ignore-file", "../list"]);
+    assert_eq!(report.counted(), ["vendor/a:1:1"]);
+}
+
 /// Base64, in lines of this length.
 fn encoded(text: &str, length: usize) -> String {
     let text = STANDARD.encode(format!(

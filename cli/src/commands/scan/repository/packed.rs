@@ -11,7 +11,7 @@ use refwarden_scan::{Finding, Inspection, Kept, Keywords, Replaced, Scanner, Ver
 
 use super::{History, Item};
 use crate::commands::scan::engine::{self, WHOLE_MAX};
-use crate::commands::scan::objects::{Read, elsewhere, give, text};
+use crate::commands::scan::objects::{Read, give, text};
 use crate::commands::scan::tally::Tally;
 
 /// What is kept of the versions that one object comes from, in bytes.
@@ -225,7 +225,7 @@ impl Worker<'_> {
                     .scan_delta(new, path, old, found, change.changes)
             }
             (None, None) => engine::inspect(&self.scanner, bytes, path),
-            (None, Some(first)) => elsewhere(text(&self.scanner, bytes, path), first),
+            (None, Some(first)) => engine::inspect_again(&self.scanner, bytes, path, first),
         }
     }
 }

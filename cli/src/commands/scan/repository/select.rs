@@ -11,8 +11,13 @@ use crate::commands::scan::What;
 use crate::failure::{Context as _, Failure, Outcome};
 use crate::progress;
 
-/// Finds the repository, and in it what the arguments select.
-pub fn select(args: &Scan, what: What) -> Outcome<(Checkout, Introduced)> {
+/// Finds the repository, and in it what the arguments select. `matters`: the paths that are to be
+/// known wherever they hold the same as others.
+pub fn select(
+    args: &Scan,
+    what: What,
+    matters: &dyn Fn(&[u8]) -> bool,
+) -> Outcome<(Checkout, Introduced)> {
     let checkout = match &args.repo {
         Some(path) => Checkout::find(path),
         None => Checkout::current(),
@@ -35,7 +40,9 @@ pub fn select(args: &Scan, what: What) -> Outcome<(Checkout, Introduced)> {
             let (from, to) = range(&checkout, text)?;
             introduced::range(&checkout.repository, from, to, &mut progress)
         }
-        What::History | What::Files => introduced::everything(&checkout.repository, &mut progress),
+        What::History | What::Files => {
+            introduced::everything(&checkout.repository, matters, &mut progress)
+        }
     };
     bar.finish_and_clear();
     let found = found.map_err(|error| {
@@ -48,11 +55,13 @@ pub fn select(args: &Scan, what: What) -> Outcome<(Checkout, Introduced)> {
 }
 
 /// Every object of a repository, whether something reaches it or not.
-pub fn whole(path: &Path) -> Outcome<(Checkout, Introduced)> {
+pub fn whole(path: &Path, matters: &dyn Fn(&[u8]) -> bool) -> Outcome<(Checkout, Introduced)> {
     let shown = path.display();
     let checkout = Checkout::find(path).context(|| format!("{shown} cannot be scanned"))?;
     let bar = progress::count("reading commits", 0);
-    let found = introduced::everything(&checkout.repository, &mut |done| bar.set_position(done));
+    let found = introduced::everything(&checkout.repository, matters, &mut |done| {
+        bar.set_position(done);
+    });
     bar.finish_and_clear();
     let mut found = found.context(|| format!("{shown} cannot be read"))?;
     introduced::add_unreached(&checkout.repository, &mut found)
