@@ -263,7 +263,10 @@ Examples:
   refwarden install ./data/repositories/app.git --data-dir ./data --dry-run
   refwarden install ./data/repositories/app.git --data-dir ./data
   refwarden install /srv/git/app.git --hook-config /etc/refwarden/hook.toml --name team/app
+  refwarden install /srv/git/copy.git --as-new --name team/copy --data-dir ./data
   refwarden install /srv/git/app.git --uninstall
+
+A name is for good; it goes with the id. A repository may move: install it again at its new place.
 
 Exit codes: 0 done (or planned); 1 refused, nothing was changed; 2 an error.")]
 pub struct Install {
@@ -284,6 +287,9 @@ pub struct Install {
     /// Name that policy matches and people read; from the directory's name if not given.
     #[arg(long)]
     pub name: Option<String>,
+    /// Give it an id and a record of its own: for a copy of a repository under guard.
+    #[arg(long, conflicts_with = "uninstall")]
+    pub as_new: bool,
     /// Show the plan and change nothing.
     #[arg(long)]
     pub dry_run: bool,

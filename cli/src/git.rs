@@ -1,7 +1,8 @@
 //! Running git: answers as bytes, failures with what git said.
 
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io::{Read as _, Write as _};
+use std::os::unix::ffi::OsStringExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
@@ -148,10 +149,15 @@ pub fn object_format(repository: &Path) -> Outcome<ObjectFormat> {
 
 /// A configuration value of the repository itself.
 pub fn config(repository: &Path, key: &str) -> Outcome<Option<String>> {
+    let value = config_bytes(repository, key)?;
+    Ok(value.map(|value| value.to_string_lossy().into_owned()))
+}
+
+/// The same, byte for byte.
+pub fn config_bytes(repository: &Path, key: &str) -> Outcome<Option<OsString>> {
     let mut command = within(repository, "config");
     command.args(["--local", "--get", key]);
-    let value = lookup(command)?;
-    Ok(value.map(|value| String::from_utf8_lossy(&value).into_owned()))
+    Ok(lookup(command)?.map(OsString::from_vec))
 }
 
 /// Sets a configuration value of the repository, or removes it.

@@ -176,6 +176,11 @@ pub fn printable(text: &str) -> String {
         .collect()
 }
 
+/// Text as one word of a shell.
+pub fn quoted(text: &str) -> String {
+    shlex::try_quote(text).map_or_else(|_| text.to_owned(), std::borrow::Cow::into_owned)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

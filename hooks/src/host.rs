@@ -34,6 +34,12 @@ impl Host {
             return Err(Fault::new(Code::UnknownRepository, text)
                 .hint("an administrator runs `refwarden install` for it"));
         };
+        // Its pushes would be told, and approved, as those of the other one.
+        if repository.original().is_some() {
+            let text = "this repository is a copy of another one under guard, with the same id";
+            return Err(Fault::new(Code::UnknownRepository, text)
+                .hint("an administrator runs `refwarden install --as-new` for it"));
+        }
         let text = read(file, "hook.toml")?;
         let parsed = refwarden_config::parse("hook.toml", &text);
         let config = parsed.map_err(|error| Fault::hook(error.to_string()))?;

@@ -6,6 +6,8 @@
 
 mod baseline;
 mod hooks;
+mod identity;
+mod lock;
 mod plan;
 mod settings;
 mod uninstall;
@@ -50,6 +52,10 @@ pub fn run(args: &Install) -> Outcome {
 }
 
 fn install(args: &Install, host: &Host, repository: &Path) -> Outcome<()> {
+    // A look changes nothing, and waits for nobody.
+    let _lock = (!args.dry_run)
+        .then(|| lock::take(repository))
+        .transpose()?;
     let plan = Plan::make(args, host, repository)?;
     if !args.json {
         plan.print()?;

@@ -2,6 +2,9 @@
 //! environment, never a user's or the system's files.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::os::unix::ffi::OsStringExt as _;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use refwarden_model::{ObjectFormat, RepositoryId};
@@ -30,6 +33,8 @@ pub struct Repository {
     pub name: Option<String>,
     /// `refwarden.hookConfig`, where it is set.
     pub hook_config: Option<PathBuf>,
+    /// `refwarden.path`, where it is set: the git directory that was put under guard with this id.
+    pub path: Option<PathBuf>,
     /// What administrators say of it for policy: each `refwarden.property`, such as
     /// `tier=production`.
     pub properties: BTreeMap<String, String>,
@@ -102,9 +107,22 @@ impl Repository {
             id,
             name: text(&config, "refwarden.name")?,
             hook_config: text(&config, "refwarden.hookConfig")?.map(Into::into),
+            path: bytes(&config, "refwarden.path")?.map(|path| OsString::from_vec(path).into()),
             properties: properties(&config)?,
             gitdir,
         })
+    }
+
+    /// The repository that this one is a copy of, id and all: it stands where this one says that it
+    /// was put under guard. None for one that was moved, or that is reached by two paths.
+    pub fn original(&self) -> Option<PathBuf> {
+        let recorded = self.path.as_ref().filter(|path| **path != self.gitdir)?;
+        let there = Self::open(recorded).ok()?;
+        let is_copy = self.id.is_some()
+            && there.id == self.id
+            && there.gitdir != self.gitdir
+            && !is_same_directory(&there.gitdir, &self.gitdir);
+        is_copy.then_some(there.gitdir)
     }
 
     /// Finds the repository that git runs a hook for: `GIT_DIR`, or the working directory, or
@@ -125,6 +143,27 @@ fn unknown(key: &'static str, value: &str) -> OpenError {
     OpenError::Setting {
         key,
         problem: format!("not understood: {shown}"),
+    }
+}
+
+/// A repository may be mounted at two paths.
+fn is_same_directory(one: &Path, other: &Path) -> bool {
+    let identity = |path: &Path| {
+        let found = std::fs::metadata(path).ok()?;
+        Some((found.dev(), found.ino()))
+    };
+    identity(one).is_some_and(|it| identity(other) == Some(it))
+}
+
+/// A value that need not be UTF-8.
+fn bytes(config: &git2::Config, key: &'static str) -> Result<Option<Vec<u8>>, OpenError> {
+    match config.get_entry(key) {
+        Ok(entry) => Ok(entry.has_value().then(|| entry.value_bytes().to_vec())),
+        Err(error) if error.code() == git2::ErrorCode::NotFound => Ok(None),
+        Err(error) => Err(OpenError::Setting {
+            key,
+            problem: error.message().to_owned(),
+        }),
     }
 }
 
@@ -203,6 +242,43 @@ mod tests {
                 assert_eq!(found.ok(), expected, "{line}");
             }
         }
+    }
+
+    #[test]
+    fn a_copy_is_told_from_what_was_moved() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path().canonicalize().unwrap();
+        let make = |name: &str| {
+            let path = root.join(name);
+            let made = Git::new(&path, &ObjectEnv::repository_only(), "init");
+            made.args(["-q", "--bare"]).output(b"").unwrap();
+            path
+        };
+        let set = |path: &Path, key: &str, value: &str| {
+            let config = Git::new(path, &ObjectEnv::repository_only(), "config");
+            config.args([key, value]).output(b"").unwrap();
+        };
+        let (first, second) = (make("first é.git"), make("second.git"));
+        let original = || Repository::open(&second).unwrap().original();
+        for path in [&first, &second] {
+            let id = "0198c1b2-7c3e-7a51-b1c5-0f5b9a2d6e11";
+            set(path, "refwarden.repository", id);
+        }
+        assert_eq!(original(), None, "one without the key");
+        set(&second, "refwarden.path", second.to_str().unwrap());
+        assert_eq!(original(), None, "it stands where it was");
+        set(&second, "refwarden.path", first.to_str().unwrap());
+        assert_eq!(original(), Some(first.clone()));
+        set(
+            &first,
+            "refwarden.repository",
+            "0198c1b2-7c3e-7a51-b1c5-0f5b9a2d6e12",
+        );
+        assert_eq!(original(), None, "another one has come there");
+        std::fs::remove_dir_all(&first).unwrap();
+        assert_eq!(original(), None, "it was moved");
+        std::os::unix::fs::symlink(&second, &first).unwrap();
+        assert_eq!(original(), None, "it was moved, and a link leads there");
     }
 
     #[test]

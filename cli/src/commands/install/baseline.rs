@@ -9,7 +9,8 @@ use std::time::Duration;
 use indicatif::ProgressBar;
 use refwarden_model::{ObjectFormat, Oid, RepositoryId};
 use refwarden_wire::hook::{ADOPT, AdoptIn, AdoptOut, FRAMED, Observed, Symref};
-use reqwest::blocking::Body;
+use reqwest::StatusCode;
+use reqwest::blocking::{Body, Response};
 use sha2::{Digest as _, Sha256};
 
 use super::Host;
@@ -32,9 +33,24 @@ pub struct Baseline<'a> {
     pub refs: &'a Refs,
 }
 
+/// Why a repository is not under guard.
+pub enum NotAdopted {
+    /// The service has recorded nothing.
+    Certainly(Failure),
+    /// It may have, and may not.
+    Perhaps(Failure),
+}
+
+impl From<Failure> for NotAdopted {
+    /// Of whatever fails before anything is sent.
+    fn from(failure: Failure) -> Self {
+        Self::Certainly(failure)
+    }
+}
+
 impl Baseline<'_> {
     /// Sends it, and checks that what arrived is what left. Memory stays constant.
-    pub fn send(&self, host: &Host) -> Outcome<AdoptOut> {
+    pub fn send(&self, host: &Host) -> Result<AdoptOut, NotAdopted> {
         let credential = std::fs::read_to_string(&host.config.credential_file).context(|| {
             let file = host.config.credential_file.display();
             format!("the host credential {file} cannot be read")
@@ -60,25 +76,32 @@ impl Baseline<'_> {
             .send();
         let end = end.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(why) = &end.failure {
-            return Err(Failure::new("the pack of the baseline cannot be made").why(why));
+            // The service takes no part of a pack for the whole.
+            let failure = Failure::new("the pack of the baseline cannot be made").why(why);
+            return Err(NotAdopted::Certainly(failure));
         }
         let answer = sent.map_err(|error| {
-            Failure::new("the baseline cannot be sent")
+            let was_sent = !error.is_connect();
+            let failure = Failure::new("the baseline cannot be sent")
                 .why(error)
-                .next("see whether the service runs: refwarden status")
+                .next("see whether the service runs: refwarden status");
+            if was_sent {
+                NotAdopted::Perhaps(failure)
+            } else {
+                NotAdopted::Certainly(failure)
+            }
         })?;
         if !answer.status().is_success() {
-            return Err(
-                Failure::refused("the service does not adopt the repository")
-                    .why(client::describe(answer)),
-            );
+            return Err(refused(answer));
         }
         let out: AdoptOut = answer
             .json()
-            .context(|| "the service's answer is not understood".to_owned())?;
+            .context(|| "the service's answer is not understood".to_owned())
+            .map_err(NotAdopted::Perhaps)?;
         if out.pack_digest != end.digest {
-            return Err(Failure::new("the baseline did not arrive as it was sent")
-                .why("the SHA-256 of the pack differs"));
+            let failure = Failure::new("the baseline did not arrive as it was sent")
+                .why("the SHA-256 of the pack differs");
+            return Err(NotAdopted::Perhaps(failure));
         }
         Ok(out)
     }
@@ -130,6 +153,25 @@ impl Baseline<'_> {
                 .context(|| "git pack-objects does not read".to_owned())?;
         }
         Ok(Some(child))
+    }
+}
+
+/// What an answer comes to that is no success.
+fn refused(answer: Response) -> NotAdopted {
+    let status = answer.status();
+    let failure = Failure::refused("the service does not adopt the repository");
+    let failure = failure.why(client::describe(answer));
+    match status {
+        StatusCode::CONFLICT => {
+            let next = "give it another name: --name team/app";
+            NotAdopted::Certainly(failure.next(next))
+        }
+        StatusCode::FORBIDDEN => {
+            let next = "--as-new gives it an id and a record of its own";
+            NotAdopted::Certainly(failure.next(next))
+        }
+        status if status.is_client_error() => NotAdopted::Certainly(failure),
+        _ => NotAdopted::Perhaps(failure),
     }
 }
 

@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 
 use refwarden_model::{ObjectFormat, RepositoryId};
 use refwarden_wire::hook::AdoptOut;
-use uuid::Uuid;
 
+use super::baseline::NotAdopted;
 use super::hooks::{Found, Hook};
-use super::{Host, baseline, hooks, settings};
+use super::settings::Before;
+use super::{Host, baseline, hooks, identity, settings};
 use crate::args::Install;
-use crate::failure::{Context as _, Failure, Outcome};
+use crate::failure::{Failure, Outcome};
 use crate::git::{self, Refs};
 use crate::output::{self, printable};
 
@@ -22,10 +23,9 @@ pub struct Plan {
     refs: Refs,
     hooks: Vec<Hook>,
     hook_config: PathBuf,
-    /// The guard that stands there: its hook.toml and the repository's name in it.
-    guarded: Option<(String, String)>,
-    /// Whether it is the same as the planned one.
+    /// Whether the guard stands there already as planned.
     current: bool,
+    moved_from: Option<PathBuf>,
 }
 
 impl Plan {
@@ -36,32 +36,21 @@ impl Plan {
         if !args.replace {
             refuse_foreign(&hooks)?;
         }
-        let id = match git::config(repository, settings::REPOSITORY)? {
-            Some(text) => text
-                .parse()
-                .context(|| format!("{} is no repository id: {text}", settings::REPOSITORY))?,
-            None => RepositoryId(Uuid::now_v7()),
-        };
-        let file = git::config(repository, settings::HOOK_CONFIG)?;
-        let named = git::config(repository, settings::NAME)?;
-        let name = match (&args.name, &named) {
-            (Some(name), _) | (None, Some(name)) => name.clone(),
-            (None, None) => name_of(repository)?,
-        };
+        let identity = identity::of(args, repository)?;
+        let file = git::config_bytes(repository, settings::HOOK_CONFIG)?;
         let complete = hooks.iter().all(|hook| hook.found == Found::Ours);
-        let guarded = file.zip(named).filter(|_| complete);
-        let same =
-            |(file, named): &(String, String)| Path::new(file) == host.file && *named == name;
-        let current = guarded.as_ref().is_some_and(same);
+        let current = complete
+            && !identity.is_unknown
+            && file.is_some_and(|file| Path::new(&file) == host.file);
         Ok(Self {
-            id,
-            name,
+            id: identity.id,
+            name: identity.name,
             format: git::object_format(repository)?,
             refs: git::refs(repository)?,
             hooks,
             hook_config: host.file.clone(),
-            guarded,
             current,
+            moved_from: identity.moved_from,
             repository: repository.to_owned(),
         })
     }
@@ -71,6 +60,10 @@ impl Plan {
         let style = output::style(output::Stream::Output);
         let shown = printable(&self.repository.display().to_string());
         output::line(&format!("{}{shown}{}", style.bold, style.reset))?;
+        if let Some(path) = &self.moved_from {
+            let path = printable(&path.display().to_string());
+            output::line(&format!("  moved      from {path}"))?;
+        }
         if self.current {
             return output::line("  hooks      renew where they differ");
         }
@@ -114,19 +107,25 @@ impl Plan {
     /// Does it. Gives what the service answered, or none when the guard stood there already.
     pub fn carry_out(&self, host: &Host) -> Outcome<Option<AdoptOut>> {
         if self.current {
+            self.own().write()?;
             self.put_hooks()?;
             return Ok(None);
         }
-        let adopted = self.adopt(host);
-        if adopted.is_err() {
-            self.undo();
-        }
-        adopted.map(Some)
+        let before = Before::read(&self.repository)?;
+        let adopted = settings::write(self.own(), &self.hook_config)
+            .map_err(NotAdopted::Certainly)
+            .and_then(|()| self.adopt(host));
+        adopted.map(Some).map_err(|why| {
+            let (failure, is_recorded) = match why {
+                NotAdopted::Certainly(failure) => (failure, false),
+                NotAdopted::Perhaps(failure) => (failure, true),
+            };
+            self.undo(&before, is_recorded);
+            failure
+        })
     }
 
-    fn adopt(&self, host: &Host) -> Outcome<AdoptOut> {
-        let id = self.id.to_string();
-        settings::write(&self.repository, &id, &self.name, &self.hook_config)?;
+    fn adopt(&self, host: &Host) -> Result<AdoptOut, NotAdopted> {
         let baseline = baseline::Baseline {
             repository: &self.repository,
             id: self.id,
@@ -135,15 +134,29 @@ impl Plan {
             refs: &self.refs,
         };
         let adopted = baseline.send(host)?;
-        self.put_hooks()?;
-        if git::refs(&self.repository)? != self.refs {
-            return Err(
-                Failure::refused("refs moved while the baseline was recorded")
-                    .why("a push came in before the hooks were in place")
-                    .next("run refwarden install again; nothing was left behind"),
-            );
-        }
+        self.guard().map_err(NotAdopted::Perhaps)?;
         Ok(adopted)
+    }
+
+    /// Puts the hooks in place, and looks whether anything came in before.
+    fn guard(&self) -> Outcome<()> {
+        self.put_hooks()?;
+        if git::refs(&self.repository)? == self.refs {
+            return Ok(());
+        }
+        Err(
+            Failure::refused("refs moved while the baseline was recorded")
+                .why("a push came in before the hooks were in place")
+                .next("run refwarden install again; nothing was left behind"),
+        )
+    }
+
+    fn own(&self) -> settings::Own<'_> {
+        settings::Own {
+            id: self.id,
+            name: &self.name,
+            path: &self.repository,
+        }
     }
 
     fn put_hooks(&self) -> Outcome<()> {
@@ -156,26 +169,26 @@ impl Plan {
         Ok(())
     }
 
-    /// What can be undone is; the failure that led here is the one to tell.
-    fn undo(&self) {
-        if let Some((file, name)) = &self.guarded {
-            // It was under guard, and stays under the one it had.
-            let restore = |key, value: &str| {
-                let _ = git::set_config(&self.repository, key, Some(value.as_ref()));
-            };
-            restore(settings::HOOK_CONFIG, file);
-            restore(settings::NAME, name);
-            return;
+    /// What can be undone is; the failure that led here is the one to tell. Hooks of ours that stood
+    /// there stay.
+    fn undo(&self, before: &Before, is_recorded: bool) {
+        let now = hooks::look(&self.repository).unwrap_or_default();
+        for (planned, hook) in self.hooks.iter().zip(now) {
+            if planned.found != Found::Ours {
+                let _ = hook.remove(&self.repository);
+            }
         }
-        for hook in hooks::look(&self.repository).unwrap_or_default() {
-            let _ = hook.remove(&self.repository);
-        }
-        let _ = settings::restore(&self.repository);
+        let _ = before.put_back(&self.repository, is_recorded);
     }
 }
 
 fn settings_set() -> Vec<String> {
-    let ours = [settings::REPOSITORY, settings::NAME, settings::HOOK_CONFIG];
+    let ours = [
+        settings::REPOSITORY,
+        settings::NAME,
+        settings::PATH,
+        settings::HOOK_CONFIG,
+    ];
     let git = settings::GIT.map(|(key, value, _)| format!("{key}={value}"));
     ours.into_iter().map(str::to_owned).chain(git).collect()
 }
@@ -206,18 +219,4 @@ fn refuse_foreign(hooks: &[Hook]) -> Outcome<()> {
             .why("hooks are not chained yet, so those would not run any more")
             .next("--replace sets them aside; --uninstall puts them back"),
     )
-}
-
-fn name_of(repository: &Path) -> Outcome<String> {
-    let file = repository.file_name().unwrap_or_default().to_string_lossy();
-    let name = file.strip_suffix(".git").unwrap_or(&file).to_owned();
-    let good = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    if name.is_empty() || name.starts_with('.') || name.ends_with('.') || !name.chars().all(good) {
-        return Err(
-            Failure::refused(format!("'{}' makes no name", printable(&name)))
-                .why("a name is letters, digits, - _ . and / between components")
-                .next("give one: --name team/app"),
-        );
-    }
-    Ok(name)
 }

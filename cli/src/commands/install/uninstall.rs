@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::{hooks, settings};
+use super::{hooks, lock, settings};
 use crate::args::Install;
 use crate::failure::{Failure, Outcome};
 use crate::{git, output};
@@ -10,6 +10,9 @@ use crate::{git, output};
 /// Uninstalls from one repository.
 pub fn run(args: &Install, repository: &Path) -> Outcome<()> {
     let shown = repository.display().to_string();
+    let _lock = (!args.dry_run)
+        .then(|| lock::take(repository))
+        .transpose()?;
     if git::config(repository, settings::HOOK_CONFIG)?.is_none() {
         return Err(Failure::refused(format!("{shown} is not under guard"))
             .why(format!("{} is not set", settings::HOOK_CONFIG)));
@@ -43,5 +46,7 @@ pub fn run(args: &Install, repository: &Path) -> Outcome<()> {
         let value = serde_json::json!({ "path": shown, "state": state, "hooks": done });
         return output::json(&value);
     }
-    output::line("  config     as it was; refwarden.repository stays, to continue its record")
+    output::line(
+        "  config     as it was; id, name and path (refwarden.*) stay, to continue its record",
+    )
 }
