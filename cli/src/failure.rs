@@ -48,6 +48,12 @@ impl Failure {
         self
     }
 
+    /// The same as an error: where 1 says something else than "refused".
+    pub const fn into_error(mut self) -> Self {
+        self.code = 2;
+        self
+    }
+
     /// Writes it to standard error.
     pub fn print(&self) {
         let red = output::style(output::Stream::Error);
@@ -58,6 +64,11 @@ impl Failure {
         for line in self.next.iter().flat_map(|next| next.lines()) {
             eprintln!("{}next{}: {line}", red.bold, red.reset);
         }
+    }
+
+    /// What happened.
+    pub fn what(&self) -> &str {
+        &self.what
     }
 
     /// The exit code it stands for.

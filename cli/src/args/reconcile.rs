@@ -38,7 +38,8 @@ pub struct Reconcile {
 /// `refwarden doctor`.
 #[derive(Args)]
 #[command(after_help = "\
-Changes and records nothing.
+Runs on the Git host. Looks at hooks, settings, hook.toml and what it names, the programs, the
+service, the spool and the refs. Changes and records nothing.
 
 Examples:
   refwarden doctor --data-dir ./data

@@ -131,5 +131,8 @@ fn tell(found: &Reconciled, as_json: bool) -> Outcome<()> {
     for defect in defects {
         output::line(&format!("  guard: {defect}"))?;
     }
+    if !defects.is_empty() {
+        output::line("  refwarden doctor says how to mend it")?;
+    }
     Ok(())
 }
