@@ -85,6 +85,25 @@ impl Api {
             .context(|| format!("the answer to {path} is not understood"))
     }
 
+    /// Reads JSON; none where there is no such thing, or the caller may not know of it.
+    pub fn find<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        query: &[(&str, String)],
+    ) -> Outcome<Option<T>> {
+        let mut url = self.url(path)?;
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        let answer = self.ask(self.http.get(url))?;
+        if answer.status() == reqwest::StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let read = look(answer, path)?.json();
+        read.map(Some)
+            .context(|| format!("the answer to {path} is not understood"))
+    }
+
     /// Posts JSON and reads what comes back.
     pub fn post<T: DeserializeOwned>(
         &self,
@@ -127,26 +146,34 @@ impl Api {
     }
 
     fn send(&self, request: RequestBuilder, path: &str) -> Outcome<Response> {
-        let answer = request
+        look(self.ask(request)?, path)
+    }
+
+    fn ask(&self, request: RequestBuilder) -> Outcome<Response> {
+        request
             .bearer_auth(self.token.expose_secret())
             .send()
             .map_err(|error| {
                 Failure::new(format!("{} cannot be reached", self.base))
                     .why(error.without_url())
                     .next("see whether the service runs: refwarden status")
-            })?;
-        if answer.status().is_success() {
-            return Ok(answer);
-        }
-        // Others take up all there is: that is no refusal, and passes.
-        let is_full = answer.status() == reqwest::StatusCode::TOO_MANY_REQUESTS;
-        let failure = if answer.status().is_client_error() && !is_full {
-            Failure::refused(format!("the service refuses {path}"))
-        } else {
-            Failure::new(format!("the service fails at {path}"))
-        };
-        Err(failure.why(describe(answer)))
+            })
     }
+}
+
+/// Takes an answer that is a success, and tells the others.
+fn look(answer: Response, path: &str) -> Outcome<Response> {
+    if answer.status().is_success() {
+        return Ok(answer);
+    }
+    // Others take up all there is: that is no refusal, and passes.
+    let is_full = answer.status() == reqwest::StatusCode::TOO_MANY_REQUESTS;
+    let failure = if answer.status().is_client_error() && !is_full {
+        Failure::refused(format!("the service refuses {path}"))
+    } else {
+        Failure::new(format!("the service fails at {path}"))
+    };
+    Err(failure.why(describe(answer)))
 }
 
 /// A client without redirects; `timeout` bounds each wait, not the whole body.

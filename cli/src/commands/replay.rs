@@ -8,7 +8,7 @@ mod session;
 use std::path::Path;
 use std::process::ExitCode;
 
-use refwarden_wire::api::ReplayOut;
+use refwarden_wire::api::{ReplayOut, RepositoryOut};
 use serde::Serialize;
 
 use self::compare::Differences;
@@ -33,11 +33,20 @@ struct Result<'a> {
     differences: Option<&'a Differences>,
 }
 
+/// Names that are told one by one.
+const NAMES: usize = 10;
+
 /// Rebuilds, and compares where asked to.
 pub fn run(args: &Replay) -> Outcome {
-    if let Some(push) = args.push {
-        return push::run(args, push);
-    }
+    let replayed = match args.push {
+        Some(push) => push::run(args, push),
+        None => rebuild(args),
+    };
+    // 1 says that it differs from LIVE, and nothing else.
+    replayed.map_err(Failure::into_error)
+}
+
+fn rebuild(args: &Replay) -> Outcome {
     let (Some(repository), Some(into)) = (&args.repository, &args.into) else {
         return Err(Failure::new("give REPOSITORY and --into, or --push"));
     };
@@ -47,7 +56,8 @@ pub fn run(args: &Replay) -> Outcome {
     let at = (args.at != "now").then(|| ("at", args.at.clone()));
     let query: Vec<(&str, String)> = at.into_iter().collect();
     let path = format!("/api/v1/repositories/{}/replay", escaped(repository));
-    let state: ReplayOut = api.get(&path, &query)?;
+    let state: Option<ReplayOut> = api.find(&path, &query)?;
+    let state = state.ok_or_else(|| unknown(&api, repository))?;
     rebuild::rebuild(&api, &state, &identities, into)?;
     let differences = match &args.verify {
         Some(live) => Some(compare::compare(into, live)?),
@@ -91,6 +101,32 @@ fn print(result: &Result<'_>) -> Outcome<()> {
         None => Ok(()),
         Some(differences) => differences.print(),
     }
+}
+
+/// A repository that is not there, and those that are.
+fn unknown(api: &Api, name: &str) -> Failure {
+    let failure = Failure::new(format!(
+        "the service knows no repository '{}'",
+        output::printable(name)
+    ));
+    let Ok(known) = api.get::<Vec<RepositoryOut>>("/api/v1/repositories", &[]) else {
+        return failure.next("ask with the token of an auditor");
+    };
+    let mut names: Vec<String> = known.into_iter().map(|one| one.name).collect();
+    names.sort();
+    let more = names.len().saturating_sub(NAMES);
+    names.truncate(NAMES);
+    if names.is_empty() {
+        return failure.next("refwarden install puts a repository under guard");
+    }
+    let names = names.join(", ");
+    let listed = match more {
+        0 => format!("it knows {names}"),
+        more => format!("it knows {names} and {more} more"),
+    };
+    failure
+        .why(listed)
+        .next("name one of them; GET /api/v1/repositories lists all")
 }
 
 fn refuse_full(into: &Path) -> Outcome<()> {

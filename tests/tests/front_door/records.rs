@@ -76,6 +76,24 @@ fn replay_rebuilds_a_symbolic_ref_that_names_nothing() {
 }
 
 #[test]
+fn an_error_of_replay_is_no_difference() {
+    let repository = Repository::guarded(stack(), "replay-errors");
+    let directory = tempfile::tempdir().unwrap();
+    let into = directory.path().join("none.git").display().to_string();
+    let replay = |arguments: &[&str], words: &[&str]| {
+        let all = [&["replay"][..], arguments, &["--into", &into]].concat();
+        let said = stack().refwarden(&all);
+        assert_eq!(said.code, Some(2), "{said}");
+        said.says(words);
+    };
+    replay(&["no-such-one"], &["'no-such-one'", "it knows", "next:"]);
+    let early = ["replay-errors", "--at", "2001-01-01T00:00:00Z"];
+    replay(&early, &["not under guard at that time"]);
+    replay(&["replay-errors", "--at", "yesterday"], &["seq:N"]);
+    drop(repository);
+}
+
+#[test]
 fn verify_notices_an_object_that_is_broken_on_disk() {
     let repository = Repository::guarded(stack(), "broken-object");
     replay(&repository).passes();
