@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use refwarden_config::Config;
 
 use crate::failure::{Context as _, Failure, Outcome};
+use crate::output::quoted;
 
 /// A data directory, by its absolute path.
 #[derive(Clone, Debug)]
@@ -32,6 +33,11 @@ impl DataDir {
     /// The directory itself.
     pub fn root(&self) -> &Path {
         &self.root
+    }
+
+    /// The same as a word of a command.
+    pub fn quoted(&self) -> String {
+        quoted(&self.root.to_string_lossy())
     }
 
     /// A file or folder in it.
@@ -82,7 +88,7 @@ impl DataDir {
                 .why(error)
                 .next(format!(
                     "refwarden up --data-dir {} makes it",
-                    self.root.display()
+                    self.quoted()
                 ))
         })?;
         refwarden_config::parse(&path.display().to_string(), &text)

@@ -48,7 +48,7 @@ pub fn request(dir: &DataDir, client: &str, user: Option<&str>, ttl: u64) -> Out
         .map_err(|error| {
             Failure::new("the identity provider cannot be reached")
                 .why(error)
-                .next(format!("refwarden up --data-dir {}", dir.root().display()))
+                .next(format!("refwarden up --data-dir {}", dir.quoted()))
         })?;
     if !answer.status().is_success() {
         return Err(Failure::new("the identity provider gives no token").why(describe(answer)));

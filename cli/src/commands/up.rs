@@ -3,7 +3,7 @@
 mod lock;
 pub mod report;
 
-use std::process::{Child, ExitCode};
+use std::process::{Child, ExitCode, ExitStatus};
 use std::time::Duration;
 
 use self::report::Report;
@@ -11,6 +11,7 @@ use crate::args::Up;
 use crate::failure::{Failure, Outcome};
 use crate::layout::{DataDir, make_dir};
 use crate::output;
+use crate::process::part::Started;
 use crate::process::postgres::Postgres;
 use crate::process::{Part, signals};
 use crate::progress::note;
@@ -42,11 +43,11 @@ pub fn run(args: &Up) -> Outcome {
     note(args.json, "Stopping …");
     super::down::stop(&dir, || children.reap());
     drop(lock);
-    match ended {
-        Some((part, status)) if !status.success() => {
-            Err(part.died(&dir, &format!("it ended with {status}")))
-        }
-        _ => Ok(ExitCode::SUCCESS),
+    let failed = ended.filter(|(_, status)| !status.success());
+    let failed = failed.and_then(|(place, status)| Some((children.parts.get(place)?, status)));
+    match failed {
+        Some((part, status)) => Err(part.died(&format!("it ended with {status}"))),
+        None => Ok(ExitCode::SUCCESS),
     }
 }
 
@@ -64,25 +65,38 @@ fn prepare(path: &std::path::Path) -> Outcome<DataDir> {
 #[derive(Default)]
 struct Children {
     postgres: Option<Child>,
-    parts: Vec<(Part, Child)>,
+    parts: Vec<Started>,
 }
 
 impl Children {
     /// Collects what has ended, so that it does not stay a zombie.
     fn reap(&mut self) {
-        let parts = self.parts.iter_mut().map(|(_, child)| child);
-        for child in self.postgres.iter_mut().chain(parts) {
-            let _ = child.try_wait();
+        if let Some(postgres) = &mut self.postgres {
+            let _ = postgres.try_wait();
+        }
+        for part in &mut self.parts {
+            let _ = part.ended();
         }
     }
 
-    /// The first part that has ended. Without Postgres the service says that it is not ready.
-    fn ended(&mut self) -> Option<(Part, std::process::ExitStatus)> {
-        self.parts.iter_mut().find_map(|(part, child)| {
-            let status = child.try_wait().ok().flatten()?;
-            Some((*part, status))
-        })
+    /// Which part has ended first, by its place. Without Postgres the service says that it is not
+    /// ready.
+    fn ended(&mut self) -> Option<(usize, ExitStatus)> {
+        let mut parts = self.parts.iter_mut().enumerate();
+        parts.find_map(|(place, part)| Some((place, part.ended()?)))
     }
+}
+
+/// The server that `DATABASE_URL` names.
+fn named_database() -> Option<String> {
+    let url = std::env::var("DATABASE_URL").ok();
+    url.filter(|url| !url.is_empty())
+}
+
+/// Whether the database is on a server of the data directory's own. A directory that began with one,
+/// or with another server, stays with it.
+fn is_private(dir: &DataDir) -> bool {
+    named_database().is_none() && (!dir.config_file().exists() || Postgres::exists(dir))
 }
 
 fn start(dir: &DataDir, choices: Choices, args: &Up) -> Outcome<Children> {
@@ -114,12 +128,9 @@ fn start_parts(
     children: &mut Children,
 ) -> Outcome<()> {
     let first = !dir.config_file().exists();
-    let named = std::env::var("DATABASE_URL")
-        .ok()
-        .filter(|url| !url.is_empty());
-    // A directory that began with a server of its own or with another one stays with it.
-    let private = named.is_none() && (first || Postgres::exists(dir));
-    let mut url = named.unwrap_or_default();
+    let named = named_database();
+    let private = is_private(dir);
+    let mut url = named.clone().unwrap_or_default();
     let mut migrator_url = None;
     if private {
         let word = if Postgres::exists(dir) {
@@ -147,14 +158,36 @@ fn start_parts(
             Part::Proxy => report::proxy_url(&config)?,
             Part::Service | Part::Reconciler => &config.service.public_url,
         };
-        children.parts.push((part, part.start(dir, every)?));
-        if let Some((_, child)) = children.parts.last_mut() {
-            part.wait_ready(dir, child, &format!("{base}/{path}"), limit)?;
-        }
+        let mut started = part.start(dir, every)?;
+        let ready = started.wait_ready(&format!("{base}/{path}"), limit);
+        children.parts.push(started);
+        ready.map_err(|failure| match part {
+            Part::Service if !private => with_database(failure, dir, first, named.is_some()),
+            _ => failure,
+        })?;
     }
-    let part = Part::Reconciler;
-    children.parts.push((part, part.start(dir, every)?));
+    children.parts.push(Part::Reconciler.start(dir, every)?);
     Ok(())
+}
+
+/// Says which database it was that the service could not start with, and where it is named. One that
+/// was never good is not kept: the next `up` begins from nothing.
+fn with_database(failure: Failure, dir: &DataDir, first: bool, named: bool) -> Failure {
+    let file = dir.config_file();
+    if first && std::fs::remove_file(&file).is_ok() {
+        return failure.next(
+            "mend what the log names, then run refwarden up again with the right DATABASE_URL,\n\
+             or without it for a private Postgres; nothing of this one was kept",
+        );
+    }
+    let source = if named {
+        "DATABASE_URL in the environment".to_owned()
+    } else {
+        format!("[database] url in {}", file.display())
+    };
+    failure.next(format!(
+        "mend what the log names, then run refwarden up again; the database is named by\n{source}"
+    ))
 }
 
 /// Ports are chosen once. Saying another one later must not go unheard.

@@ -18,7 +18,7 @@ use rustix::process::Signal;
 use self::account::Account;
 use self::programs::Programs;
 use super::ProcessId;
-use super::part::{open_log, tail};
+use super::part::Log;
 use crate::failure::{Context as _, Failure, Outcome};
 use crate::layout::{DataDir, make_dir, write_file};
 
@@ -94,11 +94,8 @@ impl<'a> Postgres<'a> {
             self.create(&programs, account.as_ref())?;
         }
         self.clear_stale_lock()?;
-        let log_path = self.dir.log("postgres");
-        let log = open_log(&log_path)?;
-        let both = log
-            .try_clone()
-            .context(|| "the log cannot be opened twice".to_owned())?;
+        let log = Log::open(self.dir.log("postgres"))?;
+        let (out, err) = log.both()?;
         let socket = format!("unix_socket_directories={}", self.quoted_socket_dir());
         let mut command = account::command(account.as_ref(), &programs.postgres());
         command.arg("-D").arg(&cluster);
@@ -116,18 +113,14 @@ impl<'a> Postgres<'a> {
         let mut child = command
             .current_dir("/")
             .stdin(Stdio::null())
-            .stdout(both)
-            .stderr(log)
+            .stdout(out)
+            .stderr(err)
             .process_group(0)
             .spawn()
             .context(|| "Postgres cannot be started".to_owned())?;
         self.wait_ready(&mut child).map_err(|why| {
             Failure::new(format!("Postgres does not run: {why}"))
-                .why(format!(
-                    "the end of {}:\n{}",
-                    log_path.display(),
-                    tail(&log_path, 20)
-                ))
+                .why(log.told())
                 .next("mend what the log names, or set DATABASE_URL to use another server")
         })?;
         Ok(child)

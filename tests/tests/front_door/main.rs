@@ -57,6 +57,7 @@ mod tamper;
 mod transport;
 mod unmasked;
 mod unread;
+mod up;
 mod vault;
 mod view;
 mod waiting;

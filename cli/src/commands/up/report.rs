@@ -23,6 +23,8 @@ pub struct Report {
     pub database_url: String,
     /// Bare repositories in here are served.
     pub repositories_dir: String,
+    /// Who the built-in identity provider knows, with passwords.
+    pub identities_file: String,
     /// Who reads everything.
     pub admin: SignIn,
     /// Who approves.
@@ -91,6 +93,7 @@ impl Report {
                 .or(config.database.migrator_url)
                 .unwrap_or(config.database.url),
             repositories_dir: dir.repositories().display().to_string(),
+            identities_file: dir.identities_file().display().to_string(),
             admin: sign_in("adam")?,
             approver: sign_in("grace")?,
             agent: Agent {
@@ -145,10 +148,9 @@ impl Report {
         }
         output::line(&format!("  git           {}/NAME.git", self.proxy_url))?;
         output::line(&format!("  repositories  {}", self.repositories_dir))?;
-        output::line(&format!(
-            "  agent token   {}",
-            self.agent.token_command.join(" ")
-        ))?;
+        let words = self.agent.token_command.iter();
+        let words: Vec<String> = words.map(|word| output::quoted(word)).collect();
+        output::line(&format!("  agent token   {}", words.join(" ")))?;
         if !detached {
             output::line("Ctrl-C stops everything.")?;
         }
