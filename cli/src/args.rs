@@ -13,7 +13,11 @@ mod view;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::parser::ValueSource;
+use clap::{
+    ArgMatches, Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum,
+};
 
 pub use audit::{
     Audit, AuditCommand, AuditExport, AuditList, AuditProve, AuditVerify, AuditWitness,
@@ -43,6 +47,45 @@ pub struct Arguments {
     /// What to do.
     #[command(subcommand)]
     pub command: Command,
+}
+
+/// Options that say the same as `--data-dir`, by their ids.
+const INSTEAD: [(&str, &str); 2] = [
+    ("hook_config", "--hook-config <FILE>"),
+    ("service_url", "--service-url <URL>"),
+];
+
+impl Arguments {
+    /// Reads the arguments of this process; ends it where they are wrong.
+    ///
+    /// That two of them contradict each other is no matter for `conflicts_with`: to that, what stands
+    /// in the environment is as good as typed. It gives way instead.
+    pub fn read() -> Self {
+        let read = || {
+            let matches = Self::command().try_get_matches()?;
+            refuse_both(&matches)?;
+            Self::from_arg_matches(&matches)
+        };
+        read().unwrap_or_else(|error: clap::Error| error.exit())
+    }
+}
+
+/// Refuses `--data-dir` beside an option that stands in its place, where a person typed both.
+fn refuse_both(matches: &ArgMatches) -> Result<(), clap::Error> {
+    let mut below = matches;
+    while let Some((_, deeper)) = below.subcommand() {
+        below = deeper;
+    }
+    let is_typed = |id: &str| {
+        let is_there = below.ids().any(|it| it.as_str() == id);
+        is_there && below.value_source(id) == Some(ValueSource::CommandLine)
+    };
+    let other = INSTEAD.into_iter().find(|(id, _)| is_typed(id));
+    let Some((_, option)) = other.filter(|_| is_typed("data_dir")) else {
+        return Ok(());
+    };
+    let text = format!("the argument '--data-dir <DIR>' cannot be used with '{option}'");
+    Err(Arguments::command().error(ErrorKind::ArgumentConflict, text))
 }
 
 /// The commands.
@@ -104,12 +147,7 @@ pub struct DataDirArg {
 #[derive(Args, Clone)]
 pub struct ServiceArgs {
     /// Data directory of `refwarden up`; its operator asks on behalf of audrey, an auditor.
-    #[arg(
-        long,
-        value_name = "DIR",
-        env = "REFWARDEN_DATA_DIR",
-        conflicts_with = "service_url"
-    )]
+    #[arg(long, value_name = "DIR", env = "REFWARDEN_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
     /// URL of the service; the token is taken from `REFWARDEN_TOKEN`.
     #[arg(long, value_name = "URL")]
@@ -274,12 +312,7 @@ pub struct Install {
     #[arg(required = true, value_name = "REPO")]
     pub repositories: Vec<PathBuf>,
     /// Data directory of `refwarden up`, whose hook.toml is used.
-    #[arg(
-        long,
-        value_name = "DIR",
-        env = "REFWARDEN_DATA_DIR",
-        conflicts_with = "hook_config"
-    )]
+    #[arg(long, value_name = "DIR", env = "REFWARDEN_DATA_DIR")]
     pub data_dir: Option<PathBuf>,
     /// The hook.toml that the hooks will read.
     #[arg(long, value_name = "FILE")]
@@ -315,12 +348,52 @@ Exit codes: 0 listed; 2 an error.")]
 pub struct Requests {
     #[command(flatten)]
     pub service: ServiceArgs,
-    /// waiting, approved, rejected, expired, cancelled, stale or used.
+    /// Only those in this state.
     #[arg(long)]
-    pub state: Option<String>,
+    pub state: Option<RequestState>,
     /// Print one JSON object a line.
     #[arg(long)]
     pub json: bool,
+}
+
+/// The state of an approval request, as the service writes it.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum RequestState {
+    /// People have to decide.
+    Waiting,
+    /// Enough have approved; not used yet.
+    Approved,
+    /// Somebody rejected it.
+    Rejected,
+    /// Its time is over.
+    Expired,
+    /// The ref has moved, or the policy asks for something else.
+    Stale,
+    /// A push has used it.
+    Used,
+    /// A window or an exception that was taken back.
+    Revoked,
+    /// A push was let through in an emergency; somebody has to look at it.
+    Review,
+    /// Somebody has looked at it.
+    Reviewed,
+}
+
+impl RequestState {
+    /// Its word.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Approved => "approved",
+            Self::Rejected => "rejected",
+            Self::Expired => "expired",
+            Self::Stale => "stale",
+            Self::Used => "used",
+            Self::Revoked => "revoked",
+            Self::Review => "review",
+            Self::Reviewed => "reviewed",
+        }
+    }
 }
 
 /// `refwarden notify`.
@@ -495,11 +568,34 @@ fn since(text: &str) -> Result<chrono::DateTime<chrono::Utc>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_arguments_are_consistent() {
         Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn only_what_was_typed_contradicts() {
+        for (line, expected) in [
+            ("install x --hook-config f", true),
+            ("install x --hook-config f --data-dir d", false),
+            ("requests --service-url u --data-dir d", false),
+            ("notify status --service-url u --data-dir d", false),
+            ("notify status --data-dir d", true),
+            ("completions bash", true),
+        ] {
+            let words = ["refwarden"].into_iter().chain(line.split(' '));
+            let matches = Arguments::command().try_get_matches_from(words).unwrap();
+            assert_eq!(refuse_both(&matches).is_ok(), expected, "{line}");
+        }
+    }
+
+    #[test]
+    fn states_are_written_as_they_are_typed() {
+        for state in RequestState::value_variants() {
+            let typed = state.to_possible_value().unwrap();
+            assert_eq!(typed.get_name(), state.word());
+        }
     }
 
     #[test]

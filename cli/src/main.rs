@@ -18,10 +18,8 @@ mod sealed;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 fn main() -> ExitCode {
-    let arguments = args::Arguments::parse();
+    let arguments = args::Arguments::read();
     match commands::run(arguments.command) {
         Ok(code) => code,
         Err(failure) => {

@@ -44,7 +44,8 @@ impl Identities {
     pub fn read(files: &[PathBuf], service: Option<&ServiceArgs>) -> Outcome<Self> {
         let mut files = files.to_vec();
         if files.is_empty()
-            && let Some(dir) = service.and_then(|service| service.data_dir.as_ref())
+            && let Some(service) = service.filter(|service| service.service_url.is_none())
+            && let Some(dir) = &service.data_dir
         {
             let file = DataDir::resolve(dir)?.join(QUICK_START);
             if file.exists() {

@@ -28,11 +28,15 @@ pub fn run(args: &Demo) -> Outcome {
     let stop = args.stop || std::env::var("DEMO_EXIT").is_ok_and(|value| value == "1");
     let dir = DataDir::resolve(&args.dir)?;
     let started = std::time::Instant::now();
-    let played = play(args, &shell, &dir);
+    // Before anything is started, which would then be left running.
+    let source = setup::source(args.repository.as_deref())?;
+    shell.title("Start everything on this machine")?;
+    let stage = Stage::start(&shell, &dir, source)?;
+    let played = play(&shell, &stage);
     if stop {
         shell.refwarden(&["down", "--data-dir", &shell.short(dir.root())])?;
     }
-    let stage = played.map_err(|failure| told(failure, stop, &dir))?;
+    played.map_err(|failure| told(failure, stop, &dir))?;
     let seconds = started.elapsed().as_secs();
     let style = output::style(output::Stream::Output);
     output::line(&format!(
@@ -45,34 +49,31 @@ pub fn run(args: &Demo) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn play(args: &Demo, shell: &Shell, dir: &DataDir) -> Outcome<Stage> {
-    let source = setup::source(args.repository.as_deref())?;
-    shell.title("Start everything on this machine")?;
-    let stage = Stage::start(shell, dir, source)?;
+fn play(shell: &Shell, stage: &Stage) -> Outcome<()> {
     shell.title("1. Put a copy of a real repository under guard")?;
     let guarded = stage.guard(shell)?;
     shell.title("2. An agent, acting for ada, pushes to the main branch")?;
-    let pushed = steps::push(shell, &stage, &guarded)?;
+    let pushed = steps::push(shell, stage, &guarded)?;
     shell.title("3. grace, a maintainer, looks at it and approves")?;
-    steps::approve(shell, &stage, &pushed)?;
+    steps::approve(shell, stage, &pushed)?;
     shell.title("4. The same push passes; what must not pass does not")?;
-    steps::pass(shell, &stage, &guarded, &pushed)?;
-    steps::refusals(shell, &stage, &guarded, &pushed)?;
+    steps::pass(shell, stage, &guarded, &pushed)?;
+    steps::refusals(shell, stage, &guarded, &pushed)?;
     shell.title("5. Rebuild the repository from the records alone, before and after")?;
-    replay::both(shell, &stage, &guarded)?;
+    replay::both(shell, stage, &guarded)?;
     shell.title("6. The records of all this")?;
-    steps::audit(shell, &stage, &guarded)?;
-    Ok(stage)
+    steps::audit(shell, stage, &guarded)
 }
 
 fn told(failure: Failure, stopped: bool, dir: &DataDir) -> Failure {
     if stopped {
         return failure;
     }
-    let root = dir.root().display();
     failure.next(format!(
-        "look around: everything still runs, logs are in {root}/log;\n\
-         refwarden down --data-dir {root} stops it"
+        "look around: everything still runs, logs are in {};\n\
+         refwarden down --data-dir {} stops it",
+        dir.join("log").display(),
+        dir.quoted()
     ))
 }
 

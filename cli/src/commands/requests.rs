@@ -12,7 +12,8 @@ use crate::output::{self, Table};
 /// Lists approval requests.
 pub fn run(args: &Requests) -> Outcome {
     let api = Api::connect(&args.service)?;
-    let state = args.state.iter().map(|state| ("state", state.clone()));
+    let state = args.state.iter();
+    let state = state.map(|state| ("state", state.word().to_owned()));
     let query: Vec<(&str, String)> = state.collect();
     let found: Vec<RequestOut> = api.get("/api/v1/requests", &query)?;
     if args.json {

@@ -40,6 +40,7 @@ pub fn run(args: &Status) -> Outcome {
             output::line(&format!("service    {}", report.service_url))?;
             output::line(&format!("proxy      {}", report.proxy_url))?;
         }
+        output::line(&format!("sign-ins   {}", report.identities_file))?;
     }
     Ok(ExitCode::from(u8::from(!running)))
 }

@@ -183,12 +183,13 @@ impl Stage {
         output::line(&format!("  git       {}/NAME.git", self.proxy_url))?;
         output::line(&format!(
             "  token     refwarden token --as agent --for ada --ttl 10m --data-dir {}",
-            self.data_dir
+            output::quoted(&self.data_dir)
         ))?;
         let program = shell.short(&crate::process::part::beside("refwarden")?);
         output::line(&format!(
-            "  stop      {program} down --data-dir {}",
-            self.data_dir
+            "  stop      {} down --data-dir {}",
+            output::quoted(&program),
+            output::quoted(&self.data_dir)
         ))
     }
 

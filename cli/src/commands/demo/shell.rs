@@ -75,7 +75,8 @@ impl Shell {
 
     /// Runs `refwarden` with these arguments, shown as typed.
     pub fn refwarden(&self, args: &[&str]) -> Outcome<Ran> {
-        self.typed(&format!("refwarden {}", args.join(" ")))?;
+        let words: Vec<String> = args.iter().map(|word| output::quoted(word)).collect();
+        self.typed(&format!("refwarden {}", words.join(" ")))?;
         let ran = self.quietly(args)?;
         saw(&ran.text)?;
         Ok(ran)
