@@ -91,9 +91,11 @@ fn host(args: &Install) -> Outcome<Host> {
         }
     };
     let named = file.display().to_string();
-    let file = file
-        .canonicalize()
-        .context(|| format!("{named} cannot be found"))?;
+    let file = file.canonicalize().map_err(|error| {
+        Failure::new(format!("{named} cannot be found"))
+            .why(error)
+            .next("refwarden up makes it in its data directory; --hook-config FILE names another")
+    })?;
     let text = std::fs::read_to_string(&file).context(|| format!("{named} cannot be read"))?;
     let config = refwarden_config::parse(&named, &text)
         .context(|| "the configuration of the hooks is not accepted".to_owned())?;

@@ -177,7 +177,7 @@ fn with_database(failure: Failure, dir: &DataDir, first: bool, named: bool) -> F
     if first && std::fs::remove_file(&file).is_ok() {
         return failure.next(
             "mend what the log names, then run refwarden up again with the right DATABASE_URL,\n\
-             or without it for a private Postgres; nothing of this one was kept",
+             or without it for a private Postgres; this one was not written down",
         );
     }
     let source = if named {

@@ -192,7 +192,8 @@ impl Log {
             Ok(String::from_utf8_lossy(&bytes).into_owned())
         };
         let text = read().unwrap_or_else(|error| error.to_string());
-        let lines = cause(&text);
+        let mut lines = cause(&text);
+        lines.retain(|line| !line.trim().is_empty());
         let path = self.path.display();
         if lines.is_empty() {
             return format!("{path} says nothing about it");
@@ -201,7 +202,7 @@ impl Log {
         let lines: Vec<String> = lines
             .iter()
             .skip(skipped)
-            .map(|line| format!("  {}", printable(line)))
+            .map(|line| format!("  {}", printable(&line.replace('\t', "  "))))
             .collect();
         format!("from {path}:\n{}", lines.join("\n"))
     }

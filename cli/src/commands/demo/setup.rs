@@ -51,15 +51,17 @@ pub struct Stage {
 pub fn source(named: Option<&Path>) -> Outcome<PathBuf> {
     let here = Path::new(".");
     let path = named.filter(|path| !path.as_os_str().is_empty());
-    let start = path
-        .unwrap_or(here)
-        .canonicalize()
-        .context(|| format!("{} cannot be found", path.unwrap_or(here).display()))?;
+    let elsewhere = "name another one: make demo REPO=/path/to/repository";
+    let start = path.unwrap_or(here).canonicalize().map_err(|error| {
+        let shown = path.unwrap_or(here).display();
+        Failure::new(format!("{shown} cannot be found"))
+            .why(error)
+            .next(elsewhere)
+    })?;
     let ask = |args: &[&str]| -> Outcome<Option<String>> {
         let ran = run(git(&start, None, args))?;
         Ok(ran.ok.then(|| ran.stdout.trim_end().to_owned()))
     };
-    let elsewhere = "name another one: make demo REPO=/path/to/repository";
     let shown = start.display();
     if ask(&["rev-parse", "--git-dir"])?.is_none() {
         return Err(Failure::new(format!("{shown} is not in a Git repository")).next(elsewhere));

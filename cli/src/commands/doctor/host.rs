@@ -60,7 +60,7 @@ pub fn look(repository: &Repository) -> (Option<HookConfig>, Vec<Finding>) {
     let config = read.and_then(|text| {
         refwarden_config::parse::<HookConfig>(&shown, &text).map_err(|error| {
             let mend = format!("mend {shown}: every push is refused until then");
-            Finding::new("hook.toml", error.to_string(), mend)
+            Finding::new("config", error.to_string(), mend)
         })
     });
     match config {

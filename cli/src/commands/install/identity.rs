@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::api::Api;
 use crate::args::{Install, ServiceArgs};
 use crate::failure::{Context as _, Failure, Outcome};
-use crate::output::{printable, quoted};
+use crate::output::printable;
 
 /// What a name is, in words.
 const NAMES: &str = "a name is letters, digits, - _ . and / between components";
@@ -85,10 +85,7 @@ fn copy(shown: &str, original: &Path) -> Failure {
     let original = printable(&original.display().to_string());
     Failure::refused(format!("{shown} is a copy of {original}"))
         .why("it has the id of that one, so that an approval for one would release the other")
-        .next(format!(
-            "refwarden install {} --as-new gives it an id and a record of its own",
-            quoted(shown)
-        ))
+        .next("the same command with --as-new gives it an id and a record of its own")
 }
 
 fn other_name(shown: &str, kept: &str) -> Failure {
