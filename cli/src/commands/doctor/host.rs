@@ -13,10 +13,9 @@ use crate::output::{printable, quoted};
 use crate::process::part::beside;
 
 /// Programs that stand beside this one on a Git host, and what does not work without them.
-const PROGRAMS: [(&str, &str); 6] = [
+const PROGRAMS: [(&str, &str); 5] = [
     ("refwarden-pack-objects", "fetches and clones fail"),
     ("refwarden-receive", "pushes from masked clones fail"),
-    ("refwarden-shell", "SSH with refwarden-shell fails"),
     ("pre-receive", "refwarden install fails"),
     ("reference-transaction", "refwarden install fails"),
     ("post-receive", "refwarden install fails"),
