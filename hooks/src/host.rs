@@ -29,10 +29,17 @@ impl Host {
 
     /// Takes a repository that was opened.
     pub fn of(repository: Repository) -> Result<Self, Fault> {
-        let (Some(id), Some(file)) = (repository.id, repository.hook_config.as_deref()) else {
+        let unknown = |text| {
+            Fault::new(Code::UnknownRepository, text)
+                .hint("an administrator runs `refwarden install` for it")
+        };
+        let Some(id) = repository.id else {
             let text = "this repository has hooks of Refwarden, but was never adopted";
-            return Err(Fault::new(Code::UnknownRepository, text)
-                .hint("an administrator runs `refwarden install` for it"));
+            return Err(unknown(text));
+        };
+        let Some(file) = repository.hook_config.as_deref() else {
+            let text = "this repository is not under guard any more, so no service is known for it";
+            return Err(unknown(text));
         };
         // Its pushes would be told, and approved, as those of the other one.
         if repository.original().is_some() {

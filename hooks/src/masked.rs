@@ -15,6 +15,7 @@ use std::path::Path;
 use std::process::{ChildStdin, Stdio};
 use std::time::{Duration, SystemTime};
 
+use refwarden_gitio::command::run_own_hooks;
 use refwarden_gitio::pktline::{Packet, encode};
 use refwarden_gitio::{Git, Repository};
 use refwarden_model::Code;
@@ -192,6 +193,7 @@ fn hand_over(
         }
     }
     command.env(MASKED_PUSH, work);
+    run_own_hooks(&mut command);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     command.stderr(Stdio::inherit());
     let mut child = command.spawn().map_err(|error| broken(&error))?;

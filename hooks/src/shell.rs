@@ -13,8 +13,8 @@ mod syslog;
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
 
-use refwarden_gitio::command::{configure, for_shell};
-use refwarden_gitio::served::Root;
+use refwarden_gitio::command::{configure, for_shell, run_own_hooks};
+use refwarden_gitio::served::{Root, Served};
 use refwarden_gitio::{Git, Repository};
 use refwarden_model::{Code, PushId};
 use refwarden_wire::fetch::{self, Errand};
@@ -57,6 +57,7 @@ pub fn run() -> Result<(), Fault> {
         Fault::new(Code::UnknownRepository, "there is no such repository here")
             .hint("check the path of the URL")
     })?;
+    guarded(&served, asked.operation)?;
     let repository = Repository::open(&served.directory)
         .map_err(|_| Fault::hook("the repository cannot be read"))?;
     let host = Host::of(repository)?;
@@ -83,14 +84,29 @@ pub fn run() -> Result<(), Fault> {
         .stdout(Stdio::inherit())
         .stderr(Stdio::inherit());
     introduce(&mut git);
-    if asked.operation == Operation::Fetch {
-        record(&mut git, &errand)?;
+    match asked.operation {
+        Operation::Fetch => record(&mut git, &errand)?,
+        Operation::Push => run_own_hooks(&mut git),
     }
     let error = git.exec();
     Err(Fault::hook(format!(
         "git cannot be started: {}",
         error.kind()
     )))
+}
+
+/// Whether git would run the hooks that judge, and whether a fetch can be recorded. Who may know
+/// that the repository is there cannot be asked: only its hooks' configuration names the service.
+fn guarded(served: &Served, operation: Operation) -> Result<(), Fault> {
+    let guarded = match operation {
+        Operation::Fetch => served.may_be_read(),
+        Operation::Push => served.may_be_pushed_to(),
+    };
+    guarded.map_err(|gap| {
+        let directory = served.directory.display();
+        syslog::error(&format!("{directory} was not served: {gap}"));
+        Fault::new(gap.code(), gap.to_string()).hint(gap.hint())
+    })
 }
 
 /// What the session reads of the repository, as the service says.

@@ -5,11 +5,14 @@ use std::time::Duration;
 use actix_web::web::Payload;
 use bytes::Bytes;
 use futures_util::StreamExt as _;
+use refwarden_gitio::pktline::PktError;
 use tokio::io::AsyncWriteExt as _;
 use tokio::process::ChildStdin;
 use tokio::time::timeout;
 
+use crate::framing::Framing;
 use crate::inflate::Inflate;
+use crate::refusal::Refusal;
 
 /// How long a client may pause within a body.
 const PAUSE: Duration = Duration::from_mins(2);
@@ -31,6 +34,23 @@ pub enum BodyError {
     /// The body is longer than the operation allows.
     #[error("the body is too long")]
     TooLong,
+    /// The body is not what git sends.
+    #[error("the body is no request of git: {0}")]
+    Framing(#[from] PktError),
+    /// The body ends within a packet, or before all that a push has to say.
+    #[error("the body is no request of git: it ends too early")]
+    Cut,
+}
+
+impl BodyError {
+    /// What the client is told, where it still listens.
+    pub fn refusal(&self) -> Refusal {
+        match self {
+            Self::Broken(_) | Self::Coding(_) | Self::Framing(_) | Self::Cut => Refusal::Malformed,
+            Self::Paused => Refusal::Paused,
+            Self::TooLong => Refusal::TooLong,
+        }
+    }
 }
 
 /// Copies the body, with no more than a chunk of it in memory, and hands standard input back so
@@ -40,9 +60,11 @@ pub async fn carry(
     mut payload: Payload,
     mut inflate: Inflate,
     limit: u64,
+    framing: Framing,
     stdin: &mut ChildStdin,
 ) -> Result<(), BodyError> {
     let mut sink = Sink {
+        framing,
         stdin,
         left: limit,
         open: true,
@@ -70,10 +92,12 @@ pub async fn carry(
         }
     }
     let last = inflate.finish().map_err(BodyError::Coding)?;
-    sink.write(&last).await
+    sink.write(&last).await?;
+    sink.framing.is_whole().then_some(()).ok_or(BodyError::Cut)
 }
 
 struct Sink<'a> {
+    framing: Framing,
     stdin: &'a mut ChildStdin,
     left: u64,
     open: bool,
@@ -83,6 +107,7 @@ impl Sink<'_> {
     async fn write(&mut self, bytes: &[u8]) -> Result<(), BodyError> {
         let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
         self.left = self.left.checked_sub(length).ok_or(BodyError::TooLong)?;
+        self.framing.pass(bytes)?;
         if self.open && self.stdin.write_all(bytes).await.is_err() {
             self.open = false;
         }

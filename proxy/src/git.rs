@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::Command;
 
-use refwarden_gitio::command::configure;
+use refwarden_gitio::command::{configure, run_own_hooks};
 use refwarden_gitio::{Git, shadow};
 use refwarden_model::PushId;
 use refwarden_wire::fetch::{ERRAND, Errand, SETTING};
@@ -88,6 +88,9 @@ pub fn command(
     // Whose repository it is matters: its hooks and configuration run as this user.
     for name in ["GIT_CONFIG_COUNT", "GIT_CONFIG_KEY_0", "GIT_CONFIG_VALUE_0"] {
         command.env_remove(name);
+    }
+    if operation == Operation::Push {
+        run_own_hooks(&mut command);
     }
     if let Some(pusher) = pusher {
         introduce(&mut command, pusher);

@@ -10,6 +10,8 @@ mod body;
 mod cache;
 mod credential;
 mod discovery;
+mod failed;
+mod framing;
 mod git;
 mod inflate;
 mod process;

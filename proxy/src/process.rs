@@ -17,8 +17,12 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::io::ReaderStream;
+
+use crate::body::BodyError;
+use crate::failed::Failed;
 
 /// Bytes read at once. A pipe holds 64 KiB, and git's packets are at most as long.
 const CHUNK: usize = 64 << 10;
@@ -34,28 +38,35 @@ const FINISHING: Duration = Duration::from_secs(6);
 /// Time between SIGTERM, on which git removes its lock files, and SIGKILL.
 const STOPPING: Duration = Duration::from_secs(5);
 
+/// How long a git that has ended may be heard.
+const SAYING: Duration = Duration::from_millis(500);
+
 /// What a running git prints.
 pub struct Running {
     child: Option<Child>,
     output: Option<ReaderStream<ChildStdout>>,
     /// None once the body has arrived or the abort was seen.
-    abort: Option<oneshot::Receiver<()>>,
-    finishing: Finishing,
+    abort: Option<oneshot::Receiver<BodyError>>,
+    /// What git says on standard error.
+    said: JoinHandle<Vec<u8>>,
+    finishing: Flag,
+    sideband: Flag,
     /// What git reads from, where that has to be kept.
     kept: Option<Shadow>,
 }
 
-/// Whether git may finish its work when the client has gone.
+/// Something that is so from some moment on.
 #[derive(Clone, Default)]
-pub struct Finishing(Arc<AtomicBool>);
+pub struct Flag(Arc<AtomicBool>);
 
-impl Finishing {
-    /// From now on git may finish.
-    pub fn allow(&self) {
+impl Flag {
+    /// From now on it is so.
+    pub fn raise(&self) {
         self.0.store(true, Ordering::Release);
     }
 
-    fn is_allowed(&self) -> bool {
+    /// Whether it is so.
+    pub fn is_raised(&self) -> bool {
         self.0.load(Ordering::Acquire)
     }
 }
@@ -65,9 +76,11 @@ pub struct Input {
     /// git's standard input.
     pub stdin: ChildStdin,
     /// Ends the output with an error, and so stops git.
-    pub abort: oneshot::Sender<()>,
-    /// Lets git finish without a client.
-    pub finishing: Finishing,
+    pub abort: oneshot::Sender<BodyError>,
+    /// Lets git finish when its client has gone.
+    pub finishing: Flag,
+    /// Whether the client of a push takes messages beside the report.
+    pub sideband: Flag,
 }
 
 /// Time after which a git that was told to stop has stopped.
@@ -86,31 +99,43 @@ pub fn start(mut command: Command, kept: Option<Shadow>) -> std::io::Result<(Run
     let stdin = child.stdin.take().ok_or_else(missing)?;
     let stdout = child.stdout.take().ok_or_else(missing)?;
     let stderr = child.stderr.take().ok_or_else(missing)?;
-    tokio::spawn(log(stderr));
+    let said = tokio::spawn(log(stderr));
     let (abort, aborted) = oneshot::channel();
-    let finishing = Finishing::default();
+    let (finishing, sideband) = (Flag::default(), Flag::default());
     let running = Running {
         child: Some(child),
         output: Some(ReaderStream::with_capacity(stdout, CHUNK)),
         abort: Some(aborted),
+        said,
         finishing: finishing.clone(),
+        sideband: sideband.clone(),
         kept,
     };
     let input = Input {
         stdin,
         abort,
         finishing,
+        sideband,
     };
     Ok((running, input))
 }
 
 impl Running {
-    /// Waits for git's exit. Call when the output has ended.
-    pub async fn succeeded(&mut self) -> bool {
-        let Some(mut child) = self.child.take() else {
-            return false;
-        };
-        child.wait().await.is_ok_and(|status| status.success())
+    /// Waits for git's exit; what it said, where it failed. Call when the output has ended. Asked
+    /// again, it has nothing to tell.
+    pub async fn failed(&mut self) -> Option<Failed> {
+        let status = self.child.as_mut()?.wait().await;
+        self.child = None;
+        if status.is_ok_and(|status| status.success()) {
+            return None;
+        }
+        // What git started may live on, and hold its standard error open.
+        let said = timeout(SAYING, &mut self.said).await;
+        let said = said.map(Result::unwrap_or_default).unwrap_or_default();
+        Some(Failed {
+            said,
+            takes_messages: self.sideband.is_raised(),
+        })
     }
 }
 
@@ -122,9 +147,8 @@ impl Stream for Running {
             && let Poll::Ready(aborted) = Pin::new(abort).poll(cx)
         {
             self.abort = None;
-            if aborted.is_ok() {
-                let error = std::io::Error::other("the request did not arrive whole");
-                return Poll::Ready(Some(Err(error)));
+            if let Ok(error) = aborted {
+                return Poll::Ready(Some(Err(std::io::Error::other(error))));
             }
         }
         match &mut self.output {
@@ -142,7 +166,7 @@ impl Drop for Running {
         // Without a runtime, `kill_on_drop` does it.
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
             let output = self.output.take();
-            let (kept, may_finish) = (self.kept.take(), self.finishing.is_allowed());
+            let (kept, may_finish) = (self.kept.take(), self.finishing.is_raised());
             runtime.spawn(async move {
                 stop(child, output, may_finish).await;
                 drop(kept);
@@ -177,15 +201,16 @@ async fn stop(mut child: Child, output: Option<ReaderStream<ChildStdout>>, may_f
     }
 }
 
-/// Logs the beginning of what git says on standard error, and reads the rest so that git never
-/// waits. Long words are left out but for object ids: a ref name can hold a secret.
-async fn log(mut stderr: ChildStderr) {
+/// Logs the beginning of what git says on standard error and answers it, and reads the rest so that
+/// git never waits. Long words are left out but for object ids: a ref name can hold a secret.
+async fn log(mut stderr: ChildStderr) -> Vec<u8> {
     let mut said = Vec::new();
     let _ = (&mut stderr).take(LOGGED).read_to_end(&mut said).await;
     if !said.is_empty() {
         tracing::warn!(said = %presentable(&said), "git reports");
     }
     let _ = tokio::io::copy(&mut stderr, &mut tokio::io::sink()).await;
+    said
 }
 
 #[cfg(test)]
@@ -213,7 +238,8 @@ mod tests {
             let (mut running, input) = run("cat; exit 3");
             drop(input);
             assert!(running.next().await.is_none());
-            assert!(!running.succeeded().await);
+            assert!(running.failed().await.is_some());
+            assert!(running.failed().await.is_none());
         });
     }
 
@@ -239,7 +265,7 @@ mod tests {
     fn an_abort_ends_the_output_with_an_error() {
         on_runtime(async {
             let (mut running, input) = run("cat");
-            input.abort.send(()).unwrap();
+            input.abort.send(BodyError::Cut).unwrap();
             assert!(running.next().await.unwrap().is_err());
         });
     }

@@ -7,6 +7,7 @@
 
 use actix_web::HttpResponse;
 use actix_web::http::{StatusCode, header};
+use refwarden_gitio::served::Gap;
 use refwarden_model::bytes::escape;
 use refwarden_model::{ActorChain, Code};
 
@@ -41,6 +42,14 @@ pub enum Refusal {
     WrongMethod,
     /// A body of another type or coding than git's.
     MediaType,
+    /// The body is none that git sends.
+    Malformed,
+    /// The body is longer than any of git's.
+    TooLong,
+    /// The body did not come in time.
+    Paused,
+    /// Git would run no hooks that judge, or a fetch could not be recorded.
+    Unguarded(Gap),
     /// The service does not answer.
     ServiceDown,
     /// The service answered with an error, or did not accept the host credential.
@@ -72,7 +81,10 @@ impl Refusal {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            Self::ServiceDown | Self::ServiceFault | Self::ViewNotReady => {
+            Self::Malformed => StatusCode::BAD_REQUEST,
+            Self::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::Paused => StatusCode::REQUEST_TIMEOUT,
+            Self::Unguarded(_) | Self::ServiceDown | Self::ServiceFault | Self::ViewNotReady => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::Fault => StatusCode::INTERNAL_SERVER_ERROR,
@@ -99,6 +111,18 @@ impl Refusal {
             ),
             Self::WrongMethod => line(None, "this address is served with another method", ""),
             Self::MediaType => line(None, "the body is not what git sends", ""),
+            Self::Malformed => line(
+                Some(Code::MalformedInput),
+                "the body is not what git sends, or did not arrive whole",
+                "try again; a program that is not git sends what gitprotocol-http(5) says",
+            ),
+            Self::TooLong => line(
+                Some(Code::MalformedInput),
+                "the body is longer than any that git sends",
+                "fetch less at once",
+            ),
+            Self::Paused => line(None, "the body did not come in time", "try again"),
+            Self::Unguarded(gap) => line(Some(gap.code()), &gap.to_string(), gap.hint()),
             Self::ServiceDown => line(
                 Some(Code::ServiceUnreachable),
                 "the approval service is unreachable, so nothing was started",

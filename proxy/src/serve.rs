@@ -6,16 +6,17 @@ use std::time::Instant;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::{HttpRequest, HttpResponse, web};
 use bytes::Bytes;
-use futures_util::{StreamExt as _, stream};
+use futures_util::{Stream, StreamExt as _, stream};
 use refwarden_model::PushId;
 use refwarden_view::serving::Shadow;
 use refwarden_wire::fetch::{Errand, Session};
 use refwarden_wire::hook::{AuthenticateIn, Operation, View};
 
 use crate::authority::Authority;
-use crate::body;
+use crate::body::{self, BodyError};
 use crate::credential::Credential;
 use crate::discovery::Service;
+use crate::framing::Framing;
 use crate::git::{self, Pusher};
 use crate::inflate::Inflate;
 use crate::process::{self, Input, Running};
@@ -100,6 +101,7 @@ async fn answer(
         .authority
         .authenticate(credential.as_ref(), &question)
         .await?;
+    guarded(&repository, route.operation)?;
     let push_id = PushId(uuid::Uuid::now_v7());
     let pusher = match (&credential, route.operation) {
         (Some(credential), Operation::Push) => Some(Pusher {
@@ -173,6 +175,9 @@ async fn answer(
         };
         git::record(&mut command, &proxy.recorder, &errand).map_err(|error| fault(&error))?;
     }
+    // Only who sees the repository itself hears its hooks; others get the words of `refwarden-receive`.
+    let is_told_more =
+        shadow.is_none() && (route.operation, route.step) == (Operation::Push, Step::Exchange);
     let (running, input) = process::start(command, shadow).map_err(|error| fault(&error))?;
     let preamble = match route.step {
         Step::Advertise => git::preamble(route.operation, protocol),
@@ -183,7 +188,21 @@ async fn answer(
         Operation::Fetch => Some((proxy.told.clone(), reader)),
         Operation::Push => None,
     };
-    respond(&route, running, Bytes::from_static(preamble), listener).await
+    let preamble = Bytes::from_static(preamble);
+    respond(&route, running, is_told_more, preamble, listener).await
+}
+
+/// Whether git would run the hooks that judge, and whether a fetch can be recorded. Asked once
+/// the service has said that the client may know of the repository.
+fn guarded(repository: &Served, operation: Operation) -> Result<(), Refusal> {
+    let guarded = match operation {
+        Operation::Fetch => repository.may_be_read(),
+        Operation::Push => repository.may_be_pushed_to(),
+    };
+    guarded.map_err(|gap| {
+        tracing::error!(repository = %repository.id, %gap, "not served: it is not guarded");
+        Refusal::Unguarded(gap)
+    })
 }
 
 async fn open(proxy: &web::Data<Proxy>, route: &Route) -> Result<Served, Refusal> {
@@ -202,36 +221,49 @@ async fn feed(mut input: Input, payload: web::Payload, inflate: Inflate, operati
         Operation::Fetch => FETCH_BODY,
         Operation::Push => u64::MAX,
     };
-    match body::carry(payload, inflate, limit, &mut input.stdin).await {
+    let framing = Framing::new(operation, input.sideband.clone());
+    match body::carry(payload, inflate, limit, framing, &mut input.stdin).await {
         Ok(()) => {
             if operation == Operation::Push {
-                input.finishing.allow();
+                input.finishing.raise();
             }
         }
         Err(error) => {
             tracing::info!(%error, "a request did not arrive whole");
-            let _ = input.abort.send(());
+            let _ = input.abort.send(error);
             tokio::time::sleep(process::STOPPED).await;
         }
     }
 }
 
-/// Waits for git's first word, so that a git that fails at once is not answered with 200.
+/// Waits for git's first word, so that a git that fails at once is not answered with 200. The
+/// client of a push is told more where it can be.
 async fn respond(
     route: &Route,
     mut running: Running,
+    is_told_more: bool,
     preamble: Bytes,
     listener: Option<(Told, Reader)>,
 ) -> Result<HttpResponse, Refusal> {
     let first = match running.next().await {
         Some(Ok(first)) => Some(first),
-        Some(Err(error)) => return Err(fault(&error)),
-        None if running.succeeded().await => None,
-        None => return Err(fault(&"git failed without a word")),
+        Some(Err(error)) => return Err(broken(&error)),
+        None => match running.failed().await {
+            None => None,
+            Some(failed) if failed.is_the_client_s() => return Err(Refusal::Malformed),
+            // As git's own http-backend has it: 200, and what receive-pack printed.
+            Some(failed) if is_told_more => failed.last_words(),
+            Some(_) => return Err(fault(&"git failed without a word")),
+        },
     };
     let preamble = Some(Ok(preamble))
         .filter(|it: &Result<Bytes, _>| it.as_ref().is_ok_and(|it| !it.is_empty()));
-    let answer = stream::iter(first.map(Ok)).chain(running);
+    let rest = if is_told_more {
+        to_the_end(running).left_stream()
+    } else {
+        running.right_stream()
+    };
+    let answer = stream::iter(first.map(Ok)).chain(rest);
     let answer = match listener {
         Some((told, reader)) => told.listen(answer, reader).left_stream(),
         None => answer.right_stream(),
@@ -244,6 +276,26 @@ async fn respond(
         ))
         .insert_header((header::PRAGMA, "no-cache"))
         .streaming(stream::iter(preamble).chain(answer)))
+}
+
+/// What git prints and, where it fails after that, why.
+fn to_the_end(running: Running) -> impl Stream<Item = std::io::Result<Bytes>> + Unpin {
+    Box::pin(stream::unfold(Some(running), async |running| {
+        let mut running = running?;
+        if let Some(next) = running.next().await {
+            return Some((next, Some(running)));
+        }
+        let words = running.failed().await?.last_words()?;
+        Some((Ok(words), None))
+    }))
+}
+
+/// Why git's output ended before git did.
+fn broken(error: &std::io::Error) -> Refusal {
+    let body = error
+        .get_ref()
+        .and_then(|it| it.downcast_ref::<BodyError>());
+    body.map_or_else(|| fault(error), BodyError::refusal)
 }
 
 fn sent(route: &Route) -> &'static str {

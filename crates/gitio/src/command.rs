@@ -137,6 +137,15 @@ pub fn configure(command: &mut Command, settings: &[(&str, &str)]) {
     command.env("GIT_CONFIG_COUNT", (before + settings.len()).to_string());
 }
 
+/// The directory of a repository's own hooks, relative to it.
+pub const OWN_HOOKS: &str = "hooks";
+
+/// Has git run the repository's own hooks, whatever the host's configuration or a file that the
+/// repository's includes says. For `receive-pack`, which looks for them from its git directory.
+pub fn run_own_hooks(command: &mut Command) {
+    configure(command, &[("core.hooksPath", OWN_HOOKS)]);
+}
+
 /// A git command that is being put together.
 pub struct Git {
     command: Command,

@@ -34,17 +34,25 @@ pub fn decode(bytes: &[u8]) -> Result<Option<(Packet<'_>, usize)>, PktError> {
     let Some(digits) = bytes.first_chunk::<4>() else {
         return Ok(None);
     };
-    let mut raw = [0; 2];
-    hex::decode_to_slice(digits, &mut raw).map_err(|_| PktError::Length)?;
-    match usize::from(u16::from_be_bytes(raw)) {
+    match length(*digits)? {
         0 => Ok(Some((Packet::Flush, 4))),
         1 => Ok(Some((Packet::Delimiter, 4))),
         2 => Ok(Some((Packet::ResponseEnd, 4))),
-        3 => Err(PktError::Length),
-        length if length > MAX_DATA + 4 => Err(PktError::TooLong),
         length => Ok(bytes
             .get(4..length)
             .map(|data| (Packet::Data(data), length))),
+    }
+}
+
+/// How long the packet is that begins with these digits, which count: 0 to 2 for those without
+/// data, 4 to 65520 otherwise.
+pub fn length(digits: [u8; 4]) -> Result<usize, PktError> {
+    let mut raw = [0; 2];
+    hex::decode_to_slice(digits, &mut raw).map_err(|_| PktError::Length)?;
+    match usize::from(u16::from_be_bytes(raw)) {
+        3 => Err(PktError::Length),
+        length if length > MAX_DATA + 4 => Err(PktError::TooLong),
+        length => Ok(length),
     }
 }
 

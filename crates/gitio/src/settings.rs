@@ -35,6 +35,8 @@ pub struct Repository {
     pub hook_config: Option<PathBuf>,
     /// `refwarden.path`, where it is set: the git directory that was put under guard with this id.
     pub path: Option<PathBuf>,
+    /// `core.hooksPath`, where it is set: git then runs the hooks there and not its own.
+    pub hooks_path: Option<PathBuf>,
     /// What administrators say of it for policy: each `refwarden.property`, such as
     /// `tier=production`.
     pub properties: BTreeMap<String, String>,
@@ -108,6 +110,7 @@ impl Repository {
             name: text(&config, "refwarden.name")?,
             hook_config: text(&config, "refwarden.hookConfig")?.map(Into::into),
             path: bytes(&config, "refwarden.path")?.map(|path| OsString::from_vec(path).into()),
+            hooks_path: text(&config, "core.hooksPath")?.map(Into::into),
             properties: properties(&config)?,
             gitdir,
         })

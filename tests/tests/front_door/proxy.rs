@@ -2,6 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use refwarden_testkit::{Repository, Via, flush, line, packets, with_token, within};
@@ -181,7 +182,113 @@ fn a_request_body_may_be_gzip() {
         let served = post(bad).is_ok_and(|it| it.status().is_success() && it.bytes().is_ok());
         assert!(!served);
     }
+    assert_eq!(post(&body).unwrap().status().as_u16(), 400);
     assert!(post(&packed).unwrap().status().is_success());
+}
+
+#[test]
+fn what_git_does_not_send_is_the_client_s_fault() {
+    let repository = Repository::guarded(stack(), "malformed");
+    let (url, token) = (repository.http_url(), stack().token("ada"));
+    let post = |service: &str, body: &str| {
+        let answer = client()
+            .post(format!("{url}/git-{service}"))
+            .basic_auth("x", Some(&token))
+            .header(
+                "content-type",
+                format!("application/x-git-{service}-request"),
+            )
+            .body(body.to_owned())
+            .send()
+            .unwrap();
+        (answer.status().as_u16(), answer.text().unwrap())
+    };
+    for (service, body) in [
+        ("receive-pack", "zzzz"),
+        ("receive-pack", "fff0abc"),
+        ("receive-pack", "0003"),
+        ("receive-pack", ""),
+        ("receive-pack", "000dnonsense!0000"),
+        ("upload-pack", "ffffabc"),
+        ("upload-pack", "zzzz"),
+        ("upload-pack", "0032want"),
+    ] {
+        let (status, text) = post(service, body);
+        assert_eq!(status, 400, "{service} {body}: {text}");
+        assert!(text.contains("RW401"), "{service} {body}: {text}");
+    }
+    // What git sends to see whether it has to say who it is.
+    assert_eq!(post("receive-pack", "0000").0, 200);
+}
+
+#[test]
+fn a_push_that_the_barrier_stops_is_told_why() {
+    let repository = Repository::guarded(stack(), "vetoed");
+    let work = repository.work();
+    work.commit(&[(b"a", b"a\n")], "A");
+    let hook = repository.path.join("hooks/reference-transaction");
+    let veto = "#!/bin/sh\ncat >/dev/null\n[ \"$1\" = prepared ] || exit 0\n\
+        echo 'error: RW403 stopped by the test' >&2\necho 'not for clients' >&2\nexit 1\n";
+    std::fs::write(&hook, veto).unwrap();
+    let refused = work.push(Via::Http, &["HEAD:refs/heads/topic"]).fails(&[
+        "remote: error: RW403 stopped by the test",
+        "git fetch shows",
+    ]);
+    assert!(!refused.said().contains("not for clients"), "{refused}");
+    assert!(!refused.said().contains("HTTP 500"), "{refused}");
+    assert_eq!(repository.value("refs/heads/topic"), None);
+}
+
+#[test]
+fn nothing_is_pushed_past_hooks_that_git_would_not_run() {
+    let repository = Repository::guarded(stack(), "hookless");
+    let before = repository.refs();
+    let work = repository.work();
+    work.commit(&[(b"a", b"a\n")], "A");
+    let refused = |words: &[&str]| {
+        for target in ["HEAD:refs/heads/topic", "+HEAD:refs/heads/main"] {
+            let told = [&["remote: error: RW"], words].concat();
+            work.push(Via::Http, &[target]).fails(&told);
+        }
+        // A client that has seen the refs before gets no further.
+        let push = client()
+            .post(format!("{}/git-receive-pack", repository.http_url()))
+            .basic_auth("x", Some(stack().token("ada")))
+            .header("content-type", "application/x-git-receive-pack-request");
+        assert_eq!(status(push.body("0000")), 503);
+        assert_eq!(repository.refs(), before);
+    };
+    let list = || {
+        let git = with_token(stack().git(), &stack().token("ada"), Via::Http);
+        git.run(&repository.path, &["ls-remote", &repository.http_url()])
+    };
+    for name in ["pre-receive", "reference-transaction", "post-receive"] {
+        let hook = repository.path.join("hooks").join(name);
+        let kept = hook.with_extension("kept");
+        let mode = |mode| {
+            std::fs::set_permissions(&hook, std::fs::Permissions::from_mode(mode)).unwrap();
+        };
+        mode(0o644);
+        refused(&["RW504", name, "is not executable"]);
+        mode(0o755);
+        std::fs::rename(&hook, &kept).unwrap();
+        refused(&["RW504", name, "is missing"]);
+        list().passes();
+        std::fs::rename(&kept, &hook).unwrap();
+    }
+    let set = |arguments: &[&str]| repository.git(&[&["config"], arguments].concat()).passes();
+    set(&["core.hooksPath", "/dev/null"]);
+    refused(&["RW504", "core.hooksPath"]);
+    set(&["--unset", "core.hooksPath"]);
+    let place = repository.path.display().to_string();
+    stack()
+        .refwarden(&["install", &place, "--uninstall"])
+        .passes();
+    refused(&["RW404", "not under guard any more"]);
+    list().fails(&["RW404", "not under guard any more"]);
+    repository.install().passes();
+    list().passes();
+    work.push(Via::Http, &["HEAD:refs/heads/topic"]).passes();
 }
 
 #[test]

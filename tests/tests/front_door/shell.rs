@@ -298,3 +298,34 @@ fn without_the_service_the_shell_refuses_in_plain_words() {
     work.push_with(&token, Via::Ssh(&sshd), &["HEAD:refs/heads/x"])
         .fails(&["RW501"]);
 }
+
+#[test]
+fn the_shell_takes_no_push_past_hooks_that_git_would_not_run() {
+    let sshd = Sshd::with_shell(&stack().started().repositories, &[]);
+    let repository = Repository::guarded(stack(), "shell-hookless");
+    let before = repository.refs();
+    let work = repository.work();
+    work.commit(&[(b"a", b"a\n")], "A");
+    let url = sshd.named_url("shell-hookless");
+    let git = work.git.with("GIT_SSH_COMMAND", &sshd.command());
+    let git = git.with("REFWARDEN_TOKEN", &stack().token("ada"));
+    let push = || git.run(work.path(), &["push", &url, "+HEAD:refs/heads/main"]);
+    let list = || git.run(work.path(), &["ls-remote", &url]);
+    let hook = repository.path.join("hooks/pre-receive");
+    let kept = hook.with_extension("kept");
+    std::fs::rename(&hook, &kept).unwrap();
+    push().fails(&["RW504", "the hook pre-receive is missing"]);
+    list().passes();
+    std::fs::rename(&kept, &hook).unwrap();
+    let place = repository.path.display().to_string();
+    stack()
+        .refwarden(&["install", &place, "--uninstall"])
+        .passes();
+    push().fails(&["RW404", "not under guard any more"]);
+    list().fails(&["RW404", "not under guard any more"]);
+    assert_eq!(repository.refs(), before);
+    repository.install().passes();
+    list().passes();
+    git.run(work.path(), &["push", &url, "HEAD:refs/heads/topic"])
+        .passes();
+}
