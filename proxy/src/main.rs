@@ -88,7 +88,8 @@ fn run(file: &Path) -> Result<(), Box<dyn Error>> {
         .h1_write_buffer_size(256 << 10)
         .tcp_nodelay(true)
         .shutdown_timeout(30)
-        .bind(&listen)?;
+        .bind(&listen)
+        .map_err(|error| std::io::Error::other(format!("cannot listen on {listen}: {error}")))?;
         tracing::info!(addresses = ?server.addrs(), "listening");
         server.run().await
     })?;

@@ -43,6 +43,9 @@ pub enum AppError {
     /// No database connection could be had.
     #[error("database connection: {0}")]
     Pool(#[from] diesel::r2d2::PoolError),
+    /// What every push needs is not there; the sentence says what, and the cause is only logged.
+    #[error("not ready: {0} {1}")]
+    NotReady(&'static str, String),
     /// Something else of ours failed.
     #[error("internal: {0}")]
     Internal(String),
@@ -104,6 +107,7 @@ impl AppError {
             | Self::Gone(text)
             | Self::TooMany(text)
             | Self::Conflict(text) => text,
+            Self::NotReady(text, _) => text,
             Self::NotFound => "There is nothing here, or nothing that you may see.",
             Self::OtherRules => "The push was scanned with other rules than the policy names.",
             Self::Database(_) | Self::Pool(_) => {
@@ -118,7 +122,9 @@ impl AppError {
             Self::Unauthorized(code, _) => *code,
             Self::Refused(code, _) => Some(*code),
             Self::OtherRules => Some(Code::ScanFailed),
-            Self::Database(_) | Self::Pool(_) | Self::Internal(_) => Some(Code::ServiceFault),
+            Self::Database(_) | Self::Pool(_) | Self::NotReady(..) | Self::Internal(_) => {
+                Some(Code::ServiceFault)
+            }
             _ => None,
         }
     }
@@ -141,7 +147,9 @@ impl ResponseError for AppError {
             Self::OtherRules => StatusCode::PRECONDITION_FAILED,
             Self::Gone(_) => StatusCode::GONE,
             Self::TooMany(_) => StatusCode::TOO_MANY_REQUESTS,
-            Self::Database(_) | Self::Pool(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Database(_) | Self::Pool(_) | Self::NotReady(..) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Internal(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }

@@ -23,6 +23,9 @@ pub use seal::{Recipients, Sealed};
 /// After this long without a byte, a pack is not being received any more.
 const LEFT: std::time::Duration = std::time::Duration::from_hours(24);
 
+/// Where packs are while they are received, below the store.
+const INCOMING: &str = "incoming";
+
 /// A directory of packs.
 #[derive(Clone)]
 pub struct PackStore {
@@ -61,10 +64,13 @@ impl PackStore {
     /// # Errors
     /// When the directory cannot be made.
     pub fn open(directory: PathBuf, recipients: Recipients) -> std::io::Result<Self> {
-        let incoming = directory.join("incoming");
-        std::fs::create_dir_all(&incoming)?;
+        let incoming = directory.join(INCOMING);
+        std::fs::create_dir_all(&incoming).map_err(at(&incoming))?;
         // Left by a service that was killed. Others on this store may be receiving still.
-        for entry in std::fs::read_dir(&incoming)?.flatten() {
+        for entry in std::fs::read_dir(&incoming)
+            .map_err(at(&incoming))?
+            .flatten()
+        {
             let age = entry.metadata().and_then(|found| found.modified());
             if age.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > LEFT)) {
                 let _ = std::fs::remove_file(entry.path());
@@ -76,6 +82,20 @@ impl PackStore {
         })
     }
 
+    /// Tries what each pack needs, but for what lasts: makes a file, writes to it, gives it a name.
+    ///
+    /// # Errors
+    /// What the next pack would fail with.
+    pub fn try_out(&self) -> std::io::Result<()> {
+        let mut tried = self.writer()?;
+        tried.write(b"PACK")?;
+        // `finish` would sync it. Nothing of a sealed one need be whole.
+        let name = format!(".tried-{}", Uuid::new_v4().simple());
+        let named = self.directory.join(name);
+        std::fs::rename(&tried.temporary, &named).map_err(at(&named))?;
+        std::fs::remove_file(&named).map_err(at(&named))
+    }
+
     /// Begins to receive a pack.
     ///
     /// # Errors
@@ -83,13 +103,14 @@ impl PackStore {
     pub fn writer(&self) -> std::io::Result<PackWriter> {
         let temporary = self
             .directory
-            .join("incoming")
+            .join(INCOMING)
             .join(Uuid::new_v4().to_string());
         let file = File::options()
             .write(true)
             .create_new(true)
             .mode(0o600)
-            .open(&temporary)?;
+            .open(&temporary)
+            .map_err(at(&temporary))?;
         let mut writer = PackWriter {
             store: self.clone(),
             temporary,
@@ -132,7 +153,7 @@ impl PackWriter {
     /// When they cannot be written, for example because the disk is full.
     pub fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
         if let Some(sink) = &mut self.sink {
-            sink.write_all(bytes)?;
+            sink.write_all(bytes).map_err(at(&self.temporary))?;
         }
         self.hasher.update(bytes);
         self.bytes += u64::try_from(bytes.len()).unwrap_or_default();
@@ -150,7 +171,8 @@ impl PackWriter {
     /// When it cannot be synced or renamed.
     pub fn finish(mut self) -> std::io::Result<StoredPack> {
         let sink = self.sink.take().ok_or(std::io::ErrorKind::BrokenPipe)?;
-        let (stored_bytes, sealed) = self.store.recipients.finish(sink)?;
+        let finished = self.store.recipients.finish(sink);
+        let (stored_bytes, sealed) = finished.map_err(at(&self.temporary))?;
         let digest = hex::encode(self.hasher.clone().finalize());
         let folder = digest.get(..2).unwrap_or("00").to_owned();
         // Each file has a name of its own: the same pack may come twice at once, or come again
@@ -160,11 +182,11 @@ impl PackWriter {
         let location = format!("{folder}/{digest}.{own}.{kind}");
         let directory = self.store.directory.join(&folder);
         if !directory.exists() {
-            std::fs::create_dir_all(&directory)?;
+            std::fs::create_dir_all(&directory).map_err(at(&directory))?;
             sync_directory(&self.store.directory)?;
         }
         let path = self.store.directory.join(&location);
-        std::fs::rename(&self.temporary, &path)?;
+        std::fs::rename(&self.temporary, &path).map_err(at(&path))?;
         let custody = Custody::of(path);
         sync_directory(&directory)?;
         Ok(StoredPack {
@@ -186,7 +208,13 @@ impl Drop for PackWriter {
 }
 
 fn sync_directory(path: &Path) -> std::io::Result<()> {
-    File::open(path)?.sync_all()
+    let synced = File::open(path).and_then(|directory| directory.sync_all());
+    synced.map_err(at(path))
+}
+
+/// Names the file or directory that an error is about, for the log.
+fn at(path: &Path) -> impl FnOnce(std::io::Error) -> std::io::Error + '_ {
+    move |error| std::io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 #[cfg(test)]
@@ -224,6 +252,24 @@ mod tests {
         drop((kept, other));
         assert_eq!(files(directory.path(), &folder), 1);
         assert!(path.exists());
+    }
+
+    #[test]
+    fn a_store_that_takes_no_pack_says_so_and_where() {
+        let directory = tempfile::tempdir().unwrap();
+        let store = PackStore::open(directory.path().to_owned(), Recipients::default()).unwrap();
+        store.try_out().unwrap();
+        assert_eq!(files(directory.path(), "incoming"), 0);
+        assert_eq!(files(directory.path(), "."), 1);
+        std::fs::remove_dir(directory.path().join("incoming")).unwrap();
+        let error = store.try_out().unwrap_err();
+        assert_eq!(error.kind(), std::io::ErrorKind::NotFound);
+        assert!(error.to_string().contains("incoming/"), "{error}");
+        // A file where the store should be.
+        let file = directory.path().join("file");
+        std::fs::write(&file, "").unwrap();
+        let opened = PackStore::open(file, Recipients::default());
+        assert!(opened.is_err_and(|error| error.to_string().contains("/file/incoming: ")));
     }
 
     #[test]

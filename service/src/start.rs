@@ -111,28 +111,19 @@ fn prepare(config_file: &Path) -> Result<AppState, String> {
     }
     let config_dir = config_file.parent().map(PathBuf::from).unwrap_or_default();
     let policy = policy(&config, &config_dir)?;
-    for host in &config.hosts {
-        let good = host.credential_sha256.len() == 64
-            && host
-                .credential_sha256
-                .bytes()
-                .all(|b| b.is_ascii_hexdigit() && !b.is_ascii_uppercase());
-        if !good {
-            return Err(format!(
-                "{shown}: host '{}': credential_sha256: expected 64 lower-case hexadecimal digits",
-                host.name
-            ));
-        }
-    }
     let http = identity::client().map_err(|error| format!("cannot set up TLS: {error}"))?;
     let tokens = Tokens::open(&config, &config_dir)?;
     let own = tokens.as_ref().map(Tokens::as_issuer).transpose()?;
-    let issuers = Issuers::new(&config.issuers, own, &config_dir, http.clone())?;
+    let issuers = Issuers::new(&config.issuers, own, &config_dir, http.clone())
+        .map_err(|problem| format!("{shown}: {problem}"))?;
     let authorities =
         Authorities::open(&config).map_err(|problem| format!("{shown}: {problem}"))?;
     let idp = match &config.quick_start {
         None => None,
-        Some(quick_start) => Some(idp::Idp::open(&config, quick_start, &config_dir)?),
+        Some(quick_start) => {
+            let idp = idp::Idp::open(&config, quick_start, &config_dir);
+            Some(idp.map_err(|problem| format!("{shown}: {problem}"))?)
+        }
     };
     let database = &config.database;
     db::prepare(&database.url, database.migrator_url.as_deref())?;
@@ -163,6 +154,7 @@ fn prepare(config_file: &Path) -> Result<AppState, String> {
         http,
         changed,
         streams,
+        looking: Arc::default(),
         stopping: stopping()?,
         tokens,
         ledger,

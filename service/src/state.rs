@@ -34,6 +34,8 @@ pub struct AppState {
     pub changed: tokio::sync::watch::Sender<u64>,
     /// Streams of events that may begin.
     pub streams: Arc<tokio::sync::Semaphore>,
+    /// Held by the one who looks whether the service is ready.
+    pub looking: Arc<tokio::sync::Mutex<()>>,
     /// True once the service is told to stop.
     pub stopping: tokio::sync::watch::Receiver<bool>,
     /// What makes Refwarden's own tokens, where it does.

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 pub struct Fetches {
     /// Readers whose packs are kept as they were sent: entries such as `kind:agent`, `kind:human`,
     /// `group:contractors` or `user:ada`. Empty: nobody's.
+    #[serde(deserialize_with = "super::checked::actors")]
     pub keep: Vec<String>,
 }
 

@@ -5,6 +5,7 @@
 //! reads the file refuses to start. This crate reads no file itself; it is given the text.
 
 mod channels;
+mod checked;
 mod fetches;
 mod hook;
 mod ledger;
@@ -67,5 +68,80 @@ mod tests {
         let error = parse::<HookConfig>("hook.toml", text).unwrap_err();
         assert_eq!((error.file.as_str(), error.line), ("hook.toml", 3));
         assert!(error.problem.contains("unknown field `spool`"), "{error}");
+    }
+
+    /// Parts of a file that is good, to be changed one at a time.
+    const PARTS: &str = "[service]
+listen = \"127.0.0.1:8080\"
+public_url = \"https://refwarden.example.com\"
+pack_dir = \"packs\"
+audience = \"refwarden\"
+[database]
+url = \"postgresql://h/d\"
+connections = 16
+[policy]
+files = []
+[access]
+auditors = [\"group:auditors\"]
+[fetches]
+keep = [\"kind:agent\"]
+[[issuer]]
+url = \"https://id.example.com\"
+algorithms = [\"EdDSA\"]
+";
+
+    #[test]
+    fn a_bad_value_is_told_with_its_line_and_what_was_expected() {
+        let read = |text: &str| parse::<Config>("refwarden.toml", text);
+        read(PARTS).unwrap();
+        for (good, bad, expected) in [
+            (
+                "\"127.0.0.1:8080\"",
+                "\"127.0.0.1\"",
+                "2: '127.0.0.1': expected an address and a port",
+            ),
+            (
+                "\"127.0.0.1:8080\"",
+                "\"::1\"",
+                "2: '::1': expected an address and a port",
+            ),
+            (
+                "\"127.0.0.1:8080\"",
+                "\"h:99999\"",
+                "2: 'h:99999': expected an address and a port",
+            ),
+            (
+                "\"https://refwarden.example.com\"",
+                "\"refwarden\"",
+                "3: 'refwarden': expected a URL",
+            ),
+            ("= 16", "= 0", "8: 0 connections: expected 1 to 1000"),
+            ("= 16", "= -1", "8: -1 connections: expected 1 to 1000"),
+            (
+                "group:auditors",
+                "auditors",
+                "12: 'auditors': expected one of group:NAME, user:NAME",
+            ),
+            (
+                "group:auditors",
+                "group:",
+                "12: 'group:': expected one of group:NAME",
+            ),
+            (
+                "kind:agent",
+                "kind:robot",
+                "14: 'kind:robot': expected one of",
+            ),
+            ("EdDSA", "HS256", "17: algorithm 'HS256': expected RS256"),
+            ("\"EdDSA\"", "", "17: no algorithm: expected RS256"),
+        ] {
+            assert!(PARTS.contains(good), "{good}");
+            let error = read(&PARTS.replace(good, bad)).unwrap_err().to_string();
+            let expected = format!("refwarden.toml:{expected}");
+            assert!(error.starts_with(&expected), "{bad}: {error}");
+        }
+        for listen in ["[::1]:8080", "localhost:8080", "0.0.0.0:0"] {
+            read(&PARTS.replace("127.0.0.1:8080", listen)).unwrap();
+        }
     }
 }

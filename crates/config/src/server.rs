@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::checked;
 use super::fetches::Fetches;
 use super::ledger::Ledger;
 use super::notify::{self, Notify};
@@ -63,8 +64,10 @@ pub struct Config {
 #[serde(deny_unknown_fields)]
 pub struct Service {
     /// Address and port to listen on.
+    #[serde(deserialize_with = "checked::listen")]
     pub listen: String,
     /// The URL that links begin with, without a slash at the end.
+    #[serde(deserialize_with = "checked::base_url")]
     pub public_url: String,
     /// Directory of the packs.
     pub pack_dir: PathBuf,
@@ -88,8 +91,11 @@ pub struct Database {
     /// then runs as `refwarden_app` of `url`, which can add to the ledger and not change it. The
     /// same as `url` if not given. `DATABASE_MIGRATOR_URL` in the environment takes its place.
     pub migrator_url: Option<String>,
-    /// Connections to keep.
-    #[serde(default = "default_connections")]
+    /// Connections to keep: 1 to 1000.
+    #[serde(
+        default = "default_connections",
+        deserialize_with = "checked::connections"
+    )]
     pub connections: u32,
 }
 
@@ -106,12 +112,15 @@ pub struct PolicyFiles {
 #[serde(deny_unknown_fields)]
 pub struct Proxy {
     /// Address and port to listen on.
+    #[serde(deserialize_with = "checked::listen")]
     pub listen: String,
     /// The URL that clients use, without a slash at the end.
+    #[serde(deserialize_with = "checked::base_url")]
     pub public_url: String,
     /// Directory under which the bare repositories stand.
     pub repositories: PathBuf,
     /// Base URL of the approval service.
+    #[serde(deserialize_with = "checked::base_url")]
     pub service_url: String,
     /// File with the host credential.
     pub credential_file: PathBuf,
@@ -147,6 +156,7 @@ pub struct Host {
     /// Its name, as records show it.
     pub name: String,
     /// Hexadecimal SHA-256 of its credential.
+    #[serde(deserialize_with = "checked::sha256")]
     pub credential_sha256: String,
 }
 
@@ -160,6 +170,7 @@ pub struct Issuer {
     #[serde(default)]
     pub kind: IssuerKind,
     /// Signature algorithms that are accepted from it: RS256, PS256, ES256, ES384, `EdDSA`.
+    #[serde(deserialize_with = "checked::algorithms")]
     pub algorithms: Vec<String>,
     /// A JWKS file to use instead of discovery.
     pub jwks_file: Option<PathBuf>,
@@ -230,8 +241,10 @@ pub struct SignIn {
 #[serde(deny_unknown_fields, default)]
 pub struct Access {
     /// May read every record and replay.
+    #[serde(deserialize_with = "checked::actors")]
     pub auditors: Vec<String>,
     /// May read health, and everything auditors may.
+    #[serde(deserialize_with = "checked::actors")]
     pub admins: Vec<String>,
 }
 

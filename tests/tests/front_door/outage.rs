@@ -2,7 +2,7 @@
 //! within five seconds, reads go on, and nothing that moved is lost.
 
 use std::os::unix::fs::PermissionsExt as _;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use refwarden_testkit::{Outcome, Repository, Stack, Via, with_token, within};
 use rustix::process::{Pid, Signal, kill_process};
@@ -94,6 +94,63 @@ fn without_the_database_pushes_are_refused_and_reads_go_on() {
     introduce(&repository, &reader);
     stack.kill("postgres");
     away(&repository, &["RW502", "RW503"], &tokens, &reader);
+}
+
+/// Whether the service says that it can decide, and how it says so, in less time than a push waits.
+fn ready(stack: &Stack) -> (u16, String) {
+    let begun = Instant::now();
+    let answer = reqwest::blocking::Client::builder()
+        .no_proxy()
+        .timeout(Duration::from_secs(20))
+        .build()
+        .unwrap()
+        .get(format!("{}/readyz", stack.started().service_url))
+        .send()
+        .unwrap();
+    assert!(begun.elapsed() < PATIENCE, "{:?}", begun.elapsed());
+    (answer.status().as_u16(), answer.text().unwrap())
+}
+
+#[test]
+fn a_service_that_can_judge_no_push_is_not_ready() {
+    let stack = Stack::start();
+    assert_eq!(ready(&stack), (200, "ok\n".to_owned()));
+    let incoming = stack.directory().join("packs/incoming");
+    let away = incoming.with_extension("away");
+    std::fs::rename(&incoming, &away).unwrap();
+    let (status, text) = ready(&stack);
+    assert_eq!(status, 503, "{text}");
+    assert!(text.contains("Packs cannot be kept"), "{text}");
+    std::fs::rename(&away, &incoming).unwrap();
+    assert!(stack.logs().contains("packs/incoming/"));
+    // A server that is there and says nothing.
+    let servers = backends(stack.pid("postgres"));
+    for pid in &servers {
+        kill_process(*pid, Signal::STOP).unwrap();
+    }
+    // Each who asks has an answer, however many do.
+    for _ in 0..3 {
+        assert_eq!(ready(&stack).0, 503);
+    }
+    for pid in &servers {
+        kill_process(*pid, Signal::CONT).unwrap();
+    }
+    within("it is ready again", Duration::from_secs(20), || {
+        ready(&stack).0 == 200
+    });
+}
+
+/// A process and its children.
+fn backends(parent: i32) -> Vec<Pid> {
+    let children = std::fs::read_dir("/proc").unwrap().filter_map(|entry| {
+        let pid: i32 = entry.ok()?.file_name().to_str()?.parse().ok()?;
+        let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+        let after = stat.rsplit_once(')')?.1;
+        let of: i32 = after.split_whitespace().nth(1)?.parse().ok()?;
+        (of == parent).then_some(pid)
+    });
+    let all = std::iter::once(parent).chain(children);
+    all.filter_map(Pid::from_raw).collect()
 }
 
 /// A push whose service dies just before one of the hook's calls.
