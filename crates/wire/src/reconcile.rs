@@ -92,6 +92,15 @@ pub struct Ended {
     pub value: Oid,
 }
 
+/// An update that was granted and never about to move.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct GivenUp {
+    /// Its push.
+    pub push_id: PushId,
+    /// The ref.
+    pub target: RefName,
+}
+
 /// What the reconciler found in a repository.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReconcileIn {
@@ -101,6 +110,10 @@ pub struct ReconcileIn {
     pub seq: i64,
     /// Prepared updates whose receive-pack has ended.
     pub ended: Vec<Ended>,
+    /// Updates of [`LedgerOut::released`] whose receive-pack has ended: nothing will move them. An
+    /// older host does not say.
+    #[serde(default)]
+    pub given_up: Vec<GivenUp>,
     /// Refs that are not where the ledger has them, at most [`CHANGES_MAX`].
     pub changes: Vec<Change>,
     /// Gaps of the ledger, whose objects are in the pack.

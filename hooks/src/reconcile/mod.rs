@@ -17,7 +17,7 @@ use std::path::{Path, PathBuf};
 
 use refwarden_gitio::{Refs, Repository};
 use refwarden_wire::reconcile::{
-    Ended, LEDGER, LedgerIn, LedgerOut, Prepared, RECONCILE, ReconcileIn, ReconcileOut,
+    Ended, GivenUp, LEDGER, LedgerIn, LedgerOut, Prepared, RECONCILE, ReconcileIn, ReconcileOut,
 };
 
 use crate::client::Client;
@@ -133,7 +133,8 @@ fn run(path: &Path) -> Result<Reconciled, Fault> {
     for _ in 0..LOOKS {
         let known = ledger(&client, &host)?;
         let dead = dead(&known.prepared);
-        locks::release(&host.repository, &dead, &self::dead(&known.released));
+        let given_up = self::dead(&known.released);
+        locks::release(&host.repository, &dead, &given_up);
         let ended = ended(&host.repository, &dead)?;
         let mut defects = guard::defects(&host, &spool);
         if let Some(fault) = &unsent {
@@ -147,6 +148,7 @@ fn run(path: &Path) -> Result<Reconciled, Fault> {
             gaps: Vec::new(),
             defects: Vec::new(),
             ended,
+            given_up: given_up.into_iter().map(self::given_up).collect(),
         };
         let mut pack = None;
         // What settling changes is compared in the next look.
@@ -182,6 +184,13 @@ fn run(path: &Path) -> Result<Reconciled, Fault> {
 fn dead(updates: &[Prepared]) -> Vec<&Prepared> {
     let updates = updates.iter();
     updates.filter(|one| !may_run(&one.correlation)).collect()
+}
+
+fn given_up(update: &Prepared) -> GivenUp {
+    GivenUp {
+        push_id: update.push_id,
+        target: update.target.clone(),
+    }
 }
 
 /// Where the refs of dead pushes are. Read after the deaths are known: nothing moves them since.

@@ -276,7 +276,8 @@ pub fn mark_prepared(
     Ok(())
 }
 
-/// Marks how an update that was about to move ended; says whether it was so marked now.
+/// Marks how an update ended that stands as `update` says, about to move or only released; says
+/// whether it was so marked now.
 ///
 /// # Errors
 /// What diesel says.
@@ -288,7 +289,7 @@ pub fn mark_settled(
 ) -> QueryResult<bool> {
     let row = ref_updates::table
         .find((update.push_id, update.ordinal))
-        .filter(ref_updates::state.eq(update_state::PREPARED));
+        .filter(ref_updates::state.eq(&update.state));
     let changed = diesel::update(row)
         .set((
             ref_updates::state.eq(state),

@@ -94,6 +94,28 @@ pub fn released(
         .load(conn)
 }
 
+/// Updates of these pushes that were granted and never about to move, where nothing says what became
+/// of the push.
+///
+/// # Errors
+/// What diesel says.
+pub fn never_prepared(
+    conn: &mut PgConnection,
+    repository: Uuid,
+    ids: &[Uuid],
+) -> QueryResult<Vec<RefUpdate>> {
+    pushes::table
+        .inner_join(ref_updates::table.on(ref_updates::push_id.eq(pushes::id)))
+        .filter(pushes::repository_id.eq(repository))
+        .filter(pushes::id.eq_any(ids.to_vec()))
+        .filter(pushes::state.eq(push_state::GRANTED))
+        .filter(pushes::completed_at.is_null())
+        .filter(ref_updates::state.eq(update_state::RELEASED))
+        .order((ref_updates::push_id, ref_updates::ordinal))
+        .select(RefUpdate::as_select())
+        .load(conn)
+}
+
 /// Names that events after `seq` are about, where those may have moved a ref.
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use refwarden_model::PushId;
 use refwarden_wire::hook::{CompleteIn, CompleteOut};
 
 use super::settle::{end_of_move, is_about};
-use super::{actor_of, mark_overtaken, push_url};
+use super::{actor_of, mark_overtaken, push_page};
 use crate::db;
 use crate::db::events::{self, NewEvent};
 use crate::db::pushes::{self, update_state};
@@ -63,7 +63,7 @@ pub fn complete(
         Ok(CompleteOut {
             push_id: PushId(push.id),
             moved: u64::try_from(moved).unwrap_or_default(),
-            url: push_url(public_url, push.id),
+            url: push_page(public_url, push.id),
         })
     })
 }

@@ -86,13 +86,8 @@ pub fn mark_overtaken(
     Ok(())
 }
 
-/// Where the events of a push are read.
-fn push_url(public_url: &str, id: uuid::Uuid) -> String {
-    format!("{public_url}/api/v1/events?push={id}")
-}
-
-/// The page with what was found in a push.
-fn findings_page(public_url: &str, id: uuid::Uuid) -> String {
+/// The page of a push, for its pusher too.
+fn push_page(public_url: &str, id: uuid::Uuid) -> String {
     format!("{public_url}/p/{id}")
 }
 

@@ -12,7 +12,7 @@ use refwarden_wire::hook::{DRY_RUN, Outcome, PushIn, PushOut, Reason};
 use uuid::Uuid;
 
 use super::ask::{Asking, needs_approval};
-use super::{emergency, findings_page, findings_url, push_url, reason};
+use super::{emergency, findings_url, push_page, reason};
 use crate::approval::exceptions::{self, may_be_asked_for};
 use crate::db;
 use crate::db::events::{self, NewEvent};
@@ -120,11 +120,7 @@ fn receive_in_transaction(
         push_id: PushId(id),
         outcome: judged.outcome,
         reasons: judged.reasons,
-        url: if may_ask {
-            findings_page(base, id)
-        } else {
-            push_url(base, id)
-        },
+        url: push_page(base, id),
     })
 }
 

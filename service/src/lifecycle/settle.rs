@@ -48,7 +48,8 @@ pub(super) fn is_about(update: &RefUpdate, observed: &Observed) -> bool {
     update.state == update_state::PREPARED && update.target == observed.target.as_bytes()
 }
 
-/// Settles one move that was about to happen, and says whether it was not settled before.
+/// Settles one move that was about to happen, or was only released and never will be; says whether
+/// it was not settled before.
 ///
 /// # Errors
 /// What the database says.

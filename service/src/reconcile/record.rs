@@ -7,7 +7,7 @@ use diesel::{Connection as _, PgConnection};
 use refwarden_model::{ByteText, Oid, PushId, RefName};
 use refwarden_wire::hook::Correlation;
 use refwarden_wire::reconcile::{
-    CHANGES_MAX, Change, Gap, LedgerIn, LedgerOut, Prepared, ReconcileIn, ReconcileOut,
+    CHANGES_MAX, Change, Gap, GivenUp, LedgerIn, LedgerOut, Prepared, ReconcileIn, ReconcileOut,
 };
 
 use super::fold::fold;
@@ -115,6 +115,7 @@ pub fn reconcile(
             }
             unsure.insert(update.target);
         }
+        give_up(conn, &repository, &report.given_up, now)?;
         if let Some(pack) = pack {
             repositories::insert_pack(conn, pack, now)?;
         }
@@ -197,6 +198,30 @@ fn record(
         {
             let name = change.name.as_bytes();
             mark_overtaken(conn, repository.id, name, &oid.to_string(), now)?;
+        }
+    }
+    Ok(())
+}
+
+/// Records that updates of pushes have not moved that were granted and ended before the barrier,
+/// for example because the database did not answer there. Else "released" would be the last that
+/// is said of them. What post-receive has completed, it has counted.
+fn give_up(
+    conn: &mut PgConnection,
+    repository: &Repository,
+    given_up: &[GivenUp],
+    now: DateTime<Utc>,
+) -> Result<(), AppError> {
+    if given_up.is_empty() {
+        return Ok(());
+    }
+    let pushes: Vec<_> = given_up.iter().map(|one| one.push_id.0).collect();
+    for update in reconcile::never_prepared(conn, repository.id, &pushes)? {
+        let is_meant = given_up
+            .iter()
+            .any(|one| one.push_id.0 == update.push_id && one.target.as_bytes() == update.target);
+        if is_meant {
+            settle_one(conn, &update, false, now)?;
         }
     }
     Ok(())

@@ -1,5 +1,5 @@
-//! The page of a push that was refused for what the scanner found: each finding, and the form that
-//! asks its rule's owners to let it pass.
+//! The page of a push: what it asked for, what became of it, what the scanner found and, for each
+//! finding, the form that asks its rule's owners to let it pass.
 
 use actix_web::HttpResponse;
 use actix_web::http::header::LOCATION;
@@ -7,6 +7,7 @@ use actix_web::web::{Data, Form, Path};
 use askama::Template;
 use chrono::Utc;
 use diesel::PgConnection;
+use refwarden_model::Code;
 use refwarden_model::facts::FindingFacts;
 use refwarden_policy::{Policy, describe_finding, longest_exception, owners_of};
 use refwarden_wire::api::ExceptionIn;
@@ -21,8 +22,12 @@ use crate::api::is_auditor;
 use crate::approval;
 use crate::approval::exceptions::{Looked, SORTS, chain_of, covers, look, may_be_asked_for};
 use crate::db::exceptions;
+use crate::db::pushes::{self, RefUpdate};
 use crate::error::AppError;
 use crate::state::AppState;
+
+/// Refs that are listed.
+const REFS: usize = 100;
 
 /// Findings that are listed.
 const SHOWN: usize = 100;
@@ -39,9 +44,21 @@ struct Page {
     actor: String,
     state: String,
     received: String,
+    /// Why it was refused: each code with its title.
+    codes: Vec<String>,
+    updates: Vec<Update>,
+    more_updates: usize,
     findings: Vec<Finding>,
     hidden: usize,
     sorts: [(&'static str, &'static str); 3],
+}
+
+/// A ref, where it was to go, and what became of that.
+struct Update {
+    name: String,
+    old: String,
+    new: String,
+    state: String,
 }
 
 /// What was found, and what may be asked.
@@ -128,6 +145,13 @@ fn build(
     };
     let findings = facts.findings.iter().enumerate().take(SHOWN).map(one);
     let chain = chain_of(push)?;
+    let updates = pushes::updates(conn, push.id)?;
+    let update = |update: &RefUpdate| Update {
+        name: visible_line(&update.ref_name),
+        old: update.actual_old.chars().take(12).collect(),
+        new: update.new_oid.chars().take(12).collect(),
+        state: update.state.replace('_', " "),
+    };
     Ok(Page {
         who: Some(visible_line(signed_in.actor.subject.as_bytes())),
         csrf: signed_in.csrf.clone(),
@@ -136,10 +160,22 @@ fn build(
         actor: visible_line(chain.map(|it| it.describe()).unwrap_or_default().as_bytes()),
         state: push.state.clone(),
         received: push.received_at.format("%Y-%m-%d %H:%M UTC").to_string(),
+        codes: push.codes.iter().map(|code| titled(code)).collect(),
+        updates: updates.iter().take(REFS).map(update).collect(),
+        more_updates: updates.len().saturating_sub(REFS),
         findings: findings.collect(),
         hidden: facts.findings.len().saturating_sub(SHOWN),
         sorts: SORTS,
     })
+}
+
+/// A code and what it means.
+fn titled(code: &str) -> String {
+    let known = Code::ALL.iter().find(|known| known.as_str() == code);
+    known.map_or_else(
+        || visible_line(code.as_bytes()),
+        |code| format!("{code} {}", code.title()),
+    )
 }
 
 /// Asks for an exception and goes to its page.

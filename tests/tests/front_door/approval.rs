@@ -83,8 +83,19 @@ fn an_approval_is_bound_to_ref_old_and_new() {
     work.push(Via::Local, &["HEAD:refs/heads/main"]).passes();
     assert_eq!(repository.value(MAIN), Some(two));
     // Another old value: the first approval was for begin..one, and main is past that.
-    work.push(Via::Local, &["--force", &format!("{one}:{MAIN}")])
+    let denied = work
+        .push(Via::Local, &["--force", &format!("{one}:{MAIN}")])
         .fails(&["RW203"]);
+    // The page that is named shows the push to its pusher, and to nobody else.
+    let said = denied.said();
+    let url = said.split("hint:  recorded as ").nth(1).unwrap();
+    let url = url.split_whitespace().next().unwrap();
+    let page = stack().browser("ada").open(url);
+    assert_eq!(page.status, 200, "{}", page.body);
+    for words in ["RW203 denied by policy", MAIN, "claimed"] {
+        assert!(page.body.contains(words), "{words}: {}", page.body);
+    }
+    assert_eq!(stack().browser("grace").open(url).status, 404);
     assert_ne!(repository.value(MAIN), Some(begin));
 }
 

@@ -294,6 +294,30 @@ fn a_push_killed_before_its_ref_moved_is_settled_and_its_lock_released() {
 }
 
 #[test]
+fn a_released_push_that_ended_before_the_barrier_is_recorded_as_not_moved() {
+    let repository = Repository::guarded(stack(), "never-prepared");
+    let work = repository.work();
+    work.commit(&[(b"a", b"a\n")], "A");
+    // As where the service does not answer there.
+    let stop = "if [ \"$1\" = prepared ]; then cat >/dev/null; exit 1; fi\nexec \"$real\" \"$@\"";
+    wrap(&repository, stop);
+    work.push(Via::Local, &["HEAD:refs/heads/topic"]).fails(&[]);
+    unwrap(&repository);
+    let of_topic = |kind| count(&repository, kind, "refs/heads/topic");
+    assert_eq!(
+        (of_topic("ref.prepared"), of_topic("ref.not_moved")),
+        (0, 0)
+    );
+    reconcile(&repository).passes();
+    assert_eq!(of_topic("ref.not_moved"), 1);
+    // Once, and the same push passes afterwards.
+    reconcile(&repository).passes();
+    assert_eq!(of_topic("ref.not_moved"), 1);
+    work.push(Via::Local, &["HEAD:refs/heads/topic"]).passes();
+    settled(&repository);
+}
+
+#[test]
 fn what_moved_between_two_epochs_is_told() {
     let repository = Repository::guarded(stack(), "epochs");
     let first = repository.git(&["rev-parse", "main"]).passes().text();
