@@ -1,5 +1,6 @@
 //! Push options that ask something of the hook itself (`git push -o …`). Options that are meant
-//! for people or for policy pass through unread.
+//! for people or for policy pass through unread; one that nobody here knows may be meant for
+//! another hook, so it is told of and stops nothing, unless it looks like `dry-run`.
 
 use std::time::Duration;
 
@@ -10,6 +11,25 @@ use crate::fault::Fault;
 
 /// The longest that a push is held.
 const WAIT_MAX: Duration = Duration::from_hours(1);
+
+/// Options that are one word.
+const WORDS: [&[u8]; 2] = [b"help", DRY_RUN];
+
+/// What options that say something begin with.
+const VALUES: [&[u8]; 6] = [
+    b"wait=",
+    b"reason=",
+    b"ticket=",
+    b"reviewer=",
+    b"break-glass=",
+    b"token=",
+];
+
+/// Unknown options that are told by name.
+const TOLD_MAX: usize = 3;
+
+/// The longest name that is told, in bytes. What is longer may be a token that stands alone.
+const NAME_MAX: usize = 24;
 
 /// What `-o help` shows.
 pub const HELP: &str = "\
@@ -50,11 +70,89 @@ impl Wishes {
                         wishes.wait = Some(duration(value)?);
                     } else if other == b"wait" {
                         wishes.wait = Some(duration(b"")?);
+                    } else if looks_like_dry_run(other) {
+                        let text = "push option dry-run is written so, without a value; \
+                                    this would have been no dry run";
+                        return Err(Fault::new(Code::BadOption, text).hint("git push -o dry-run"));
                     }
                 }
             }
         }
         Ok(wishes)
+    }
+}
+
+/// What the pusher is told of options that are not known here; none where all are.
+pub fn unknown(options: &[Vec<u8>]) -> Option<String> {
+    let is_known = |option: &&Vec<u8>| {
+        WORDS.contains(&option.as_slice()) || VALUES.iter().any(|it| option.starts_with(it))
+    };
+    let unknown: Vec<&Vec<u8>> = options.iter().filter(|it| !is_known(it)).collect();
+    let names: Vec<String> = unknown.iter().take(TOLD_MAX).map(|it| shown(it)).collect();
+    let (what, are) = match unknown.len() {
+        0 => return None,
+        1 => ("push option", "is"),
+        _ => ("push options", "are"),
+    };
+    let more = unknown.len().saturating_sub(TOLD_MAX);
+    let more = match more {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let known = WORDS.iter().chain(&VALUES);
+    let known: Vec<_> = known.map(|it| String::from_utf8_lossy(it)).collect();
+    Some(format!(
+        "note: {what} {}{more} {are} not known; known are {}",
+        names.join(", "),
+        known.join(", ")
+    ))
+}
+
+/// An option's name in quotes, where it is one; values are not told.
+fn shown(option: &[u8]) -> String {
+    let name = name(option);
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"-_.".contains(byte);
+    if !name.is_empty() && name.len() <= NAME_MAX && name.iter().all(plain) {
+        format!("\"{}\"", String::from_utf8_lossy(name))
+    } else {
+        "(no name)".to_owned()
+    }
+}
+
+fn name(option: &[u8]) -> &[u8] {
+    option
+        .split(|byte| *byte == b'=')
+        .next()
+        .unwrap_or_default()
+}
+
+/// `dryrun`, `dry_run`, `dry-run=true`, `dyr-run`: whoever types that wants nothing changed.
+fn looks_like_dry_run(option: &[u8]) -> bool {
+    let squeezed = |name: &[u8]| -> Vec<u8> {
+        let letters = name.iter().filter(|byte| byte.is_ascii_alphanumeric());
+        letters.map(u8::to_ascii_lowercase).collect()
+    };
+    is_one_slip_apart(&squeezed(name(option)), &squeezed(DRY_RUN))
+}
+
+/// Whether two words are the same but for one letter that is wrong, missing, too much, or two that
+/// have changed places.
+fn is_one_slip_apart(one: &[u8], other: &[u8]) -> bool {
+    let mut rests = (one, other);
+    while let (Some((a, one)), Some((b, other))) = (rests.0.split_first(), rests.1.split_first())
+        && a == b
+    {
+        rests = (one, other);
+    }
+    while let (Some((a, one)), Some((b, other))) = (rests.0.split_last(), rests.1.split_last())
+        && a == b
+    {
+        rests = (one, other);
+    }
+    match rests {
+        ([] | [_], [] | [_]) => true,
+        ([a, b], [c, d]) => a == d && b == c,
+        _ => false,
     }
 }
 
@@ -82,6 +180,53 @@ fn duration(value: &[u8]) -> Result<Duration, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_looks_like_a_dry_run_is_no_push() {
+        for (option, refused) in [
+            ("dry-run", false),
+            ("dryrun", true),
+            ("dry_run", true),
+            ("DRY-RUN", true),
+            ("--dry-run", true),
+            ("dry-run=true", true),
+            ("dry-run=", true),
+            ("dyr-run", true),
+            ("dry-runn", true),
+            ("dry-rn", true),
+            ("rerun", false),
+            ("prerun", false),
+            ("dry", false),
+            ("reason=dryrun", false),
+            ("", false),
+        ] {
+            let wishes = Wishes::of(&[option.as_bytes().to_vec()]);
+            assert_eq!(wishes.is_err(), refused, "{option:?}");
+            let is_dry = wishes.is_ok_and(|wishes| wishes.dry_run);
+            assert_eq!(is_dry, option == "dry-run", "{option:?}");
+        }
+    }
+
+    #[test]
+    fn unknown_options_are_told_without_their_values() {
+        let told = |options: &[&str]| {
+            let options: Vec<Vec<u8>> = options.iter().map(|it| it.as_bytes().to_vec()).collect();
+            unknown(&options).unwrap_or_default()
+        };
+        assert_eq!(
+            told(&["help", "dry-run", "wait=1m", "reason=", "ticket=A-1"]),
+            ""
+        );
+        assert_eq!(
+            told(&["bogus=private"]),
+            "note: push option \"bogus\" is not known; known are help, dry-run, wait=, reason=, \
+             ticket=, reviewer=, break-glass=, token="
+        );
+        let long = "x".repeat(NAME_MAX + 1);
+        let many = told(&["a", "reason", &long, "b", "c"]);
+        let expected = "note: push options \"a\", \"reason\", (no name) and 2 more are not known;";
+        assert!(many.starts_with(expected), "{many}");
+    }
 
     #[test]
     fn times_are_read_strictly() {

@@ -21,8 +21,9 @@ use crate::host::Host;
 use crate::incoming::Incoming;
 use crate::known;
 use crate::moved::Placements;
-use crate::options::Wishes;
+use crate::options::{self, Wishes};
 use crate::placeholders;
+use crate::report;
 use crate::rules::{IGNORE_FILE, Rules};
 use crate::scanning::Report;
 use crate::signing::Signatures;
@@ -50,6 +51,9 @@ fn judge(host: &Host, parent: &Parent, mut clock: Clock) -> Result<(), Fault> {
     let wishes = Wishes::of(&environment.options)?;
     if wishes.help {
         return Err(Fault::Help);
+    }
+    if let Some(note) = options::unknown(&environment.options) {
+        report::note(&note);
     }
     clock.step("start");
     // The client and the rules take their time to build; what needs neither is read meanwhile.

@@ -25,6 +25,9 @@ pub enum AppError {
     /// There is no such thing, or the caller may not know of it.
     #[error("not found")]
     NotFound,
+    /// There is no such thing, for those who may know all that there are; the sentence names it.
+    #[error("not found: {0}")]
+    NoSuch(String),
     /// It was there once.
     #[error("gone: {0}")]
     Gone(String),
@@ -55,6 +58,11 @@ impl AppError {
     /// 404.
     pub const fn not_found() -> Self {
         Self::NotFound
+    }
+
+    /// 404 that names what there is not. Only for who may know all that there are.
+    pub fn no_such(text: impl Into<String>) -> Self {
+        Self::NoSuch(text.into())
     }
 
     /// 403 with a reason for the caller.
@@ -104,6 +112,7 @@ impl AppError {
             | Self::Unauthorized(_, text)
             | Self::Refused(_, text)
             | Self::Forbidden(text)
+            | Self::NoSuch(text)
             | Self::Gone(text)
             | Self::TooMany(text)
             | Self::Conflict(text) => text,
@@ -142,7 +151,7 @@ impl ResponseError for AppError {
             Self::BadRequest(_) => StatusCode::BAD_REQUEST,
             Self::Unauthorized(..) => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) | Self::Refused(..) => StatusCode::FORBIDDEN,
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NoSuch(_) => StatusCode::NOT_FOUND,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::OtherRules => StatusCode::PRECONDITION_FAILED,
             Self::Gone(_) => StatusCode::GONE,

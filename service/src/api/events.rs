@@ -166,7 +166,10 @@ pub fn event_out(event: Event, repository: String) -> EventOut {
     }
 }
 
-/// Finds a repository by id or name.
+/// Finds a repository by id or name, for auditors.
+///
+/// # Errors
+/// 404 that names what was asked for, which nobody else may be told; what diesel says.
 pub fn find_repository(
     conn: &mut PgConnection,
     name: &str,
@@ -175,7 +178,10 @@ pub fn find_repository(
         Ok(id) => repositories::find(conn, id)?,
         Err(_) => repositories::find_named(conn, name)?,
     };
-    found.ok_or_else(AppError::not_found)
+    found.ok_or_else(|| {
+        let name = refwarden_model::bytes::escape(name.as_bytes());
+        AppError::no_such(format!("There is no repository '{name}' in the records."))
+    })
 }
 
 fn cursor(event: &Event) -> String {

@@ -40,12 +40,20 @@ pub struct RequestQuery {
 
 /// Lists the newest requests that the caller may see.
 #[utoipa::path(get, path = "/api/v1/requests", params(RequestsQuery),
-    responses((status = 200, body = Vec<RequestOut>)))]
+    responses((status = 200, body = Vec<RequestOut>),
+        (status = 400, body = refwarden_wire::Problem)))]
 pub async fn list(
     caller: Caller,
     state: Data<AppState>,
     query: Query<RequestsQuery>,
 ) -> Result<HttpResponse, AppError> {
+    if let Some(asked) = &query.state
+        && !requests::state::ALL.contains(&asked.as_str())
+    {
+        let expected = requests::state::ALL.join(", ");
+        let text = format!("state: expected one of {expected}.");
+        return Err(AppError::bad_request(text));
+    }
     let shared = state.clone();
     let out = state
         .db(move |conn| {

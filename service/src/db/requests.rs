@@ -86,6 +86,11 @@ pub mod state {
     pub const REVIEW: &str = "review";
     /// Somebody has.
     pub const REVIEWED: &str = "reviewed";
+
+    /// All of them.
+    pub const ALL: [&str; 9] = [
+        WAITING, APPROVED, REJECTED, EXPIRED, STALE, USED, REVOKED, REVIEW, REVIEWED,
+    ];
 }
 
 /// What a person said.

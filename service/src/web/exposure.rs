@@ -119,7 +119,7 @@ pub async fn exposure(
         .await;
     match found {
         Ok(found) => page.answer = Some(answer(found)),
-        Err(AppError::NotFound) => page.wrong = Some("There is no such repository.".to_owned()),
+        Err(AppError::NoSuch(_)) => page.wrong = Some("There is no such repository.".to_owned()),
         Err(AppError::BadRequest(why)) => page.wrong = Some(visible_line(why.as_bytes())),
         Err(error) => return Err(error.into()),
     }

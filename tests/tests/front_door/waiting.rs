@@ -241,6 +241,9 @@ fn options_that_make_no_sense_are_refused_and_recorded() {
     ];
     let passed = work.push(Via::Local, &free).passes();
     assert!(passed.took < SOON, "{passed}");
+    let said = passed.said();
+    let note = "note: push option \"waiting\" is not known; known are help, dry-run, wait=";
+    assert!(said.contains(note) && !said.contains("waiting=x"), "{said}");
 }
 
 #[test]
@@ -262,6 +265,12 @@ fn a_dry_run_says_what_would_become_of_it_and_changes_nothing() {
     work.push(Via::Http, &["--push-option=dry-run", ":refs/heads/main"])
         .fails(&["RW205", "would be stopped", "RW203"]);
     assert_eq!(repository.value(MAIN), old);
+    assert_eq!(repository.value("refs/heads/topic"), None);
+    for odd in ["dryrun", "dry_run", "dry-run=true", "Dry-Run"] {
+        let option = format!("--push-option={odd}");
+        work.push(Via::Http, &[&option, "HEAD:refs/heads/topic"])
+            .fails(&["RW406", "git push -o dry-run"]);
+    }
     assert_eq!(repository.value("refs/heads/topic"), None);
     assert!(!has(&repository, "request.created"));
     work.push(Via::Http, &["--push-option=help", "HEAD:refs/heads/topic"])
