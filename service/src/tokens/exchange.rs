@@ -6,7 +6,7 @@ use actix_web::web::{Data, Form};
 use chrono::{DateTime, Utc};
 use refwarden_model::{Actor, ActorChain, ActorKind};
 use refwarden_policy::Scopes;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -31,19 +31,39 @@ const TYPES: [&str; 3] = [
 const SHORTEST: i64 = 1;
 
 /// What a client posts.
-#[derive(Deserialize, Default)]
+#[derive(Deserialize, Default, utoipa::ToSchema)]
 #[serde(default)]
 pub struct ExchangeIn {
+    /// `urn:ietf:params:oauth:grant-type:token-exchange`.
+    #[schema(required)]
     grant_type: String,
+    /// The token that is traded: an identity provider's, or one of this service.
+    #[schema(required)]
     subject_token: String,
+    /// What it is, for example `urn:ietf:params:oauth:token-type:id_token`.
+    #[schema(required)]
     subject_token_type: String,
+    /// The token of the agent that acts for the holder of the other.
     actor_token: Option<String>,
     actor_token_type: Option<String>,
     requested_token_type: Option<String>,
+    /// The service's audience, if any.
     audience: Option<String>,
+    /// What the new token is narrowed to (docs/identity.md).
     scope: Option<String>,
     /// Seconds; an extension of ours. The configured lifetime unless said, and at most that.
     expires_in: Option<String>,
+}
+
+/// A token (RFC 8693, section 2.2.1).
+#[derive(Serialize, utoipa::ToSchema)]
+pub struct TokenOut {
+    access_token: String,
+    issued_token_type: &'static str,
+    token_type: &'static str,
+    /// Seconds.
+    expires_in: i64,
+    scope: String,
 }
 
 /// Why no token is given (RFC 6749, section 5.2).
@@ -62,10 +82,15 @@ fn invalid(text: impl Into<String>) -> Refused {
     Refused::Request("invalid_request", text.into())
 }
 
-/// Answers the token endpoint.
+/// Trades a token for one of the service's own. The tokens that are posted say who asks.
 ///
 /// # Errors
 /// [`AppError::NotFound`] where no tokens are made, and what the database says.
+#[utoipa::path(post, path = "/oauth/token", security(()),
+    request_body(content = ExchangeIn, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, body = TokenOut),
+        (status = 400, description = "`error` and `error_description` (RFC 6749, section 5.2)"),
+        (status = 404, body = refwarden_wire::Problem)))]
 pub async fn exchange(
     state: Data<AppState>,
     form: Result<Form<ExchangeIn>, actix_web::Error>,
@@ -90,7 +115,7 @@ async fn give(
     state: &Data<AppState>,
     tokens: &Tokens,
     asked: &ExchangeIn,
-) -> Result<Value, Refused> {
+) -> Result<TokenOut, Refused> {
     if asked.grant_type != GRANT_TYPE {
         let text = format!("expected {GRANT_TYPE}");
         return Err(Refused::Request("unsupported_grant_type", text));
@@ -141,13 +166,13 @@ async fn give(
     let chain = chain(subject, actor).map_err(invalid)?;
     let access_token = tokens.sign(&chain, &scopes, now.timestamp(), lifetime)?;
     tracing::info!(actor = chain.describe(), lifetime, "a token is given");
-    Ok(json!({
-        "access_token": access_token,
-        "issued_token_type": ACCESS_TOKEN,
-        "token_type": "Bearer",
-        "expires_in": lifetime,
-        "scope": scope::write(&scopes),
-    }))
+    Ok(TokenOut {
+        access_token,
+        issued_token_type: ACCESS_TOKEN,
+        token_type: "Bearer",
+        expires_in: lifetime,
+        scope: scope::write(&scopes),
+    })
 }
 
 /// A token for a session that came over SSH with a certificate: to fetch with, or to push with,

@@ -9,9 +9,10 @@ mod exchange;
 mod revoke;
 mod scope;
 
-pub use exchange::{exchange, for_session};
+pub use exchange::{__path_exchange, exchange, for_session};
 pub use revoke::{
-    __path_list, __path_revoke, is_push_revoked, is_revoked, list, revoke, revoke_by_holder,
+    __path_list, __path_revoke, __path_revoke_by_holder, is_push_revoked, is_revoked, list, revoke,
+    revoke_by_holder,
 };
 
 use std::path::Path;

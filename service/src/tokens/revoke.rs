@@ -62,8 +62,9 @@ fn look(
 }
 
 /// What a holder posts (RFC 7009, section 2.1).
-#[derive(Deserialize)]
+#[derive(Deserialize, utoipa::ToSchema)]
 pub struct HolderIn {
+    /// The token to revoke.
     token: String,
 }
 
@@ -72,6 +73,9 @@ pub struct HolderIn {
 ///
 /// # Errors
 /// What the database says.
+#[utoipa::path(post, path = "/oauth/revoke", security(()),
+    request_body(content = HolderIn, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, description = "It is not good any more, or never was")))]
 pub async fn revoke_by_holder(
     state: Data<AppState>,
     form: Form<HolderIn>,

@@ -57,6 +57,33 @@ fn replay_rebuilds_the_repository_before_and_after() {
 }
 
 #[test]
+fn a_question_about_what_there_is_not_is_told_so() {
+    let audrey = stack().api("audrey");
+    for path in [
+        "/repositories/nowhere/app/replay",
+        "/events?repository=nowhere/app",
+    ] {
+        let answer = audrey.get(path);
+        assert_eq!(answer.status().as_u16(), 404, "{path}");
+        let text = answer.text().unwrap();
+        assert!(
+            text.contains("There is no repository 'nowhere/app'"),
+            "{path}: {text}"
+        );
+    }
+    // Who reads no records learns nothing of what there is.
+    let ada = stack().api("ada").get("/repositories/nowhere/app/replay");
+    assert_eq!(ada.status().as_u16(), 403);
+    let answer = stack().api("ada").get("/requests?state=bogus");
+    assert_eq!(answer.status().as_u16(), 400);
+    let text = answer.text().unwrap();
+    assert!(
+        text.contains("expected one of waiting, approved, rejected"),
+        "{text}"
+    );
+}
+
+#[test]
 fn replay_rebuilds_a_symbolic_ref_that_names_nothing() {
     let repository = Repository::unguarded(stack(), "dangling", "sha1");
     let alias = ["symbolic-ref", "refs/heads/alias", "refs/heads/nowhere"];
