@@ -183,7 +183,7 @@ async fn answer(
         Step::Advertise => git::preamble(route.operation, protocol),
         Step::Exchange => b"",
     };
-    actix_web::rt::spawn(feed(input, payload, inflate, route.operation));
+    actix_web::rt::spawn(feed(input, payload, inflate, (route.operation, route.step)));
     let listener = match route.operation {
         Operation::Fetch => Some((proxy.told.clone(), reader)),
         Operation::Push => None,
@@ -216,12 +216,22 @@ async fn open(proxy: &web::Data<Proxy>, route: &Route) -> Result<Served, Refusal
 
 /// Hands git the request's body. A body that does not arrive whole stops git first and closes
 /// its standard input afterwards.
-async fn feed(mut input: Input, payload: web::Payload, inflate: Inflate, operation: Operation) {
+async fn feed(
+    mut input: Input,
+    payload: web::Payload,
+    inflate: Inflate,
+    (operation, step): (Operation, Step),
+) {
     let limit = match operation {
         Operation::Fetch => FETCH_BODY,
         Operation::Push => u64::MAX,
     };
-    let framing = Framing::new(operation, input.sideband.clone());
+    // Who asks for refs sends nothing: there are no commands of a push that could be missing.
+    let body = match step {
+        Step::Advertise => Operation::Fetch,
+        Step::Exchange => operation,
+    };
+    let framing = Framing::new(body, input.sideband.clone());
     match body::carry(payload, inflate, limit, framing, &mut input.stdin).await {
         Ok(()) => {
             if operation == Operation::Push {

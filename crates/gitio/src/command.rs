@@ -206,6 +206,14 @@ impl Git {
         }
     }
 
+    /// What a git process asks a program to run in its own place (`uploadpack.packObjectsHook`), with
+    /// the environment that it gave that program.
+    pub fn asked(arguments: &[OsString]) -> Command {
+        let mut command = Command::new("git");
+        command.args(arguments);
+        command
+    }
+
     fn bare(gitdir: &Path, subcommand: &str) -> Self {
         let mut command = Command::new("git");
         command.env_clear();

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::SystemTime;
 
-use refwarden_gitio::Repository;
+use refwarden_gitio::{Git, Repository};
 use refwarden_model::{Code, FetchId};
 use refwarden_wire::fetch::{ERRAND, Errand};
 
@@ -86,8 +86,7 @@ struct Making(Child);
 impl Making {
     /// Starts it. It waits for the question.
     fn start(arguments: &[OsString]) -> Result<Self, Fault> {
-        Command::new("git")
-            .args(arguments)
+        Git::asked(arguments)
             .env_remove(ERRAND)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())

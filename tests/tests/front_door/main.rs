@@ -10,6 +10,7 @@
     reason = "helpers of tests fail by panicking, as tests do"
 )]
 
+mod absences;
 mod approval;
 mod asked;
 mod asking;
