@@ -63,8 +63,8 @@ pub fn prepared(conn: &mut PgConnection, repository: Uuid) -> QueryResult<Vec<In
         .load(conn)
 }
 
-/// Updates of pushes recorded since a time that were granted and never about to move, with the time
-/// of their push; at most [`RELEASED_MAX`], the latest.
+/// Updates of pushes recorded since a time that were granted and never about to move, be it that this
+/// is settled already: what they left may still be in the way. With the time of their push; at most [`RELEASED_MAX`], the latest.
 ///
 /// # Errors
 /// What diesel says.
@@ -78,7 +78,8 @@ pub fn released(
         .filter(pushes::repository_id.eq(repository))
         .filter(pushes::received_at.gt(after))
         .filter(pushes::state.eq(push_state::GRANTED))
-        .filter(ref_updates::state.eq(update_state::RELEASED))
+        .filter(ref_updates::state.eq_any([update_state::RELEASED, update_state::NOT_MOVED]))
+        .filter(ref_updates::prepared_at.is_null())
         .order((pushes::received_at.desc(), ref_updates::ordinal))
         .limit(RELEASED_MAX)
         .select((

@@ -10,7 +10,9 @@ use crate::db::pushes::{self, RefUpdate, update_state};
 use crate::db::repositories;
 use crate::error::AppError;
 
-/// Settles the moves of a push by the values that its hook saw.
+/// Settles the moves of a push by the values that its hook saw. Of a push that is not known, nothing is
+/// to be settled where its transaction was aborted: a verdict that was not durable yet when the
+/// database was killed is gone, and what asked for it was stopped.
 ///
 /// # Errors
 /// [`AppError::NotFound`] when no push of that run is known, and what the database says.
@@ -21,8 +23,11 @@ pub fn settle(
     now: DateTime<Utc>,
 ) -> Result<SettleOut, AppError> {
     conn.transaction(|conn| {
-        let push = pushes::lock(conn, host, seen.repository.0, &seen.correlation)?
-            .ok_or_else(AppError::not_found)?;
+        let push = match pushes::lock(conn, host, seen.repository.0, &seen.correlation)? {
+            Some(push) => push,
+            None if seen.phase == Phase::Aborted => return Ok(SettleOut { settled: 0 }),
+            None => return Err(AppError::not_found()),
+        };
         repositories::lock(conn, push.repository_id)?;
         let updates = pushes::updates(conn, push.id)?;
         let mut settled = 0;

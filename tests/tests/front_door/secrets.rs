@@ -1,7 +1,12 @@
 //! Secrets, in every place of a push, are refused and told to nobody.
 
+use std::io::Write as _;
+
+use aws_lc_rs::digest::{SHA1_FOR_LEGACY_USE_ONLY, digest};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use flate2::Compression;
+use flate2::write::ZlibEncoder;
 use refwarden_testkit::{Objects, Outcome, RawPush, Repository, Via, planted};
 
 use crate::shared::{approve, dump, request_of, secret, stack};
@@ -242,13 +247,12 @@ fn in_the_base_of_a_thin_pack() {
     for (name, passes) in [(&b"long"[..], true), (b"copy", false)] {
         work.git(&["reset", "-q", "--hard", &old]);
         let new = work.commit(&[(name, format!("{long}more\n").as_bytes())], "Delta");
-        // Git takes for a base what has the same name; it is told one.
-        let listed = work.git(&["rev-list", "--objects", &new, &format!("^{old}")]);
-        let listed = listed.replace(" copy", " long");
-        let pack = ["pack-objects", "-q", "--stdout", "--thin"];
-        let listed = format!("-{old}\n{listed}\n");
-        let pack = stack().git().feed(work.path(), &pack, listed.as_bytes());
-        let pack = pack.passes().stdout;
+        let name = String::from_utf8_lossy(name).into_owned();
+        let base = work.git(&["rev-parse", &format!("{old}:long")]);
+        let tree = work.git(&["rev-parse", &format!("{new}^{{tree}}")]);
+        let path = work.path().join(".git");
+        let whole = Objects::beside(stack().git(), &path, "sha1").pack(&[&new, &tree]);
+        let pack = with_delta(&whole, &base, long.len(), b"more\n");
         assert!(pack.len() < 4096, "{} bytes", pack.len());
         let push = RawPush::one(&repository.zero(), &new, b"refs/heads/topic", pack);
         let report = push.send_http(&repository.http_url(), &stack().token("ada"));
@@ -256,9 +260,45 @@ fn in_the_base_of_a_thin_pack() {
             assert_eq!(repository.value("refs/heads/topic"), Some(new));
             work.push(Via::Local, &[":refs/heads/topic"]).passes();
         } else {
-            report.refuses(&["RW301", "copy:2001"]);
+            report.refuses(&["RW301", &format!("{name}:2001")]);
         }
     }
+}
+
+/// A pack with one object more: a base that it does not hold, and an end (gitformat-pack(5)).
+fn with_delta(pack: &[u8], base: &str, length: usize, end: &[u8]) -> Vec<u8> {
+    let size = |mut number: usize| {
+        let mut bytes = Vec::new();
+        while number > 0x7f {
+            bytes.push(u8::try_from(number & 0x7f).unwrap() | 0x80);
+            number >>= 7;
+        }
+        bytes.push(u8::try_from(number).unwrap());
+        bytes
+    };
+    let mut delta = [size(length), size(length + end.len())].concat();
+    // Copy so many bytes from the beginning, then take what follows.
+    delta.push(0b1111_0000);
+    delta.extend(&u32::try_from(length).unwrap().to_le_bytes()[..3]);
+    delta.push(u8::try_from(end.len()).unwrap());
+    delta.extend(end);
+    let (header, rest) = pack.split_at(12);
+    let (objects, _) = rest.split_at(rest.len() - 20);
+    let count = u32::from_be_bytes(header[8..].try_into().unwrap()) + 1;
+    let mut made = [&header[..8], &count.to_be_bytes(), objects].concat();
+    // The type, 7, stands between the last four bits of the size and the rest.
+    let first = 7 << 4 | u8::try_from(delta.len() & 15).unwrap();
+    match delta.len() >> 4 {
+        0 => made.push(first),
+        rest => made.extend([&[first | 0x80], &size(rest)[..]].concat()),
+    }
+    made.extend(hex::decode(base).unwrap());
+    let mut packed = ZlibEncoder::new(Vec::new(), Compression::best());
+    packed.write_all(&delta).unwrap();
+    made.extend(packed.finish().unwrap());
+    let sum = digest(&SHA1_FOR_LEGACY_USE_ONLY, &made);
+    made.extend(sum.as_ref());
+    made
 }
 
 /// However many copies stand at paths that mean nothing to the rule: one stands where it does.
