@@ -123,6 +123,10 @@ impl Parts {
                 processes::working_in(&cluster).is_empty()
             });
             let _ = std::fs::remove_file(cluster.join("postmaster.pid"));
+            // As long as nobody has waited for the old one, its number is taken, and Postgres believes
+            // this file.
+            let lock = directory.join("run/postgres/.s.PGSQL.5432.lock");
+            let _ = std::fs::remove_file(lock);
         }
         let log = OpenOptions::new()
             .append(true)

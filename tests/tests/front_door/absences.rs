@@ -49,7 +49,9 @@ fn sources(folder: &Path, found: &mut Vec<(PathBuf, String)>) {
         let name = path.file_name().unwrap().to_str().unwrap();
         if path.is_dir() {
             sources(&path, found);
-        } else if name.ends_with(".rs") && !matches!(name, "tests.rs" | "testing.rs") {
+        } else if path.extension().is_some_and(|it| it == "rs")
+            && !matches!(name, "tests.rs" | "testing.rs")
+        {
             let text = std::fs::read_to_string(&path).unwrap();
             let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
             found.push((path, code.to_owned()));

@@ -306,8 +306,8 @@ fn with_delta(pack: &[u8], base: &str, length: usize, end: &[u8]) -> Vec<u8> {
 fn at_one_of_many_paths() {
     let repository = Repository::guarded(stack(), "secret-copies");
     let work = repository.work();
-    let word = &secret(15)[8..24];
-    let text = format!("machine git.corp.example login deploy password {word}\n");
+    let password = &secret(15)[8..24];
+    let text = format!("machine git.corp.example login deploy password {password}\n");
     for packed in [false, true] {
         let content = if packed {
             gzip(text.as_bytes())
@@ -329,7 +329,7 @@ fn at_one_of_many_paths() {
         work.commit(&files, "One more");
         let refused = work.push(Via::Local, &["HEAD:refs/heads/topic"]);
         let refused = refused.fails(&["RW301", "netrc-password", &path]);
-        assert!(!refused.said().contains(word), "{refused}");
+        assert!(!refused.said().contains(password), "{refused}");
         work.git(&["reset", "-q", "--hard", "HEAD^"]);
     }
 }
