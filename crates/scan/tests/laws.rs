@@ -175,6 +175,59 @@ confidence = "low"
 "#,
 );
 
+/// The files of the default rules: what stands before the first rule, and each rule.
+fn files() -> Vec<(String, Vec<String>)> {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/rules");
+    let mut paths: Vec<_> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    paths.sort();
+    let file = |path: &std::path::PathBuf| {
+        let text = std::fs::read_to_string(path).unwrap();
+        let mut parts = text.split("\n[[rule]]\n").map(str::to_owned);
+        (parts.next().unwrap(), parts.collect())
+    };
+    paths.iter().map(file).collect()
+}
+
+fn ruleset(files: &[(String, Vec<String>)]) -> Ruleset {
+    let texts: Vec<(String, String)> = files
+        .iter()
+        .map(|(head, rules)| {
+            (
+                head.clone(),
+                format!("{head}\n[[rule]]\n{}", rules.join("\n[[rule]]\n")),
+            )
+        })
+        .collect();
+    let named: Vec<(&str, &str)> = texts.iter().map(|(head, it)| (&**head, &**it)).collect();
+    Ruleset::from_toml(&named).unwrap()
+}
+
+/// Files in another order, and the rules in each.
+fn shuffled() -> impl Strategy<Value = Vec<(String, Vec<String>)>> {
+    let file = |(head, rules): (String, Vec<String>)| {
+        let rules = Just(rules).prop_shuffle();
+        rules.prop_map(move |rules| (head.clone(), rules))
+    };
+    let files: Vec<_> = files().into_iter().map(file).collect();
+    files.prop_flat_map(|files| Just(files).prop_shuffle())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+
+    #[test]
+    fn order_of_rules_never_matters(files in shuffled(), texts in proptest::collection::vec(text(), 8)) {
+        let (own, other) = (ruleset(&self::files()), ruleset(&files));
+        prop_assert_eq!(own.id(), other.id());
+        for text in texts {
+            prop_assert_eq!(scan(&own, &text), scan(&other, &text));
+        }
+    }
+}
+
 #[test]
 fn order_of_files_never_matters() {
     let (ab, ba) = (
