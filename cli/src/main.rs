@@ -10,6 +10,7 @@ mod commands;
 mod failure;
 mod git;
 mod layout;
+mod lock;
 mod output;
 mod process;
 mod progress;

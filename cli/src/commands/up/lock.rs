@@ -1,12 +1,10 @@
 //! One `refwarden up` at a time in a data directory.
 
 use std::fs::File;
-use std::os::unix::fs::OpenOptionsExt as _;
 
-use rustix::fs::{FlockOperation, flock};
-
-use crate::failure::{Context as _, Failure, Outcome};
+use crate::failure::{Failure, Outcome};
 use crate::layout::DataDir;
+use crate::lock;
 use crate::process::Part;
 use crate::process::postgres::Postgres;
 
@@ -16,20 +14,7 @@ use crate::process::postgres::Postgres;
 /// of that has died, this `up` stops the others and starts all anew.
 pub fn take(dir: &DataDir) -> Outcome<File> {
     let path = dir.join("run").join("up.lock");
-    let file = std::fs::OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .mode(0o600)
-        .open(&path)
-        .context(|| format!("{} cannot be opened", path.display()))?;
-    match flock(&file, FlockOperation::NonBlockingLockExclusive) {
-        Ok(()) => {}
-        Err(rustix::io::Errno::WOULDBLOCK) => return Err(running(dir)),
-        Err(error) => {
-            return Err(error).context(|| format!("{} cannot be locked", path.display()));
-        }
-    }
+    let file = lock::take(&path)?.ok_or_else(|| running(dir))?;
     if dead(dir).is_empty() {
         return Err(running(dir));
     }
