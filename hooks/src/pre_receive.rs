@@ -81,9 +81,10 @@ fn judge(host: &Host, parent: &Parent, mut clock: Clock) -> Result<(), Fault> {
     clock.last = Instant::now();
     Spool::of(host).drain(&client, IN_A_PUSH)?;
     let mut is_asked = false;
-    let (mut answer, lie) = loop {
+    let (mut answer, lie, standing) = loop {
         let facts = learn(host, &moves, &environment, &incoming, &rules, &mut clock)?;
         let lie = stale(&facts);
+        let standing = facts.findings.iter().filter(|it| it.pre_existing).count();
         let (pack, pack_bytes) = incoming.pack(&host.repository)?;
         let (masked, masked_pack) = environment.masked()?.unzip();
         let push = PushIn {
@@ -100,7 +101,7 @@ fn judge(host: &Host, parent: &Parent, mut clock: Clock) -> Result<(), Fault> {
             timings: clock.steps.clone(),
         };
         match client.push(&push, environment.token.as_ref(), masked_pack, pack)? {
-            Pushed::Judged(answer) => break (answer, lie),
+            Pushed::Judged(answer) => break (answer, lie, standing),
             // The policy names other rules than this host has kept.
             Pushed::OtherRules if !is_asked => {
                 is_asked = true;
@@ -125,7 +126,12 @@ fn judge(host: &Host, parent: &Parent, mut clock: Clock) -> Result<(), Fault> {
         };
         answer = held.wait(&watch, answer)?;
     }
-    obey(answer, lie)
+    obey(answer, lie)?;
+    if standing > 0 {
+        let text = "warning: secrets that stood there before do not stop this push";
+        report::note(&format!("{text}: {standing}"));
+    }
+    Ok(())
 }
 
 /// A push that the hook refuses by itself is recorded too, where the service can be told.

@@ -21,6 +21,7 @@ mod chaos;
 mod doctor;
 mod exceptions;
 mod exchange;
+mod exhausting;
 mod exposure;
 mod facts;
 mod fetches;

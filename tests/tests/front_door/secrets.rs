@@ -352,6 +352,33 @@ fn what_stood_in_the_repository_before_does_not_block() {
     found(work.push(Via::Local, &["HEAD:refs/heads/topic"]), &other);
 }
 
+/// It is recorded with the push, marked and counted as what it is, and the pusher is told.
+#[test]
+fn what_stood_in_the_same_file_before_is_told_and_counted() {
+    let repository = Repository::unguarded(stack(), "secret-standing", "sha1");
+    let work = repository.work();
+    let line = format!("T={}\n", secret(14));
+    work.commit(&[(b"old.env", line.as_bytes())], "Long ago");
+    work.git(&["push", "-q", "origin", "HEAD:refs/heads/main"]);
+    repository.install().passes();
+    work.commit(&[(b"old.env", format!("{line}more\n").as_bytes())], "Edit");
+    let pushed = work.push(Via::Http, &["HEAD:refs/heads/topic"]).passes();
+    let pushed = pushed.says(&["secrets that stood there before do not stop this push: 1"]);
+    let said = pushed.said();
+    let (_, push) = said.split_once("recorded as push ").unwrap();
+    let push = push.split_whitespace().next().unwrap();
+    let session = ["replay", "--push", push, "--json"];
+    let session = stack().refwarden(&session).passes().text();
+    assert_eq!(
+        session.matches("known to the repository").count(),
+        1,
+        "{session}"
+    );
+    let url = format!("{}/p/{push}", stack().started().service_url);
+    let page = stack().browser("audrey").open(&url);
+    assert!(page.body.contains("stood there before"), "{}", page.body);
+}
+
 #[test]
 fn behind_encodings() {
     let repository = Repository::guarded(stack(), "secret-encoded");
