@@ -58,6 +58,17 @@ impl Fault {
         self
     }
 
+    /// Whether the service did not answer, or answered that it failed.
+    pub const fn is_outage(&self) -> bool {
+        matches!(
+            self,
+            Self::Own {
+                code: Code::ServiceUnreachable | Code::ServiceSlow | Code::ServiceFault,
+                ..
+            }
+        )
+    }
+
     /// The hook, its configuration or its host is at fault.
     pub fn hook(text: impl Into<String>) -> Self {
         Self::new(Code::HookFault, text).hint(ADMIN)

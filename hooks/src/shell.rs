@@ -3,15 +3,18 @@
 //! It serves fetches and pushes of guarded repositories below one directory and nothing else, asks
 //! the service who the session is and what it may read, and becomes git. A session is known
 //! by `REFWARDEN_TOKEN` or by the SSH certificate that sshd let it in with. It decides nothing by
-//! itself, keeps nothing, and reads no file of the client's choosing.
+//! itself, keeps nothing but what the service said of readers a moment ago, and reads no file of the
+//! client's choosing.
 
 mod command;
 mod masked;
+mod recent;
 mod session;
 mod syslog;
 
 use std::os::unix::process::CommandExt as _;
 use std::process::{Command, Stdio};
+use std::time::SystemTime;
 
 use refwarden_gitio::command::{configure, for_shell, run_own_hooks};
 use refwarden_gitio::served::{Root, Served};
@@ -23,10 +26,11 @@ use refwarden_wire::ssh::{SSH_TOKEN, SshTokenIn, SshTokenOut};
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
 
-use crate::client::Client;
+use crate::client::{CallError, Client};
 use crate::fault::Fault;
 use crate::host::Host;
 use command::Asked;
+use recent::Recent;
 use session::Session;
 
 /// What `--help` says.
@@ -62,8 +66,7 @@ pub fn run() -> Result<(), Fault> {
         .map_err(|_| Fault::hook("the repository cannot be read"))?;
     let host = Host::of(repository)?;
     let client = Client::new(&host)?;
-    let token = token(&session, &host, &client, asked.operation)?;
-    let answer = reading(&session, &host, &client, token.as_ref(), asked.operation)?;
+    let (token, answer) = admitted(&session, &host, &client, asked.operation)?;
     let introduce = |command: &mut Command| introduce(command, &session, token.as_ref(), &asked);
     let view = answer.view.clone();
     let errand = errand(&session, &host, token.as_ref(), answer);
@@ -109,6 +112,43 @@ fn guarded(served: &Served, operation: Operation) -> Result<(), Fault> {
     })
 }
 
+/// The session's token and what it reads of the repository, as the service says; of a reader also
+/// as it said a moment ago, while it is away.
+fn admitted(
+    session: &Session,
+    host: &Host,
+    client: &Client,
+    operation: Operation,
+) -> Result<(Option<SecretString>, AuthenticateOut), Fault> {
+    let asked = token(session, host, client, operation).and_then(|token| {
+        let answer = reading(session, host, client, token.as_ref(), operation)?;
+        Ok((token, answer))
+    });
+    if operation == Operation::Push {
+        return Ok(asked?);
+    }
+    let recent = Recent::of(host, session);
+    match asked {
+        Ok((token, answer)) => {
+            recent.remember(&answer, SystemTime::now());
+            Ok((token, answer))
+        }
+        Err(CallError::Rejected(fault)) => {
+            recent.forget();
+            Err(fault)
+        }
+        Err(CallError::Failed(fault)) => {
+            // That this host is not accepted is an answer.
+            let answer = fault.is_outage().then(|| recent.recall(SystemTime::now()));
+            let answer = answer.flatten().ok_or_else(|| fault.hint(READ_LATER))?;
+            Ok((session.token.clone(), answer))
+        }
+    }
+}
+
+const READ_LATER: &str = "nothing was sent, since only the approval service knows who may read; \
+                          try again in a minute, or tell an administrator";
+
 /// What the session reads of the repository, as the service says.
 ///
 /// A push without a token goes on: it may bring one as push option, and is recorded when it
@@ -120,7 +160,7 @@ fn reading(
     client: &Client,
     token: Option<&SecretString>,
     operation: Operation,
-) -> Result<AuthenticateOut, Fault> {
+) -> Result<AuthenticateOut, CallError> {
     let is_nobody_s_push = token.is_none() && operation == Operation::Push;
     let question = AuthenticateIn {
         repository: host.id,
@@ -136,7 +176,8 @@ fn reading(
     let answer: AuthenticateOut = client.call_as(token, AUTHENTICATE, &question)?;
     if is_nobody_s_push && answer.view != View::Whole {
         let text = "no token came with the push, and who reads what depends on it";
-        return Err(Fault::new(Code::NoToken, text).hint("send it in REFWARDEN_TOKEN"));
+        let fault = Fault::new(Code::NoToken, text).hint("send it in REFWARDEN_TOKEN");
+        return Err(CallError::Rejected(fault));
     }
     Ok(answer)
 }
@@ -206,7 +247,7 @@ fn token(
     host: &Host,
     client: &Client,
     operation: Operation,
-) -> Result<Option<SecretString>, Fault> {
+) -> Result<Option<SecretString>, CallError> {
     if let Some(token) = &session.token {
         return Ok(Some(token.clone()));
     }

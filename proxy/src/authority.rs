@@ -1,7 +1,7 @@
 //! Asks the approval service who a token names and what its owner may do.
 
 use std::sync::{Mutex, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use refwarden_wire::Problem;
 use refwarden_wire::hook::{
@@ -66,7 +66,7 @@ impl Authority {
         match self.ask(credential, question).await {
             Ok(answer) => {
                 if reads {
-                    let now = (Instant::now(), SystemTime::now());
+                    let now = Instant::now();
                     self.recent().remember(token, repository, &answer, now);
                 }
                 Ok(answer)

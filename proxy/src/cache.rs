@@ -1,26 +1,21 @@
 //! Who may go on reading while the approval service does not answer.
 //!
-//! A token that the service accepted for a fetch of a repository is remembered for at most
-//! [`KEPT`], never past its own expiry, in memory only, and asked for only when the service is
-//! unreachable. Pushes are not remembered: they fail closed.
+//! A token that the service accepted for a fetch of a repository is remembered as long as
+//! [`lasting`] says, in memory only, and asked for only when the service is unreachable. Pushes are
+//! not remembered: they fail closed.
 //!
-//! Where policy gives readers different views, nobody's right to the whole repository is
-//! remembered, and an answer by another policy than before forgets everything: whoever was just
-//! moved to a masked view must not profit from a service that is away. Those without a token are
-//! one reader like any other.
+//! An answer by another policy than before forgets everything: whoever was just moved to a masked
+//! view must not profit from a service that is away. Those without a token are one reader like any
+//! other.
 
 use std::collections::HashMap;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::Instant;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use refwarden_model::RepositoryId;
-use refwarden_wire::hook::{AuthenticateOut, View};
+use refwarden_view::lasting::lasting;
+use refwarden_wire::hook::AuthenticateOut;
 use secrecy::{ExposeSecret as _, SecretString};
 use sha2::{Digest as _, Sha256};
-
-/// How long an accepted token may be used without asking.
-pub const KEPT: Duration = Duration::from_mins(1);
 
 /// The most entries that are kept; beyond it nothing new is remembered until some have expired.
 const CAPACITY: usize = 10_000;
@@ -47,27 +42,22 @@ impl Cache {
         token: Option<&SecretString>,
         repository: RepositoryId,
         answer: &AuthenticateOut,
-        now: (Instant, SystemTime),
+        now: Instant,
     ) {
-        let (instant, clock) = now;
         if self.policy != answer.policy {
             self.entries.clear();
             self.policy.clone_from(&answer.policy);
         }
-        if answer.distinguishes && answer.view == View::Whole {
+        let Some(kept) = lasting(answer) else {
             self.forget(token, repository);
-            return;
-        }
-        let left = token.map_or(Some(KEPT), |token| lifetime_left(token, clock));
-        let Some(kept) = left.map(|left| left.min(KEPT)) else {
             return;
         };
         if self.entries.len() >= CAPACITY {
-            self.entries.retain(|_, entry| entry.until > instant);
+            self.entries.retain(|_, entry| entry.until > now);
         }
         if self.entries.len() < CAPACITY {
             let entry = Entry {
-                until: instant + kept,
+                until: now + kept,
                 answer: answer.clone(),
             };
             self.entries.insert(key(token, repository), entry);
@@ -97,26 +87,17 @@ fn key(token: Option<&SecretString>, repository: RepositoryId) -> Key {
     (Sha256::digest(token).into(), repository)
 }
 
-/// Time until `exp` of a JWT (RFC 7519, section 4.1.4). The signature is not looked at: the
-/// service accepted this very token. None without a readable expiry.
-fn lifetime_left(token: &SecretString, clock: SystemTime) -> Option<Duration> {
-    let payload = token.expose_secret().split('.').nth(1)?;
-    let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
-    let claims: serde_json::Value = serde_json::from_slice(&payload).ok()?;
-    let expiry = UNIX_EPOCH.checked_add(Duration::from_secs(claims.get("exp")?.as_u64()?))?;
-    expiry.duration_since(clock).ok()
-}
-
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
-    use refwarden_wire::hook::MaskedView;
+    use refwarden_wire::hook::{MaskedView, View};
 
     const REPOSITORY: RepositoryId = RepositoryId(uuid::Uuid::nil());
 
-    fn token(expiry: u64) -> SecretString {
-        let claims = URL_SAFE_NO_PAD.encode(format!("{{\"exp\":{expiry}}}"));
-        SecretString::from(format!("h.{claims}.s"))
+    fn token(text: &str) -> SecretString {
+        SecretString::from(text)
     }
 
     fn answer(view: View, policy: &str, distinguishes: bool) -> AuthenticateOut {
@@ -126,41 +107,36 @@ mod tests {
             policy: policy.to_owned(),
             distinguishes,
             keep: false,
+            token_seconds: None,
         }
     }
 
-    fn check(expiry: u64, after: u64, expected: bool) {
-        let (instant, clock) = (Instant::now(), UNIX_EPOCH + Duration::from_secs(1000));
-        let answer = answer(View::Whole, "p", false);
-        let (one, other) = (token(expiry), token(expiry + 1));
-        let mut cache = Cache::default();
-        cache.remember(Some(&one), REPOSITORY, &answer, (instant, clock));
-        let later = instant + Duration::from_secs(after);
-        let got = cache.recall(Some(&one), REPOSITORY, later).is_some();
-        assert_eq!(got, expected, "expiry {expiry}, after {after}");
-        assert!(cache.recall(Some(&other), REPOSITORY, later).is_none());
-        assert!(cache.recall(None, REPOSITORY, later).is_none());
-        cache.forget(Some(&one), REPOSITORY);
-        assert!(cache.recall(Some(&one), REPOSITORY, instant).is_none());
-    }
-
     #[test]
-    fn a_token_is_kept_a_minute_and_never_past_its_expiry() {
-        check(5000, 59, true);
-        check(5000, 60, false);
-        check(1010, 9, true);
-        check(1010, 10, false);
-        check(999, 0, false);
+    fn an_answer_is_recalled_for_its_token_alone_and_for_a_minute() {
+        let now = Instant::now();
+        let answer = answer(View::Whole, "p", false);
+        let (one, other) = (token("one"), token("other"));
+        let mut cache = Cache::default();
+        cache.remember(Some(&one), REPOSITORY, &answer, now);
+        for (after, expected) in [(59, true), (60, false)] {
+            let later = now + Duration::from_secs(after);
+            let got = cache.recall(Some(&one), REPOSITORY, later).is_some();
+            assert_eq!(got, expected, "after {after}");
+            assert!(cache.recall(Some(&other), REPOSITORY, later).is_none());
+            assert!(cache.recall(None, REPOSITORY, later).is_none());
+        }
+        cache.forget(Some(&one), REPOSITORY);
+        assert!(cache.recall(Some(&one), REPOSITORY, now).is_none());
     }
 
     #[test]
     fn who_was_moved_to_a_masked_view_does_not_profit() {
-        let now = (Instant::now(), UNIX_EPOCH);
+        let now = Instant::now();
         let masked = View::Masked(MaskedView::default());
-        let (one, other) = (token(5000), token(6000));
+        let (one, other) = (token("one"), token("other"));
         let mut cache = Cache::default();
         let recall = |cache: &Cache, token: &SecretString| {
-            let recalled = cache.recall(Some(token), REPOSITORY, now.0);
+            let recalled = cache.recall(Some(token), REPOSITORY, now);
             recalled.map(|answer| answer.view)
         };
         let open = answer(View::Whole, "p", false);

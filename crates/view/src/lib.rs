@@ -9,7 +9,8 @@
 //!   see. No alternates, no foreign pack, no hooks: what is not there cannot leak.
 //! * [`cache`] keeps shadows, one directory for each build, with an atomic switch.
 //! * [`unmask`](mod@unmask) translates a push from a masked clone back.
-//! * [`serving`] finds the shadow that a reader gets, for those who serve.
+//! * [`serving`] finds the shadow that a reader gets, and [`lasting`] says how long an answer on who
+//!   reads what may be gone by, for those who serve.
 //!
 //! What it deliberately does not do: it serves nothing, and decides not who sees which view. It
 //! reads the original only through `refwarden-gitio`, and writes nothing to it.
@@ -18,6 +19,7 @@ pub mod build;
 pub mod cache;
 mod filter;
 mod hash;
+pub mod lasting;
 pub mod mask;
 mod pack;
 pub mod placeholder;

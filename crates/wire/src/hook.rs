@@ -435,6 +435,9 @@ pub struct AuthenticateOut {
     /// Whether what this actor fetches is kept, pack and all.
     #[serde(default)]
     pub keep: bool,
+    /// Seconds until the token ends; none without one.
+    #[serde(default)]
+    pub token_seconds: Option<u64>,
 }
 
 /// What an actor sees of a repository. Who sees nothing gets a refusal instead.

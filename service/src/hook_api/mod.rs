@@ -270,6 +270,10 @@ pub async fn authenticate(
         record_refusal(&state, host, &asked, error.clone()).await?;
         return Err(refusal(&error));
     }
+    let token_seconds = verified.as_ref().map(|token| {
+        let left = token.expires_at - Utc::now();
+        u64::try_from(left.num_seconds()).unwrap_or_default()
+    });
     let actor = verified.map(|token| token.actor_chain);
     let keep = keeps(&state, actor.as_ref());
     let described = actor.as_ref().map(ActorChain::describe);
@@ -298,6 +302,7 @@ pub async fn authenticate(
         policy: state.policy.hash().to_owned(),
         distinguishes: !state.policy.views.is_empty(),
         keep,
+        token_seconds,
     }))
 }
 

@@ -284,19 +284,77 @@ fn nothing_but_git_is_served_and_nothing_outside_the_root() {
 }
 
 #[test]
-fn without_the_service_the_shell_refuses_in_plain_words() {
+fn without_the_service_only_readers_of_a_moment_ago_read_on() {
     let stack = Stack::start();
     let sshd = Sshd::with_shell(&stack.started().repositories, &[]);
     let repository = Repository::guarded(&stack, "alone");
+    Repository::guarded(&stack, "unasked");
+    let work = repository.work();
+    let (known, unknown) = (stack.token("ada"), stack.token("ada"));
+    let read = |token: &str, name: &str| {
+        let git = work.git.with("GIT_SSH_COMMAND", &sshd.command());
+        let git = git.with("REFWARDEN_TOKEN", token);
+        let url = sshd.named_url(name);
+        git.run(work.path(), &["fetch", &url, "refs/heads/main"])
+    };
+    read(&known, "alone").passes();
+    stack.kill("service");
+    read(&known, "alone").passes();
+    let plain = ["RW501", "only the approval service knows who may read"];
+    read(&unknown, "alone").fails(&plain);
+    read(&known, "unasked").fails(&plain);
+    // Pushes fail closed, whoever was known.
+    work.push_with(&known, Via::Ssh(&sshd), &["HEAD:refs/heads/x"])
+        .fails(&["RW501"]);
+}
+
+#[test]
+fn a_certificate_reads_on_without_the_service_and_is_no_token() {
+    let certified = Certified::start("");
+    let repository = Repository::guarded(&certified.stack, "certified-alone");
+    let url = certified.sshd.named_url("certified-alone");
+    let work = repository.work();
+    let arguments = [&SOON[..], &["-n", "ada"]].concat();
+    let ada = certified.sshd.certified("ada", "authority", &arguments);
+    let other = certified.sshd.certified("other", "authority", &arguments);
+    let list = |ssh: &str| git(&work, ssh, &["ls-remote", &url]);
+    list(&ada).passes();
+    certified.stack.kill("service");
+    list(&ada).passes();
+    list(&other).fails(&["RW501"]);
+    // What anybody may know of ada is not taken for a token of hers.
+    let copied = certified.sshd.certificate("ada");
+    let thief = work.git.with("GIT_SSH_COMMAND", &other);
+    thief
+        .with("REFWARDEN_TOKEN", copied.trim())
+        .run(work.path(), &["ls-remote", &url])
+        .fails(&["RW501"]);
+}
+
+#[test]
+fn a_reader_whom_the_service_refused_is_not_remembered() {
+    let stack = Stack::start();
+    let sshd = Sshd::with_shell(&stack.started().repositories, &[]);
+    let repository = Repository::guarded(&stack, "shell-revoked");
     let work = repository.work();
     let token = stack.token("ada");
-    stack.kill("service");
     let git = work.git.with("GIT_SSH_COMMAND", &sshd.command());
     let git = git.with("REFWARDEN_TOKEN", &token);
-    git.run(work.path(), &["ls-remote", &sshd.named_url("alone")])
-        .fails(&["RW501"]);
-    work.push_with(&token, Via::Ssh(&sshd), &["HEAD:refs/heads/x"])
-        .fails(&["RW501"]);
+    let list = || {
+        git.run(
+            work.path(),
+            &["ls-remote", &sshd.named_url("shell-revoked")],
+        )
+    };
+    list().passes();
+    let revoked = reqwest::blocking::Client::new()
+        .post(format!("{}/oauth/revoke", stack.started().service_url))
+        .form(&[("token", &token)])
+        .send();
+    assert_eq!(revoked.unwrap().status(), 200);
+    list().fails(&["RW107"]);
+    stack.kill("service");
+    list().fails(&["RW501"]);
 }
 
 #[test]
