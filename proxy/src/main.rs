@@ -26,12 +26,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::{App, HttpResponse, HttpServer, web};
+use actix_web::{App, HttpResponse, HttpServer, Resource, Route, web};
 use clap::Parser;
 use refwarden_config::Config;
 use secrecy::SecretString;
 
 use crate::authority::Authority;
+use crate::refusal::Refusal;
 use crate::serve::Proxy;
 use crate::view::Views;
 use refwarden_gitio::command::for_shell;
@@ -73,11 +74,8 @@ fn run(file: &Path) -> Result<(), Box<dyn Error>> {
         let server = HttpServer::new(move || {
             App::new()
                 .app_data(web::Data::clone(&proxy))
-                .route(
-                    "/livez",
-                    web::get().to(|| async { HttpResponse::Ok().body("ok\n") }),
-                )
-                .route(discovery::PATH, web::get().to(discovery::handle))
+                .service(read_only("/livez", web::get().to(livez)))
+                .service(read_only(discovery::PATH, web::get().to(discovery::handle)))
                 .default_service(web::to(serve::handle))
         })
         // Time for the request's head; the body has its own (`body::PAUSE`).
@@ -94,6 +92,18 @@ fn run(file: &Path) -> Result<(), Box<dyn Error>> {
         server.run().await
     })?;
     Ok(())
+}
+
+/// A path that is served with GET only.
+fn read_only(path: &str, route: Route) -> Resource {
+    let refused = || async { Refusal::WrongMethod("GET").response() };
+    web::resource(path)
+        .route(route)
+        .default_service(web::to(refused))
+}
+
+async fn livez() -> HttpResponse {
+    HttpResponse::Ok().body("ok\n")
 }
 
 fn prepare(file: &Path) -> Result<(Proxy, String), Box<dyn Error>> {

@@ -38,8 +38,8 @@ pub enum Refusal {
     NotFound,
     /// Dumb protocol, `upload-archive`, and the like.
     Unsupported,
-    /// Not with this method.
-    WrongMethod,
+    /// With this method only.
+    WrongMethod(&'static str),
     /// A body of another type or coding than git's.
     MediaType,
     /// The body is none that git sends.
@@ -69,6 +69,9 @@ impl Refusal {
         if self.status() == StatusCode::UNAUTHORIZED {
             response.insert_header((header::WWW_AUTHENTICATE, "Basic realm=\"refwarden\""));
         }
+        if let Self::WrongMethod(allow) = self {
+            response.insert_header((header::ALLOW, *allow));
+        }
         response.body(self.text())
     }
 
@@ -79,7 +82,7 @@ impl Refusal {
                 StatusCode::FORBIDDEN
             }
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
+            Self::WrongMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::MediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::Malformed => StatusCode::BAD_REQUEST,
             Self::TooLong => StatusCode::PAYLOAD_TOO_LARGE,
@@ -109,7 +112,11 @@ impl Refusal {
                 "only the smart HTTP protocol is served, for fetch and push",
                 "use git 1.6.6 or newer",
             ),
-            Self::WrongMethod => line(None, "this address is served with another method", ""),
+            Self::WrongMethod(allow) => line(
+                Some(Code::WrongMethod),
+                &format!("this address is served with {allow} only"),
+                "",
+            ),
             Self::MediaType => line(None, "the body is not what git sends", ""),
             Self::Malformed => line(
                 Some(Code::MalformedInput),

@@ -34,8 +34,8 @@ pub enum NoRoute {
     NotFound,
     /// A dumb client, or a service that is not served.
     Unsupported,
-    /// The path is served with another method.
-    WrongMethod,
+    /// The path is served with this method only.
+    WrongMethod(&'static str),
 }
 
 /// Parses method, path and query.
@@ -43,7 +43,7 @@ pub fn parse(method: &Method, path: &str, query: &str) -> Result<Route, NoRoute>
     if let Some(repository) = path.strip_suffix("/info/refs") {
         let repository = repository_path(repository).ok_or(NoRoute::NotFound)?;
         if method != Method::GET {
-            return Err(NoRoute::WrongMethod);
+            return Err(NoRoute::WrongMethod("GET"));
         }
         // Exactly this parameter and no other, as git sends it.
         let operation = query
@@ -60,7 +60,7 @@ pub fn parse(method: &Method, path: &str, query: &str) -> Result<Route, NoRoute>
     let repository = repository_path(repository).ok_or(NoRoute::NotFound)?;
     let operation = operation(service).ok_or(NoRoute::Unsupported)?;
     if method != Method::POST {
-        return Err(NoRoute::WrongMethod);
+        return Err(NoRoute::WrongMethod("POST"));
     }
     Ok(Route {
         repository,
@@ -160,11 +160,15 @@ mod tests {
         );
         check("GET", "/a.git/HEAD", Err(NoRoute::Unsupported));
         check("GET", "/a.git/objects/info/packs", Err(NoRoute::NotFound));
-        check("GET", "/a.git/git-upload-pack", Err(NoRoute::WrongMethod));
+        check(
+            "GET",
+            "/a.git/git-upload-pack",
+            Err(NoRoute::WrongMethod("POST")),
+        );
         check(
             "POST",
             "/a.git/info/refs?service=git-upload-pack",
-            Err(NoRoute::WrongMethod),
+            Err(NoRoute::WrongMethod("GET")),
         );
     }
 

@@ -75,7 +75,7 @@ async fn answer(
     let route = route.map_err(|no_route| match no_route {
         NoRoute::NotFound => Refusal::NotFound,
         NoRoute::Unsupported => Refusal::Unsupported,
-        NoRoute::WrongMethod => Refusal::WrongMethod,
+        NoRoute::WrongMethod(allow) => Refusal::WrongMethod(allow),
     })?;
     let headers = request.headers();
     let credential = text(headers, &header::AUTHORIZATION).and_then(Credential::parse);

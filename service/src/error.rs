@@ -2,6 +2,7 @@
 //! sentence; the cause goes to the log once, under the same event id.
 
 use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, HeaderName, RETRY_AFTER};
 use actix_web::{HttpResponse, ResponseError};
 use refwarden_model::Code;
 use refwarden_wire::Problem;
@@ -22,6 +23,9 @@ pub enum AppError {
     /// Policy says no.
     #[error("refused: {0} {1}")]
     Refused(Code, String),
+    /// The path is served with these methods only.
+    #[error("wrong method: {0} would do")]
+    WrongMethod(String),
     /// There is no such thing, or the caller may not know of it.
     #[error("not found")]
     NotFound,
@@ -34,8 +38,8 @@ pub enum AppError {
     /// The state has changed under the caller.
     #[error("conflict: {0}")]
     Conflict(String),
-    /// Others take up all there is.
-    #[error("too many: {0}")]
+    /// As many streams of events are open as may be.
+    #[error("too many streams: {0}")]
     TooMany(String),
     /// A push was scanned with other rules than the policy names.
     #[error("scanned with other rules")]
@@ -90,7 +94,7 @@ impl AppError {
         Self::Conflict(text.into())
     }
 
-    /// 429 with a reason for the caller.
+    /// 429 with a reason for the caller, who may come again in half a minute.
     pub fn too_many(text: impl Into<String>) -> Self {
         Self::TooMany(text.into())
     }
@@ -117,6 +121,9 @@ impl AppError {
             | Self::TooMany(text)
             | Self::Conflict(text) => text,
             Self::NotReady(text, _) => text,
+            Self::WrongMethod(_) => {
+                "This address is served with other methods: the header Allow names them."
+            }
             Self::NotFound => "There is nothing here, or nothing that you may see.",
             Self::OtherRules => "The push was scanned with other rules than the policy names.",
             Self::Database(_) | Self::Pool(_) => {
@@ -131,9 +138,20 @@ impl AppError {
             Self::Unauthorized(code, _) => *code,
             Self::Refused(code, _) => Some(*code),
             Self::OtherRules => Some(Code::ScanFailed),
+            Self::WrongMethod(_) => Some(Code::WrongMethod),
+            Self::TooMany(_) => Some(Code::TooManyStreams),
             Self::Database(_) | Self::Pool(_) | Self::NotReady(..) | Self::Internal(_) => {
                 Some(Code::ServiceFault)
             }
+            _ => None,
+        }
+    }
+
+    /// What a client's program goes by.
+    fn header(&self) -> Option<(HeaderName, &str)> {
+        match self {
+            Self::WrongMethod(allow) => Some((ALLOW, allow)),
+            Self::TooMany(_) => Some((RETRY_AFTER, "30")),
             _ => None,
         }
     }
@@ -152,6 +170,7 @@ impl ResponseError for AppError {
             Self::Unauthorized(..) => StatusCode::UNAUTHORIZED,
             Self::Forbidden(_) | Self::Refused(..) => StatusCode::FORBIDDEN,
             Self::NotFound | Self::NoSuch(_) => StatusCode::NOT_FOUND,
+            Self::WrongMethod(_) => StatusCode::METHOD_NOT_ALLOWED,
             Self::Conflict(_) => StatusCode::CONFLICT,
             Self::OtherRules => StatusCode::PRECONDITION_FAILED,
             Self::Gone(_) => StatusCode::GONE,
@@ -177,7 +196,11 @@ impl ResponseError for AppError {
             code: self.code(),
             event,
         };
-        HttpResponse::build(status)
+        let mut answer = HttpResponse::build(status);
+        if let Some(header) = self.header() {
+            answer.insert_header(header);
+        }
+        answer
             .content_type("application/problem+json")
             .body(serde_json::to_string(&problem).unwrap_or_default())
     }

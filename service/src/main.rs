@@ -12,6 +12,7 @@ mod identity;
 mod idp;
 mod ledger;
 mod lifecycle;
+mod methods;
 mod notify;
 mod packs;
 mod random;

@@ -142,7 +142,6 @@ fn prepare(config_file: &Path) -> Result<AppState, String> {
     let notify = notify::Channels::open(&config, &config_dir)
         .map_err(|problem| format!("{shown}: {problem}"))?;
     let (changed, _) = tokio::sync::watch::channel(0);
-    let streams = Arc::new(tokio::sync::Semaphore::new(crate::api::stream::MOST));
     Ok(AppState {
         config,
         config_dir,
@@ -153,7 +152,7 @@ fn prepare(config_file: &Path) -> Result<AppState, String> {
         packs,
         http,
         changed,
-        streams,
+        streams: Arc::default(),
         looking: Arc::default(),
         stopping: stopping()?,
         tokens,

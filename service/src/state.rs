@@ -32,8 +32,8 @@ pub struct AppState {
     pub http: reqwest::Client,
     /// Woken at every decision and state change of a request.
     pub changed: tokio::sync::watch::Sender<u64>,
-    /// Streams of events that may begin.
-    pub streams: Arc<tokio::sync::Semaphore>,
+    /// Who has streams of events open.
+    pub streams: Arc<crate::api::stream::room::Room>,
     /// Held by the one who looks whether the service is ready.
     pub looking: Arc<tokio::sync::Mutex<()>>,
     /// True once the service is told to stop.

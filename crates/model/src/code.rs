@@ -77,6 +77,10 @@ codes! {
     ViewNotHere = "RW407", "masked view not served here";
     /// A push from a masked clone cannot be told in terms of the original.
     NotTranslated = "RW408", "cannot be translated back";
+    /// The address is served with other methods.
+    WrongMethod = "RW409", "wrong method";
+    /// As many streams of events are open as may be.
+    TooManyStreams = "RW410", "too many streams";
     /// The service does not answer.
     ServiceUnreachable = "RW501", "approval service unreachable";
     /// The service does not answer in time.

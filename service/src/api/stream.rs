@@ -4,7 +4,10 @@
 //! An event's id is the number of its leaf, so that a client that comes again with `Last-Event-ID`
 //! misses nothing and gets nothing twice. An event comes once it is in the log, half a second after it
 //! happened. The stream ends when the token does or is revoked, when the service stops, and when the
-//! client reads nothing for half a minute; clients come again by themselves.
+//! client reads nothing for half a minute; clients come again by themselves. How many may be open says
+//! [`room`].
+
+pub mod room;
 
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
@@ -17,8 +20,9 @@ use diesel::PgConnection;
 use futures_util::stream;
 use refwarden_wire::api::EventOut;
 use serde::Deserialize;
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 
+use self::room::Place;
 use super::Caller;
 use crate::db::events::{Event, Filter};
 use crate::db::{events, log, repositories};
@@ -27,8 +31,6 @@ use crate::identity::VerifiedToken;
 use crate::state::AppState;
 use crate::tokens::is_revoked;
 
-/// Streams that are open at a time.
-pub const MOST: usize = 32;
 /// Time between two looks at the log.
 const LOOK: Duration = Duration::from_millis(500);
 /// Time after which something is sent: so that whoever is between keeps the connection, and since a
@@ -75,9 +77,7 @@ pub async fn events(
         None => asked.after,
         Some(id) => Some(number(id.as_bytes())?),
     };
-    let room = state.streams.clone().try_acquire_owned().map_err(|_| {
-        AppError::too_many(format!("{MOST} streams are open already. Try again later."))
-    })?;
+    let place = state.streams.enter(caller.actor())?;
     let reader = caller.chain.describe();
     let what = format!("stream {asked:?}, after {after:?}");
     let size = state
@@ -102,7 +102,7 @@ pub async fn events(
         token: caller.token,
         next,
         sender,
-        _room: room,
+        _place: place,
     };
     actix_web::rt::spawn(following.run());
     let chunks = stream::unfold(receiver, |mut receiver| async move {
@@ -140,7 +140,7 @@ struct Following {
     /// The leaf to look at next.
     next: u64,
     sender: mpsc::Sender<Bytes>,
-    _room: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Following {

@@ -1,7 +1,7 @@
 //! Errors as pages, and the way to the sign-in for whoever is not signed in.
 
 use actix_web::http::StatusCode;
-use actix_web::http::header::{ACCEPT, LOCATION};
+use actix_web::http::header::{ACCEPT, ALLOW, LOCATION};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use askama::Template;
 
@@ -94,7 +94,8 @@ impl ResponseError for PageError {
 
 fn explain(error: &AppError, back: Option<&str>) -> HttpResponse {
     // Logs the cause, once.
-    let status = error.error_response().status();
+    let plain = error.error_response();
+    let status = plain.status();
     let page = Page {
         who: None,
         csrf: "",
@@ -102,7 +103,11 @@ fn explain(error: &AppError, back: Option<&str>) -> HttpResponse {
         title: error.title(),
         back,
     };
-    html(status, &page)
+    let mut answer = html(status, &page);
+    if let Some(allow) = plain.headers().get(ALLOW) {
+        answer.headers_mut().insert(ALLOW, allow.clone());
+    }
+    answer
 }
 
 fn html(status: StatusCode, page: &impl Template) -> HttpResponse {
@@ -125,10 +130,15 @@ mod tests {
             ("application/json", "application/problem+json"),
         ] {
             let request = TestRequest::default().insert_header((ACCEPT, accept));
-            let error = refusal(AppError::not_found(), &request.to_http_request());
+            let request = request.to_http_request();
+            let error = refusal(AppError::not_found(), &request);
             let answer = error.as_response_error().error_response();
             assert_eq!(answer.status(), 404);
             assert_eq!(answer.headers().get(CONTENT_TYPE).unwrap(), kind);
+            let error = refusal(AppError::WrongMethod("GET, POST".to_owned()), &request);
+            let answer = error.as_response_error().error_response();
+            assert_eq!(answer.status(), 405);
+            assert_eq!(answer.headers().get(ALLOW).unwrap(), "GET, POST");
         }
     }
 

@@ -37,6 +37,7 @@ mod masked_notes;
 mod masked_ssh;
 mod matched;
 mod matter;
+mod methods;
 mod notify;
 mod openid;
 mod outage;

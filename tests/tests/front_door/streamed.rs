@@ -12,6 +12,9 @@ use serde_json::Value;
 
 use crate::shared::stack;
 
+/// Streams that one auditor may have.
+const EACH: usize = 5;
+
 fn open(stack: &Stack, who: &str, query: &str, last: Option<&str>) -> Response {
     open_with(stack, &stack.token_as("operator", who, "10m"), query, last)
 }
@@ -230,7 +233,7 @@ fn clients_that_read_nothing_keep_no_room_and_slow_no_push() {
     let mut unread = Vec::new();
     within("all room is taken", Duration::from_mins(1), || {
         unread.extend(open_and_not_read(&stack, &token));
-        unread.len() == 32
+        unread.len() == EACH
     });
     assert!(is_full());
     push(&repository, "meanwhile");
@@ -244,8 +247,15 @@ fn streams_are_bounded_and_end_with_the_service() {
     let repository = Repository::guarded(&stack, "ended");
     push(&repository, "one");
     drop(repository);
-    let mut open_ones: Vec<Stream> = (0..32).map(|_| Stream::open(&stack, "", None)).collect();
+    let mut open_ones: Vec<Stream> = (0..EACH).map(|_| Stream::open(&stack, "", None)).collect();
+    let full = open(&stack, "audrey", "", None);
+    assert_eq!(full.status(), 429);
+    assert_eq!(full.headers()["retry-after"], "30");
+    let problem: Value = full.json().unwrap();
+    assert_eq!(problem["code"], "RW410", "{problem}");
+    // Another token of the same auditor is the same auditor; another auditor has room.
     assert_eq!(open(&stack, "audrey", "", None).status(), 429);
+    open_ones.insert(0, Stream::of(open(&stack, "adam", "", None)));
     // One that has gone makes room.
     drop(open_ones.pop());
     within("a stream has room", Duration::from_mins(2), || {
