@@ -147,9 +147,37 @@ pub fn parse(text: &str, now: DateTime<Utc>) -> Result<Query, QueryError> {
         return Err(error.next("ask for less"));
     }
     let terms = words.iter().map(|word| term(word, now));
-    Ok(Query {
-        terms: terms.collect::<Result<_, _>>()?,
-    })
+    let terms: Vec<Term> = terms.collect::<Result<_, _>>()?;
+    span(&words, &terms)?;
+    Ok(Query { terms })
+}
+
+/// Looks whether times make a span: one beginning and one end at most, in this order. What must not
+/// hold is left alone.
+fn span(words: &[Word], terms: &[Term]) -> Result<(), QueryError> {
+    let (mut from, mut to) = (None, None);
+    for (word, term) in words.iter().zip(terms).filter(|(_, term)| !term.negated) {
+        let (bound, time) = match term.any.first() {
+            Some(Field::Since(time)) => (&mut from, time),
+            Some(Field::Until(time)) => (&mut to, time),
+            _ => continue,
+        };
+        let key = word.key.as_deref().unwrap_or_default();
+        if bound.replace((word, *time)).is_some() || term.any.len() > 1 {
+            let at = word.values.get(1).map_or(word.at, |value| value.at);
+            let what = format!("one time after one {key}:");
+            return Err(QueryError::new(at, &what, "another").next("leave one of them"));
+        }
+    }
+    if let (Some((_, from)), Some((word, to))) = (from, to)
+        && from >= to
+    {
+        let value = word.values.first();
+        let (at, text) = value.map_or((word.at, ""), |value| (value.at, value.text.as_str()));
+        let error = QueryError::new(at, "a time after that of since:", text);
+        return Err(error.next("until: means before it; to have a day whole, name the next one"));
+    }
+    Ok(())
 }
 
 fn term(word: &Word, now: DateTime<Utc>) -> Result<Term, QueryError> {
@@ -207,12 +235,16 @@ fn field(key: &str, key_at: usize, value: &Value, now: DateTime<Utc>) -> Result<
             }
         }),
         // Secrets' rules may be written as policy names them.
-        "rule" => Field::Rule(Glob::new(value.strip_prefix("secret.").unwrap_or(value))),
+        "rule" => match value.strip_prefix("secret.").unwrap_or(value) {
+            "" => return Err(expected("a rule, such as secret.github-pat or secret.*")),
+            rule => Field::Rule(Glob::new(rule)),
+        },
         "path" => Field::Path(glob()),
         "kind" => {
-            let is_kind = |c: char| c.is_ascii_lowercase() || c == '.' || c == '_';
+            let is_kind = |c: char| c.is_ascii_lowercase() || c == '_';
+            let is_part = |part: &str| !part.is_empty() && part.chars().all(is_kind);
             let kind = value.strip_suffix(".*").unwrap_or(value);
-            if kind.is_empty() || !kind.chars().all(is_kind) {
+            if !kind.split('.').all(is_part) {
                 return Err(expected("a kind such as push.denied, or push"));
             }
             // The page and the command line say "refused" of what the record calls denied.
@@ -225,12 +257,22 @@ fn field(key: &str, key_at: usize, value: &Value, now: DateTime<Utc>) -> Result<
                 .to_owned(),
             )
         }
-        "code" => Field::Code(value.to_ascii_uppercase()),
+        "code" => {
+            let code = value.to_ascii_uppercase();
+            let number = code.strip_prefix("RW").unwrap_or_default();
+            if number.len() != 3 || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+                return Err(expected("a code such as RW301"));
+            }
+            Field::Code(code)
+        }
         "push" => Field::Push(
             value
                 .parse()
                 .map_err(|_| expected("a push's id (a UUID)"))?,
         ),
+        "request" if !value.bytes().all(|byte| byte.is_ascii_alphanumeric()) => {
+            return Err(expected("a request, such as 8FZK2M0T"));
+        }
         "request" => Field::Request(value.to_ascii_uppercase()),
         "event" => match value.parse() {
             Ok(seq) if seq >= 1 => Field::Event(seq),

@@ -111,11 +111,85 @@ fn errors_say_where_and_what() {
         "kind:'",
         "\"\\x\"",
         "state:",
+        "(",
+        "a|b",
+        "actor=ada",
+        "refs*",
+        "'forced",
+        "\u{201c}forced",
+        "--a",
+        "!a",
+        "(repo:a",
+        "repo:a OR repo:b",
+        "-NOT",
+        "kind:.",
+        "kind:push.",
+        "code:301",
+        "code:RW1",
+        "rule:secret.",
+        "request:a/b",
+        "since:1d,2d",
+        "since:1d since:2d",
+        "until:1d until:1d",
+        "since:1d until:2d",
+        "since:2026-01-31 until:2026-01-31",
     ] {
         assert!(parse(bad, now()).is_err(), "{bad:?}");
     }
     assert!(parse(&"a ".repeat(33), now()).is_err());
     assert!(parse(&"a".repeat(5000), now()).is_err());
+}
+
+#[test]
+fn what_another_grammar_would_understand_is_not_taken_for_text() {
+    let side_by_side = "; terms stand side by side and all hold; alternatives are separated by commas \
+                        (state:refused,waiting), and a minus sign stands before what must not hold";
+    fails(
+        "(",
+        &format!("character 1: expected a term or a word, found \"(\"{side_by_side}"),
+    );
+    fails(
+        "repo:a OR repo:b",
+        &format!("character 8: expected a term or a word, found \"OR\"{side_by_side}"),
+    );
+    fails(
+        "a actor=ada",
+        "character 8: expected a term or a word, found \"=\"; a colon stands behind a key \
+         (actor:ada), and since: and until: are before times; to look for the text itself, put it in \
+         double quotes",
+    );
+    // In quotes all of it is text, and in values it is part of a name.
+    for (text, word) in [
+        ("\"(a|b)\"", "(a|b)"),
+        ("\"OR\"", "OR"),
+        ("don't", "don't"),
+        ("or", "or"),
+        ("x-y_z.", "x-y_z."),
+    ] {
+        check(text, &[(false, Field::Text(word.to_owned()))]);
+    }
+    check(
+        "ref:refs/heads/a(b)=c",
+        &[(false, Field::Ref(Glob::new("refs/heads/a(b)=c")))],
+    );
+}
+
+#[test]
+fn times_are_one_span_in_its_order() {
+    fails(
+        "since:7d a since:1d",
+        "character 12: expected one time after one since:, found \"another\"; leave one of them",
+    );
+    fails(
+        "until:7d,1d",
+        "character 10: expected one time after one until:, found \"another\"; leave one of them",
+    );
+    fails(
+        "until:7d since:1d",
+        "character 7: expected a time after that of since:, found \"7d\"; until: means before it; to \
+         have a day whole, name the next one",
+    );
+    assert!(parse("since:7d until:1d -since:2d -until:3d", now()).is_ok());
 }
 
 #[test]
@@ -128,8 +202,8 @@ fn alternatives_are_cut_at_commas_outside_quotes() {
     assert_eq!((first.negated, &first.any[..]), (true, &refs[..]));
     assert_eq!(second.any, [Field::Text("x,y".to_owned())]);
     fails(
-        "code:RW1,push:x state:refused,lost",
-        "character 31: expected refused, waiting, released, cancelled, committed, prepared or \
+        "code:RW101,RW102 state:refused,lost",
+        "character 32: expected refused, waiting, released, cancelled, committed, prepared or \
          not-moved, found \"lost\"",
     );
     let many = format!("ref:{}", vec!["a"; 65].join(","));
@@ -214,5 +288,6 @@ fn wildcards_are_counted() {
     assert_eq!(error.at, 6);
     assert!(error.to_string().contains("16 wildcards"), "{error}");
     // Words of a sentence are no patterns.
-    assert!(parse(&"*".repeat(MOST_WILDCARDS + 1), now()).is_ok());
+    let text = format!("\"{}\"", "*".repeat(MOST_WILDCARDS + 1));
+    assert!(parse(&text, now()).is_ok());
 }

@@ -145,8 +145,12 @@ impl Asker<'_> {
             .iter()
             .flat_map(|(key, values)| values.iter().map(move |value| term(key, value)))
             .collect();
-        let mut pairs = Vec::new();
+        // Of the times, two that make a span: the others are refused.
+        let mut pairs = vec!["since:2025-01-02 until:2025-12-01".to_owned()];
         for (at, (key, values)) in SINGLE.iter().enumerate() {
+            if *key == "since" {
+                continue;
+            }
             for (other, others) in &SINGLE[at + 1..] {
                 // The densest and the rarest of each.
                 for value in [values[0], values[values.len() - 1]] {

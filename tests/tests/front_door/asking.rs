@@ -92,6 +92,10 @@ fn a_query_that_is_not_understood_says_where() {
     ask("who:ada").fails(&["character 1", "one of repo, ref", "on-behalf-of"]);
     ask("acter:ada").fails(&["character 1", "the nearest is actor:"]);
     ask("\"open").fails(&["quotation mark"]);
+    ask("(").fails(&["character 1", "side by side"]);
+    ask("actor=ada").fails(&["character 6", "a colon stands behind a key"]);
+    ask("since:7d since:1d").fails(&["character 10", "one time after one since:"]);
+    ask("since:1d until:7d").fails(&["character 16", "after that of since:"]);
 }
 
 #[test]
