@@ -206,6 +206,9 @@ pub struct EventsOut {
     /// How many there are on all pages, if that was asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub total: Option<i64>,
+    /// What was probably meant, where there are no events.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hint: Option<String>,
 }
 
 /// A push as it was judged.

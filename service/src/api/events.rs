@@ -8,7 +8,7 @@ use refwarden_wire::api::{EventOut, EventsOut};
 use serde::Deserialize;
 use uuid::Uuid;
 
-use super::Caller;
+use super::{Caller, hint};
 use crate::db::events::{Event, Filter};
 use crate::db::{events, repositories};
 use crate::error::AppError;
@@ -114,6 +114,11 @@ pub fn page(conn: &mut PgConnection, filter: &Filter) -> Result<EventsOut, AppEr
     let found = events::list(conn, filter).map_err(in_time)?;
     let full = i64::try_from(found.len()).unwrap_or_default() == filter.limit;
     let next = found.last().filter(|_| full).map(cursor);
+    let hint = if found.is_empty() && filter.after.is_none() {
+        hint::of_short_names(conn, filter)?
+    } else {
+        None
+    };
     let names = repositories::list(conn)?;
     let name_of = |id: Uuid| {
         names
@@ -132,6 +137,7 @@ pub fn page(conn: &mut PgConnection, filter: &Filter) -> Result<EventsOut, AppEr
         events,
         next,
         total: None,
+        hint,
     })
 }
 

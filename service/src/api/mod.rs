@@ -9,6 +9,7 @@ mod export;
 pub mod exposure;
 mod grants;
 mod health;
+mod hint;
 pub mod holds;
 pub mod log;
 mod openapi;

@@ -39,6 +39,8 @@ struct Audit {
     /// Why the question was not understood.
     wrong: Option<String>,
     rows: Vec<Row>,
+    /// What was probably meant, where nothing was found.
+    hint: Option<String>,
     is_first: bool,
     next: Option<String>,
 }
@@ -77,6 +79,7 @@ pub async fn audit(
         q: asked.q.clone(),
         wrong: None,
         rows: Vec::new(),
+        hint: None,
         is_first: asked.after.is_none(),
         next: None,
     };
@@ -107,6 +110,7 @@ pub async fn audit(
         Ok(found) => {
             page.rows = found.events.into_iter().map(row).collect();
             page.next = found.next;
+            page.hint = found.hint.map(|hint| visible_line(hint.as_bytes()));
         }
         Err(AppError::BadRequest(why)) => page.wrong = Some(why),
         Err(error) => return Err(error.into()),
@@ -163,6 +167,7 @@ mod tests {
             q: "\"><script>alert(2)</script>".into(),
             wrong: Some("<script>".into()),
             rows: vec![row(event)],
+            hint: None,
             is_first: true,
             next: Some("1_2_3\"><script>".into()),
         };

@@ -99,6 +99,39 @@ fn a_query_that_is_not_understood_says_where() {
 }
 
 #[test]
+fn a_short_name_of_a_ref_is_met_with_its_full_one() {
+    let repository = asked("asked-short");
+    let name = &repository.name;
+    let hint = "there are events of refs/heads/topic/one";
+    for arguments in [
+        &["--ref", "topic/one"][..],
+        &["-q", "ref:topic/one"],
+        &["-q", "ref:topic/one,nothing kind:ref"],
+    ] {
+        let whole = [&["audit", "--repository", name], arguments].concat();
+        let found = stack().refwarden(&whole).passes();
+        found.says(&["No events.", "full names", hint]);
+    }
+    let none = ["audit", "--repository", name, "--ref", "nothing"];
+    let found = stack().refwarden(&none).passes();
+    assert!(!found.everything().contains("full names"), "{found}");
+    // Of another repository there is no such ref.
+    let other = Repository::guarded(stack(), "asked-short-other");
+    let asked = format!("repo:{} ref:topic/one", other.name);
+    let found = stack().refwarden(&["audit", "-q", &asked]).passes();
+    assert!(!found.everything().contains("full names"), "{found}");
+    let asked = format!("repo:{name} ref:topic/one");
+    let found = stack()
+        .refwarden(&["audit", "--json", "-q", &asked])
+        .passes();
+    assert!(found.text().is_empty(), "{found}");
+    found.says(&[hint]);
+    let url = format!("{}/audit?q={asked}", stack().started().service_url);
+    let page = stack().browser("audrey").open(&url.replace(' ', "+"));
+    assert!(page.body.contains(hint), "{}", page.body);
+}
+
+#[test]
 fn pages_follow_each_other_and_totals_are_said_when_asked_for() {
     let repository = asked("asked-pages");
     let api = stack().api("audrey");

@@ -18,7 +18,7 @@ pub fn run(args: &AuditList) -> Outcome {
     let api = Api::connect(&args.service)?;
     let mut table = Table::new(["TIME", "SEQ", "REPOSITORY", "EVENT", "BY", "REF", "WHAT"]);
     let mut listed = 0;
-    let next = each(&api, args, |event| {
+    let (next, hint) = each(&api, args, |event| {
         listed += 1;
         if args.json {
             return output::json(&event);
@@ -43,19 +43,23 @@ pub fn run(args: &AuditList) -> Outcome {
             table.print()?;
         }
     }
+    // Not among the events: whoever reads those as JSON lines gets nothing else.
+    if let Some(hint) = hint {
+        eprintln!("{}", output::printable(&hint));
+    }
     if let Some(next) = next {
-        // Not among the events: whoever reads those as JSON lines gets nothing else.
         eprintln!("There may be more: --after {next}");
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// Goes through the events page by page, oldest first, up to the limit. Returns where to go on.
+/// Goes through the events page by page, oldest first, up to the limit. Returns where to go on, and
+/// what was probably meant where there are none.
 fn each(
     api: &Api,
     args: &AuditList,
     mut see: impl FnMut(EventOut) -> Outcome<()>,
-) -> Outcome<Option<String>> {
+) -> Outcome<(Option<String>, Option<String>)> {
     let mut left = args.limit.unwrap_or(usize::MAX);
     let mut after = args.after.clone();
     while left > 0 {
@@ -69,10 +73,10 @@ fn each(
         }
         match page.next {
             Some(next) => after = Some(next),
-            None => return Ok(None),
+            None => return Ok((None, page.hint)),
         }
     }
-    Ok(after)
+    Ok((after, None))
 }
 
 fn filters(args: &AuditList) -> Vec<(&'static str, String)> {
