@@ -15,12 +15,18 @@ pub fn run(args: &Down) -> Outcome {
     let stopped = stop(&dir, || {});
     if args.json {
         output::json(&serde_json::json!({ "stopped": stopped }))?;
-    } else if stopped.is_empty() {
-        output::line(&format!("Nothing runs in {}.", dir.root().display()))?;
     } else {
-        output::line(&format!("Stopped: {}.", stopped.join(", ")))?;
+        output::line(&told(&dir, &stopped))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What was stopped, in words.
+pub fn told(dir: &DataDir, stopped: &[&str]) -> String {
+    if stopped.is_empty() {
+        return format!("Nothing runs in {}.", dir.root().display());
+    }
+    format!("Stopped: {}.", stopped.join(", "))
 }
 
 /// Stops whatever runs, in the order in which nobody is left without what it needs. `reap`

@@ -41,8 +41,9 @@ pub fn run(args: &Up) -> Outcome {
     }
     let ended = signals::wait(|| children.ended())?;
     note(args.json, "Stopping …");
-    super::down::stop(&dir, || children.reap());
+    let stopped = super::down::stop(&dir, || children.reap());
     drop(lock);
+    note(args.json, &super::down::told(&dir, &stopped));
     let failed = ended.filter(|(_, status)| !status.success());
     let failed = failed.and_then(|(place, status)| Some((children.parts.get(place)?, status)));
     match failed {

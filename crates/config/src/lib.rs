@@ -8,6 +8,7 @@ mod channels;
 mod checked;
 mod fetches;
 mod hook;
+mod issuers;
 mod ledger;
 mod notify;
 mod packs;
@@ -140,6 +141,11 @@ algorithms = [\"EdDSA\"]
             let expected = format!("refwarden.toml:{expected}");
             assert!(error.starts_with(&expected), "{bad}: {error}");
         }
+        let twice = "[[issuer]]\nurl = \"https://id.example.com\"\nalgorithms = [\"RS256\"]\n";
+        let error = read(&format!("{PARTS}{twice}")).unwrap_err().to_string();
+        let expected = "refwarden.toml:18: issuer https://id.example.com is configured twice";
+        assert!(error.starts_with(expected), "{error}");
+        read(&format!("{PARTS}{}", twice.replace("id.", "other."))).unwrap();
         for listen in ["[::1]:8080", "localhost:8080", "0.0.0.0:0"] {
             read(&PARTS.replace("127.0.0.1:8080", listen)).unwrap();
         }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::checked;
 use super::fetches::Fetches;
+use super::issuers;
 use super::ledger::Ledger;
 use super::notify::{self, Notify};
 use super::packs::Packs;
@@ -28,7 +29,7 @@ pub struct Config {
     #[serde(default, rename = "host")]
     pub hosts: Vec<Host>,
     /// Identity providers whose tokens are accepted.
-    #[serde(default, rename = "issuer")]
+    #[serde(default, rename = "issuer", deserialize_with = "issuers::read")]
     pub issuers: Vec<Issuer>,
     /// Authorities whose SSH certificates are accepted.
     #[serde(default, rename = "ssh_authority")]

@@ -104,6 +104,8 @@ fn an_owner_lets_exactly_one_finding_pass() {
     let page = ada.open(&page_of);
     assert_eq!(page.status, 200, "{}", page.body);
     assert!(page.body.contains("a.env:1"), "{}", page.body);
+    let arrow = "<code>000000000000</code> → <code>";
+    assert!(page.body.contains(arrow), "{}", page.body);
     let form = page.form_with("finding");
     let wrong = [("kind", "because"), ("days", "3"), ("reason", "x")];
     assert_eq!(ada.submit(&page, &form, &wrong).status, 400);

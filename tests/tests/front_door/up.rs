@@ -1,8 +1,10 @@
 //! `refwarden up` where something has died, or cannot start, and what it says of it.
 
-use std::process::Command;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Command, Stdio};
 
 use refwarden_testkit::{Outcome, Repository, Stack, Via, program, run};
+use rustix::process::{Pid, Signal, kill_process};
 
 use crate::fetches::psql;
 use crate::shared::stack;
@@ -79,6 +81,46 @@ fn a_start_that_fails_tells_its_own_cause_and_where_the_database_is_named() {
     assert!(!said.contains("of yesterday"), "{said}");
     std::fs::write(&file, &good).unwrap();
     guest.restart();
+}
+
+#[test]
+fn a_signal_stops_everything_and_says_so() {
+    let mut stack = Stack::start();
+    stack.refwarden(&["down"]).passes();
+    let mut command = stack.refwarden_command(&["up"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let is_last = |line: &String| line.starts_with("Ctrl-C");
+    assert!(
+        lines
+            .by_ref()
+            .map_while(Result::ok)
+            .any(|line| is_last(&line))
+    );
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    let ended = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success(), "{ended:?}");
+    let end = "Stopping …\nStopped: reconciler, proxy, service, postgres.\n";
+    assert!(said.ends_with(end), "{said}");
+    stack.restart();
+}
+
+#[test]
+fn an_issuer_that_is_configured_twice_is_named_with_its_line() {
+    let mut stack = Stack::start();
+    stack.refwarden(&["down"]).passes();
+    let file = stack.directory().join("refwarden.toml");
+    let good = std::fs::read_to_string(&file).unwrap();
+    let issuer = "[[issuer]]\nurl = \"https://id.example.com\"\nalgorithms = [\"EdDSA\"]\n";
+    std::fs::write(&file, format!("{good}\n{issuer}{issuer}")).unwrap();
+    let line = good.matches('\n').count() + 5;
+    let place = format!("refwarden.toml:{line}: issuer https://id.example.com is configured twice");
+    stack.refwarden(&["up", "--detach"]).fails(&[&place]);
+    std::fs::write(&file, &good).unwrap();
+    stack.restart();
 }
 
 #[test]
