@@ -16,6 +16,10 @@ use super::pieces::{Piece, Pieces};
 /// The most names that a pattern is written out as.
 const MOST_NAMES: usize = 256;
 
+/// How many characters of the last part of a name there are terms for, as in `make_event_terms`; of
+/// paths also none, for their folder.
+const STARTS: [usize; 4] = [16, 8, 4, 0];
+
 /// The most events without terms that are looked at one by one.
 const MOST_FRESH: i64 = 20_000;
 
@@ -117,6 +121,9 @@ fn ref_name(glob: &Glob) -> Option<String> {
     if let Some(exact) = glob.exact() {
         return Some(format!("ref:{exact}"));
     }
+    if let Some((start, 1..)) = start(text) {
+        return Some(format!("begins:{start}"));
+    }
     let literal = text.split(['*', '?']).next().unwrap_or_default();
     let under: Vec<&str> = literal
         .rsplit_once('/')
@@ -137,9 +144,15 @@ fn path(glob: &Glob) -> Option<String> {
     }
     let literal = text.split(['*', '?']).next().unwrap_or_default();
     let end = text.rsplit(['*', '?']).next().unwrap_or_default();
-    // The most telling first: a file's name, two folders, what kind of file, one folder.
+    // The most telling first: a file's name or its beginning, its folder, two folders above it, what
+    // kind of file, one folder.
     if let Some((_, name)) = end.rsplit_once('/').filter(|(_, name)| !name.is_empty()) {
         return Some(format!("file:{name}"));
+    }
+    let start = start(text);
+    let starts = |(start, _)| format!("starts:{start}");
+    if let Some((_, 1..)) = start {
+        return start.map(starts);
     }
     let folders: Vec<&str> = literal
         .rsplit_once('/')
@@ -148,10 +161,26 @@ fn path(glob: &Glob) -> Option<String> {
     let top = (!folders.is_empty()).then(|| format!("top:{}", folders.join("/")));
     let kind = end.rsplit_once('.').map(|(_, kind)| format!("type:{kind}"));
     if folders.len() == 2 {
-        top
+        start.map(starts).or(top)
     } else {
         kind.or(top)
     }
+}
+
+/// The folder of all names that a pattern stands for, and how their last part begins as far as there is
+/// a term for it, with the number of those characters. None where they are in several folders.
+fn start(pattern: &str) -> Option<(String, usize)> {
+    let literal = pattern.split(['*', '?']).next()?;
+    let rest = pattern.strip_prefix(literal)?;
+    if rest.contains('/') || rest.contains("**") {
+        return None;
+    }
+    let part = literal.rsplit('/').next()?;
+    let folder = literal.strip_suffix(part)?;
+    let given = part.chars().count();
+    let known = STARTS.into_iter().find(|known| *known <= given)?;
+    let start = folder.chars().chain(part.chars().take(known)).collect();
+    Some((start, known))
 }
 
 #[derive(QueryableByName)]
@@ -363,4 +392,68 @@ pub fn candidates(
     query.bind(Piece::Number(at_most));
     query.sql(") AS found");
     query.load(conn)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_is_found_by_the_longest_beginning_that_has_a_term() {
+        for (pattern, expected) in [
+            (
+                "refs/heads/feature/user799-*",
+                Some(("refs/heads/feature/user799-", 8)),
+            ),
+            (
+                "refs/heads/feature/user799-x?",
+                Some(("refs/heads/feature/user799-", 8)),
+            ),
+            ("refs/heads/main?", Some(("refs/heads/main", 4))),
+            ("refs/heads/mai*", Some(("refs/heads/", 0))),
+            ("docs/m1/*", Some(("docs/m1/", 0))),
+            ("README*", Some(("READ", 4))),
+            ("a/éééé*b", Some(("a/éééé", 4))),
+            ("*.md", Some(("", 0))),
+            ("src/main**", None),
+            ("src/main*/x", None),
+            ("**/main*", None),
+        ] {
+            let found = start(pattern);
+            let found = found
+                .as_ref()
+                .map(|(start, known)| (start.as_str(), *known));
+            assert_eq!(found, expected, "{pattern}");
+        }
+    }
+
+    #[test]
+    fn refs_and_paths_go_by_the_most_telling_term() {
+        let of_ref = |pattern: &str| ref_name(&Glob::new(pattern));
+        let of_path = |pattern: &str| path(&Glob::new(pattern));
+        for (found, expected) in [
+            (
+                of_ref("refs/heads/feature/user*"),
+                Some("begins:refs/heads/feature/user"),
+            ),
+            (
+                of_ref("refs/heads/feature/us*"),
+                Some("under:refs/heads/feature"),
+            ),
+            (
+                of_ref("refs/heads/feature/user**"),
+                Some("under:refs/heads/feature"),
+            ),
+            (of_ref("refs/heads/*-fix"), None),
+            (of_ref("**/main"), Some("end:main")),
+            (of_path("src/3/file7*.rs"), Some("starts:src/3/file")),
+            (of_path("docs/m1/*"), Some("starts:docs/m1/")),
+            (of_path("docs/m1/**"), Some("top:docs/m1")),
+            (of_path("docs/*.md"), Some("type:md")),
+            (of_path("docs/*"), Some("top:docs")),
+            (of_path("src/*/main.rs"), Some("file:main.rs")),
+        ] {
+            assert_eq!(found.as_deref(), expected);
+        }
+    }
 }
