@@ -107,6 +107,7 @@ pub fn configure(cfg: &mut ServiceConfig) {
         .service(at("/r/{id}/comment", [post(pages::comment)]))
         .service(at("/r/{id}/revoke", [post(pages::revoke)]))
         .service(at("/p/{id}", [get(pages::push)]))
+        .service(at("/p/{id}/replay", [get(pages::replay)]))
         .service(at("/p/{id}/exception", [post(pages::ask_for_exception)]))
         .service(at("/audit", [get(pages::audit)]))
         .service(at("/audit/exposure", [get(pages::exposure)]))

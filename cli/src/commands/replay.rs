@@ -3,7 +3,6 @@
 pub mod compare;
 mod push;
 mod rebuild;
-mod session;
 
 use std::path::Path;
 use std::process::ExitCode;

@@ -28,9 +28,11 @@ pub use export::export as export_events;
 pub use grants::{ask as ask_for_grant, list as grants, revoke as revoke_grant};
 pub use health::show as health;
 pub use openapi::document as openapi;
-pub use pushes::show as push;
+pub use pushes::{record as push_record, show as push};
 pub use replay::{pack, replay, repositories};
-pub use requests::{comment, decide, list as requests, may_see, reads_whole, show as request};
+pub use requests::{
+    comment, decide, list as requests, may_see, reads_whole, request_out, show as request,
+};
 
 use std::sync::Arc;
 use std::time::Duration;

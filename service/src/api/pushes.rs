@@ -37,7 +37,11 @@ pub async fn show(
     Ok(HttpResponse::Ok().json(out))
 }
 
-fn record(conn: &mut PgConnection, id: Uuid) -> Result<PushRecordOut, AppError> {
+/// The record of a push, for auditors.
+///
+/// # Errors
+/// [`AppError::NotFound`] where there is none, and what the database says.
+pub fn record(conn: &mut PgConnection, id: Uuid) -> Result<PushRecordOut, AppError> {
     let push = pushes::find(conn, id)?.ok_or_else(AppError::not_found)?;
     let repository = repositories::find(conn, push.repository_id)?;
     let session = session(conn, &push)?;

@@ -197,7 +197,11 @@ pub fn may_see(request: &Request, chain: &ActorChain, is_auditor: bool) -> Resul
     Ok(is_auditor || mine || asked)
 }
 
-fn request_out(
+/// A request as `caller` may have it.
+///
+/// # Errors
+/// What the database says, and [`AppError::Internal`] when the request cannot be read back.
+pub fn request_out(
     conn: &mut PgConnection,
     state: &AppState,
     request: &Request,

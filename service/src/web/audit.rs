@@ -118,20 +118,24 @@ pub async fn audit(
     Ok(html(&page)?)
 }
 
-fn row(event: EventOut) -> Row {
-    let shown = |text: &str| visible_line(text.as_bytes());
-    let tone = match event.kind.rsplit('.').next() {
+/// The class of the tag of a kind of event.
+pub(super) fn tone(kind: &str) -> &'static str {
+    match kind.rsplit('.').next() {
         Some("denied" | "refused" | "rejected" | "out_of_band" | "bypassed") => "rejected",
         Some("committed" | "approved" | "released") => "approved",
         Some("waiting" | "created") => "waiting",
         _ => "",
-    };
+    }
+}
+
+fn row(event: EventOut) -> Row {
+    let shown = |text: &str| visible_line(text.as_bytes());
     Row {
         time: event.recorded_at.format("%Y-%m-%d %H:%M:%S").to_string(),
         repository: shown(&event.repository),
         seq: event.seq,
+        tone: tone(&event.kind),
         kind: event.kind,
-        tone,
         actor: shown(&event.actor),
         ref_name: event.ref_name,
         summary: shown(&event.summary),

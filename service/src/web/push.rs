@@ -46,6 +46,8 @@ struct Page {
     received: String,
     /// Why it was refused: each code with its title.
     codes: Vec<String>,
+    /// Whether the reader may have it step by step.
+    is_auditor: bool,
     updates: Vec<Update>,
     more_updates: usize,
     findings: Vec<Finding>,
@@ -102,7 +104,7 @@ pub async fn push(
         .db(move |conn| {
             approval::expire(conn, Utc::now())?;
             let looked = look(conn, &shared.policy, id, &chain, auditor)?;
-            build(conn, &shared.policy, &looked, &signed_in)
+            build(conn, &shared.policy, &looked, &signed_in, auditor)
         })
         .await?;
     Ok(html(&page)?)
@@ -113,6 +115,7 @@ fn build(
     policy: &Policy,
     looked: &Looked,
     signed_in: &SignedIn,
+    is_auditor: bool,
 ) -> Result<Page, AppError> {
     let Looked {
         push,
@@ -161,6 +164,7 @@ fn build(
         state: push.state.clone(),
         received: push.received_at.format("%Y-%m-%d %H:%M UTC").to_string(),
         codes: push.codes.iter().map(|code| titled(code)).collect(),
+        is_auditor,
         updates: updates.iter().take(REFS).map(update).collect(),
         more_updates: updates.len().saturating_sub(REFS),
         findings: findings.collect(),

@@ -348,10 +348,44 @@ fn a_push_is_told_as_a_session() {
     );
     assert!(!denied.contains(&found), "{denied}");
 
+    // The same in a browser, for auditors only.
+    let denied = push_of("push.denied");
+    let page_of = |push: &str| format!("{}/p/{push}", stack().started().service_url);
+    let mut audrey = stack().browser("audrey");
+    let link = format!("/p/{denied}/replay");
+    let page = audrey.open(&page_of(&denied));
+    assert!(page.body.contains(&link), "{}", page.body);
+    let page = audrey.open(&format!("{}/replay", page_of(&denied)));
+    assert_eq!(page.status, 200, "{}", page.body);
+    let steps = [
+        "connected",
+        "asked",
+        "sent",
+        "scanned",
+        "judged",
+        "push.denied",
+    ];
+    let places = steps.map(|step| page.body.find(&format!(">{step}</span>")));
+    assert!(places.iter().all(Option::is_some), "{}", page.body);
+    assert!(places.is_sorted(), "{}", page.body);
+    has(&page.body, &["+0.000 s", ": 1 secret", "s:1:", "RW301"]);
+    assert!(!page.body.contains(&found), "{}", page.body);
+    let waited = audrey.open(&format!("{}/replay", page_of(&push_of("push.waiting"))));
+    let words = ["decision approve", &request, "&#60;U+001B&#62;[31mRed"];
+    has(&waited.body, &words);
+    let read = format!("SELECT count(*) FROM readings WHERE what = 'page {link}'");
+    assert_eq!(psql(stack(), &read), "1");
+    let mut ada = stack().browser("ada");
+    assert!(!ada.open(&page_of(&denied)).body.contains(&link));
+    let refused = ada.open(&format!("{}/replay", page_of(&denied)));
+    assert_eq!(refused.status, 403, "{}", refused.body);
+
     let wrong = |arguments: &[&str], words: &[&str]| {
         stack().refwarden(arguments).fails(words);
     };
     let nobody = "00000000-0000-0000-0000-000000000000";
+    let nothing = audrey.open(&format!("{}/replay", page_of(nobody)));
+    assert_eq!(nothing.status, 404, "{}", nothing.body);
     wrong(&["replay", "--push", nobody], &["404"]);
     wrong(
         &["replay", "--push", nobody, "--speed", "0"],

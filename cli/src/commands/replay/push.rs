@@ -4,12 +4,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use chrono::SecondsFormat;
-use refwarden_wire::api::{EventOut, EventsOut, PushRecordOut, RequestOut};
+use refwarden_session::{Before, Session, Step, steps};
+use refwarden_wire::api::{EventOut, EventsOut, PushRecordOut, ReplayOut, RequestOut};
 use serde::Serialize;
 use uuid::Uuid;
 
 use super::escaped;
-use super::session::{Session, Step, steps};
 use crate::api::Api;
 use crate::args::Replay;
 use crate::failure::Outcome;
@@ -30,7 +30,7 @@ struct Result<'a> {
 /// Plays the push.
 pub fn run(args: &Replay, push: Uuid) -> Outcome {
     let session = fetch(&Api::connect(&args.service)?, push)?;
-    let steps = steps(&session);
+    let steps = steps(&session, &output::printable);
     let record = &session.record;
     if args.json {
         output::json(&Result {
@@ -65,26 +65,12 @@ fn play(steps: &[Step], speed: Option<f64>, mut wait: impl FnMut(Duration)) -> O
             let gap = Duration::try_from_secs_f64(gap).unwrap_or(LONGEST);
             wait(gap.min(LONGEST));
         }
-        output::line(&format!("{:>12}  {}", offset(step.after_ms), step.what))?;
+        output::line(&format!("{:>12}  {}", step.offset(), step.what))?;
         for line in &step.lines {
             output::line(&format!("{:14}{line}", ""))?;
         }
     }
     Ok(())
-}
-
-/// `+1.234 s`, or hours, minutes and seconds where it took longer.
-fn offset(after_ms: i64) -> String {
-    let (sign, ms) = (
-        if after_ms < 0 { '-' } else { '+' },
-        after_ms.unsigned_abs(),
-    );
-    let seconds = ms / 1000;
-    if seconds < 60 {
-        return format!("{sign}{seconds}.{:03} s", ms % 1000);
-    }
-    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-    format!("{sign}{hours}:{minutes:02}:{:02}", seconds % 60)
 }
 
 fn fetch(api: &Api, push: Uuid) -> Outcome<Session> {
@@ -109,7 +95,11 @@ fn fetch(api: &Api, push: Uuid) -> Outcome<Session> {
             "/api/v1/repositories/{}/replay",
             escaped(&record.repository)
         );
-        Some(api.get(&path, &[("at", format!("seq:{}", first - 1))])?)
+        let before: ReplayOut = api.get(&path, &[("at", format!("seq:{}", first - 1))])?;
+        Some(Before {
+            refs: before.refs.len(),
+            head: before.head.to_string(),
+        })
     } else {
         None
     };
@@ -164,13 +154,5 @@ mod tests {
         assert_eq!(waits(Some(0.5)), [500_000, 5_000_000, 2000]);
         // So slow that no duration could hold it.
         assert_eq!(waits(Some(1e-300)), [5_000_000; 3]);
-    }
-
-    #[test]
-    fn offsets_are_short() {
-        assert_eq!(offset(0), "+0.000 s");
-        assert_eq!(offset(59_999), "+59.999 s");
-        assert_eq!(offset(3_725_000), "+1:02:05");
-        assert_eq!(offset(-1500), "-1.500 s");
     }
 }

@@ -1,15 +1,14 @@
 //! A push as a session, step by step: what came, what was learned, what was said, what moved. From what
-//! the service records; it asks nobody and waits for nothing.
+//! the service records; it asks nobody and waits for nothing, and knows neither terminal nor page:
+//! whoever shows the steps says how text from outside is made harmless there.
 
 use std::fmt::Write as _;
 
 use chrono::{DateTime, Utc};
 use refwarden_model::ByteText;
 use refwarden_model::facts::{CommitFacts, FindingFacts, PushFacts, RefFacts};
-use refwarden_wire::api::{EventOut, PushRecordOut, ReplayOut, RequestOut};
+use refwarden_wire::api::{EventOut, PushRecordOut, RequestOut};
 use serde::Serialize;
-
-use crate::output::printable;
 
 /// Commits, and files of one, that are named; the rest is counted.
 const MOST: usize = 20;
@@ -17,28 +16,55 @@ const MOST: usize = 20;
 /// What the service has of a push.
 #[derive(Debug)]
 pub struct Session {
+    /// The push as it was judged.
     pub record: PushRecordOut,
     /// Of the push, and of its requests.
     pub events: Vec<EventOut>,
+    /// What people were asked.
     pub requests: Vec<RequestOut>,
     /// The repository right before; none where it had no record then.
-    pub before: Option<ReplayOut>,
+    pub before: Option<Before>,
+}
+
+/// A repository before a push.
+#[derive(Debug)]
+pub struct Before {
+    /// How many refs it had.
+    pub refs: usize,
+    /// What HEAD named.
+    pub head: String,
 }
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Step {
+    /// When.
     pub at: DateTime<Utc>,
     /// Since the push came in.
     pub after_ms: i64,
     /// A word for it: an event's kind, or what the hook did.
     pub what: String,
-    /// More about it, one thing a line; nothing in it moves a terminal's cursor.
+    /// More about it, one thing a line.
     pub lines: Vec<String>,
 }
 
-/// The steps in the order in which they happened.
-pub fn steps(session: &Session) -> Vec<Step> {
+impl Step {
+    /// When, since the push came in: `+1.234 s`, or hours, minutes and seconds where it took longer.
+    pub fn offset(&self) -> String {
+        let sign = if self.after_ms < 0 { '-' } else { '+' };
+        let ms = self.after_ms.unsigned_abs();
+        let seconds = ms / 1000;
+        if seconds < 60 {
+            return format!("{sign}{seconds}.{:03} s", ms % 1000);
+        }
+        let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+        format!("{sign}{hours}:{minutes:02}:{:02}", seconds % 60)
+    }
+}
+
+/// The steps in the order in which they happened. `shown` makes text of any origin one that may stand on
+/// a line of its own where the steps are shown.
+pub fn steps(session: &Session, shown: &dyn Fn(&str) -> String) -> Vec<Step> {
     let record = &session.record;
     let mut all = Vec::new();
     let came = record.received_at;
@@ -46,8 +72,8 @@ pub fn steps(session: &Session) -> Vec<Step> {
         all.push(Step {
             at,
             after_ms: (at - came).num_milliseconds(),
-            what: printable(what),
-            lines: lines.iter().map(|line| printable(line)).collect(),
+            what: shown(what),
+            lines: lines.iter().map(|line| shown(line)).collect(),
         });
     };
     add(came, "connected", connected(session));
@@ -118,7 +144,7 @@ fn connected(session: &Session) -> Vec<String> {
         Some(before) => format!(
             "{} had {}, HEAD {}",
             record.repository,
-            count(before.refs.len(), "ref"),
+            count(before.refs, "ref"),
             before.head
         ),
         None => format!("nothing of {} was on record", record.repository),
@@ -339,7 +365,7 @@ mod tests {
 
     #[test]
     fn steps_come_in_the_order_of_time_and_count_what_they_leave_out() {
-        let steps = steps(&session());
+        let steps = steps(&session(), &str::to_owned);
         let whats: Vec<_> = steps.iter().map(|step| step.what.as_str()).collect();
         let begin = [
             "connected",
@@ -372,12 +398,29 @@ mod tests {
     }
 
     #[test]
-    fn what_a_pusher_chose_writes_no_line_of_its_own() {
-        for step in steps(&session()) {
+    fn every_text_is_made_harmless() {
+        let shown = |text: &str| format!("<{}>", text.escape_default());
+        for step in steps(&session(), &shown) {
             for text in step.lines.iter().chain([&step.what]) {
-                let moves = |c: char| c.is_control() || c == '\u{202e}';
-                assert!(!text.contains(moves), "{text:?}");
+                assert!(text.starts_with('<') && text.ends_with('>'), "{text:?}");
             }
         }
+    }
+
+    #[test]
+    fn offsets_are_short() {
+        let offset = |after_ms| {
+            let step = Step {
+                at: DateTime::UNIX_EPOCH,
+                after_ms,
+                what: String::new(),
+                lines: Vec::new(),
+            };
+            step.offset()
+        };
+        assert_eq!(offset(0), "+0.000 s");
+        assert_eq!(offset(59_999), "+59.999 s");
+        assert_eq!(offset(3_725_000), "+1:02:05");
+        assert_eq!(offset(-1500), "-1.500 s");
     }
 }
