@@ -114,6 +114,7 @@ fn the_scanner_and_policy_see_nothing_but_their_input() {
         "crates/policy",
         "crates/model",
         "crates/query",
+        "crates/session",
     ] {
         nowhere(path, &world, &[]);
     }

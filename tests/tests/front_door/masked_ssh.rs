@@ -241,3 +241,25 @@ fn where_the_host_keeps_no_views_masked_readers_get_nothing() {
     let refused = list().fails(&["RW506"]);
     assert!(!refused.everything().contains("nowhere"), "{refused}");
 }
+
+#[test]
+fn without_the_service_masked_readers_read_on_and_others_wait() {
+    let stack = configured(str::to_owned, "");
+    let sshd = sshd(&stack);
+    let repository = planted(&stack, "ssh-away", "sha1", 9480);
+    let told = [secret(9480), secret(9481)];
+    let (agent, person) = (stack.token("ada"), stack.token_as("operator", "ada", "10m"));
+    let clone = |token: &str| attempt(&sshd, &repository, token, &[]);
+    let (masked, outcome) = clone(&agent);
+    outcome.passes();
+    masked.tells_nothing(&repository, &told);
+    let (whole, outcome) = clone(&person);
+    outcome.passes();
+    assert!(whole.read("conf/app").contains(&told[0]));
+    stack.kill("service");
+    let (masked, outcome) = clone(&agent);
+    outcome.passes();
+    masked.tells_nothing(&repository, &told);
+    // Whether they still may read everything is not known.
+    clone(&person).1.fails(&["RW501"]);
+}
