@@ -169,12 +169,7 @@ impl Client {
     ) -> Result<(), CallError> {
         let request = self.request(path).timeout(self.timeout).json(body);
         let request = with_token(request, token);
-        let response = request.send().map_err(|error| failed(&error))?;
-        if response.status().is_success() {
-            Ok(())
-        } else {
-            Err(problem(response))
-        }
+        done(request.send().map_err(|error| failed(&error))?)
     }
 
     /// Posts a framed body with a pack that is in memory or in a file.
@@ -184,6 +179,29 @@ impl Client {
         json: &[u8],
         pack: Option<File>,
     ) -> Result<O, CallError> {
+        answer(self.with_pack(path, json, pack)?)
+    }
+
+    /// Tells of something with a pack in a file, where nothing is answered.
+    pub fn tell_of_pack<I: Serialize>(
+        &self,
+        token: Option<&SecretString>,
+        path: &str,
+        body: &I,
+        pack: File,
+    ) -> Result<(), CallError> {
+        let wrong = |_| CallError::Failed(Fault::hook("a message cannot be written"));
+        let json = serde_json::to_vec(body).map_err(wrong)?;
+        let request = with_token(self.with_pack(path, &json, Some(pack))?, token);
+        done(request.send().map_err(|error| failed(&error))?)
+    }
+
+    fn with_pack(
+        &self,
+        path: &str,
+        json: &[u8],
+        pack: Option<File>,
+    ) -> Result<RequestBuilder, CallError> {
         let long = |_| CallError::Failed(Fault::hook("a message is too long"));
         let mut head = u32::try_from(json.len())
             .map_err(long)?
@@ -198,7 +216,7 @@ impl Client {
         };
         let more = UNKNOWN_PACK + Duration::from_secs(bytes / PACK_BYTES_PER_SECOND);
         let request = self.request(path).timeout(self.timeout + more);
-        answer(request.header(CONTENT_TYPE, FRAMED).body(body))
+        Ok(request.header(CONTENT_TYPE, FRAMED).body(body))
     }
 
     /// Posts a push with its packs: that in the terms of a view, where it came through one, and its own.
@@ -295,6 +313,15 @@ fn with_token(request: RequestBuilder, token: Option<&SecretString>) -> RequestB
             value.set_sensitive(true);
             request.header(TOKEN_HEADER, value)
         }
+    }
+}
+
+/// Nothing is answered.
+fn done(response: Response) -> Result<(), CallError> {
+    if response.status().is_success() {
+        Ok(())
+    } else {
+        Err(problem(response))
     }
 }
 

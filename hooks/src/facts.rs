@@ -9,8 +9,8 @@ use refwarden_gitio::objects::{Kind, ReadObjects};
 use refwarden_gitio::refs::Resolved;
 use refwarden_model::facts::{
     Allowed, CertificateFacts, ChangeFacts, CommitFacts, FindingConfidence, FindingFacts, Mode,
-    Place, PushFacts, RefFacts, SignatureFacts, SignatureKind, SignatureState, TagFacts,
-    UpdateKind,
+    Place, PushFacts, RefFacts, SecretMove, SignatureFacts, SignatureKind, SignatureState,
+    TagFacts, UpdateKind,
 };
 use refwarden_model::{ByteText, Oid, RefName};
 use refwarden_scan::{Checksum, Confidence, Masker, Step};
@@ -183,6 +183,8 @@ pub struct Learned<'a> {
     pub policy_rules: Option<String>,
     /// Places that somebody has looked at.
     pub ignores: &'a Ignores,
+    /// Secrets that a push from a masked clone moves.
+    pub moves: &'a [SecretMove],
 }
 
 /// Facts about the push.
@@ -219,6 +221,7 @@ pub fn push(learned: Learned<'_>, reader: &mut dyn ReadObjects) -> Result<PushFa
     // Before all that is no news, and never cut themselves.
     findings.splice(0..0, unread);
     let mask = |text: &Vec<u8>| ByteText::new(learned.masker.mask(text).into_owned());
+    let secret_moves = learned.moves();
     Ok(PushFacts {
         object_format: learned.repository.object_format,
         commits,
@@ -229,6 +232,7 @@ pub fn push(learned: Learned<'_>, reader: &mut dyn ReadObjects) -> Result<PushFa
         properties: Some(learned.repository.properties.clone()),
         findings,
         findings_total,
+        secret_moves,
         objects_scanned: learned.report.objects,
         push_options: learned.options.iter().map(mask).collect(),
         ruleset_id: learned.ruleset_id.clone(),
@@ -244,6 +248,16 @@ impl Learned<'_> {
             return ByteText::from("[left out: too many secrets]");
         }
         ByteText::new(self.masker.mask(text).into_owned())
+    }
+
+    /// Under the paths that findings have.
+    fn moves(&self) -> Vec<SecretMove> {
+        let masked = |it: &SecretMove| SecretMove {
+            from: self.mask(it.from.as_bytes()),
+            path: self.mask(it.path.as_bytes()),
+            ..it.clone()
+        };
+        self.moves.iter().map(masked).collect()
     }
 
     fn commit(

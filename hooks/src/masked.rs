@@ -25,6 +25,7 @@ use refwarden_view::unmask::{Translated, UnmaskError, View, receive, unmask};
 use refwarden_view::{Mask, RefFilters};
 use refwarden_wire::hook::{
     MASKED_JSON, MASKED_PACK, MASKED_PUSH, MaskedPush, MaskedUpdate, REFUSED, RefusedIn,
+    UNTRANSLATED, UntranslatedIn,
 };
 use secrecy::SecretString;
 
@@ -65,21 +66,37 @@ pub fn run() -> Result<(), Fault> {
         return Ok(());
     }
     let mut client = Speaker::new(&request, std::io::stdout());
-    let ended = take(&arguments, &request, &mut input, &mut client);
+    let mut came = None;
+    let ended = take(&arguments, &request, &mut input, &mut client, &mut came);
     if let Err(fault) = &ended {
         if let Fault::Own { code, text, .. } = fault {
-            record(&arguments.repository, *code, text);
+            record(&arguments.repository, *code, text, came);
         }
         client.refuse(fault, &request)?;
     }
     client.end()
 }
 
+/// What the client has sent, until it is handed over.
+struct Came {
+    push: MaskedPush,
+    /// Where the pack is.
+    work: tempfile::TempDir,
+}
+
+impl Came {
+    fn pack(&self) -> std::io::Result<std::fs::File> {
+        std::fs::File::open(self.work.path().join(MASKED_PACK))
+    }
+}
+
+/// `came` is what is to be recorded where this fails.
 fn take(
     arguments: &Arguments,
     request: &Request,
     pack: &mut dyn std::io::Read,
     client: &mut Speaker<impl std::io::Write + Send>,
+    came: &mut Option<Came>,
 ) -> Result<(), Fault> {
     if request.is_signed {
         let text = "a signed push cannot be translated back";
@@ -102,22 +119,32 @@ fn take(
         mask: &mask,
         maps: &maps,
         shows: &shows,
+        may_move: arguments.view.may_move,
     };
     let work = work(&arguments.work).map_err(|error| broken(&error))?;
     let (received, made) = (work.path().join("received"), work.path().join("made"));
     let brings = request.commands.iter().any(|it| !it.new.is_zero());
     let mut kept = Kept::new(pack, &work.path().join(MASKED_PACK)).map_err(|it| broken(&it))?;
-    if brings {
-        receive(&shadow, &received, &mut kept, None).map_err(fault)?;
-    }
+    let indexed = if brings {
+        receive(&shadow, &received, &mut kept, None)
+    } else {
+        Ok(())
+    };
     let ruleset_id = ruleset.id().to_string();
-    let masked = masked(arguments, request, ruleset_id, kept.finish()).map_err(|it| broken(&it))?;
-    std::fs::write(work.path().join(MASKED_JSON), masked).map_err(|error| broken(&error))?;
+    let push = masked(arguments, request, ruleset_id, kept.finish()).map_err(|it| broken(&it))?;
+    *came = Some(Came { push, work });
+    indexed.map_err(fault)?;
     std::fs::create_dir_all(&made).map_err(|error| broken(&error))?;
     let received = Some(received.as_path()).filter(|_| brings);
     let translated = client.keeping(KEEP_ALIVE, || {
         unmask(view, received, &request.commands, &made).map_err(fault)
     })?;
+    let Some(Came { mut push, work }) = came.take() else {
+        return Err(Fault::hook("what the client has sent is not there"));
+    };
+    push.moves.clone_from(&translated.moves);
+    let json = serde_json::to_vec(&push).map_err(|error| broken(&error))?;
+    std::fs::write(work.path().join(MASKED_JSON), json).map_err(|error| broken(&error))?;
     hand_over(request, view, &translated, work.path(), client)
 }
 
@@ -127,19 +154,20 @@ fn masked(
     request: &Request,
     ruleset: String,
     pack_bytes: std::io::Result<u64>,
-) -> std::io::Result<Vec<u8>> {
+) -> std::io::Result<MaskedPush> {
     let updates = request.commands.iter().map(|it| MaskedUpdate {
         ref_name: it.name.clone(),
         old: it.old,
         new: it.new,
     });
-    let push = MaskedPush {
+    Ok(MaskedPush {
         view: view_of(&arguments.generation)?,
         ruleset,
+        made_of: Some(arguments.view.clone()),
         updates: updates.collect(),
+        moves: Vec::new(),
         pack_bytes: pack_bytes?,
-    };
-    serde_json::to_vec(&push).map_err(std::io::Error::other)
+    })
 }
 
 /// A pack that is kept as it comes, while it is read.
@@ -271,8 +299,9 @@ fn work(beside: &Path) -> std::io::Result<tempfile::TempDir> {
     tempfile::Builder::new().prefix("push-").tempdir_in(beside)
 }
 
-/// A push that is refused here is recorded like one that a hook refuses.
-fn record(repository: &Path, code: Code, text: &str) {
+/// A push that is refused here is recorded like one that a hook refuses, with what the client has
+/// sent, where it came so far.
+fn record(repository: &Path, code: Code, text: &str, came: Option<Came>) {
     let told = || {
         let host = Host::of(Repository::open(repository).ok()?).ok()?;
         let refused = RefusedIn {
@@ -287,7 +316,15 @@ fn record(repository: &Path, code: Code, text: &str) {
             .ok()
             .map(SecretString::from);
         let client = Client::new(&host).ok()?;
-        client.tell_of(token.as_ref(), REFUSED, &refused).ok()
+        let Some(came) = came else {
+            return client.tell_of(token.as_ref(), REFUSED, &refused).ok();
+        };
+        let pack = came.pack().ok()?;
+        let masked = came.push.clone();
+        let told = UntranslatedIn { refused, masked };
+        client
+            .tell_of_pack(token.as_ref(), UNTRANSLATED, &told, pack)
+            .ok()
     };
     if told().is_none() {
         eprintln!("a refused push could not be recorded: {code}");

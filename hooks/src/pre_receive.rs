@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use refwarden_gitio::refs::Resolved;
 use refwarden_gitio::{ObjectEnv, Refs};
-use refwarden_model::facts::{PushFacts, RefFacts, UpdateKind};
+use refwarden_model::facts::{PushFacts, RefFacts, SecretMove, UpdateKind};
 use refwarden_model::{Code, RefName};
 use refwarden_scan::{Masker, Scanner};
 use refwarden_wire::hook::{Outcome, PushIn, PushOut, REFUSED, RefusedIn};
@@ -82,11 +82,18 @@ fn judge(host: &Host, parent: &Parent, mut clock: Clock) -> Result<(), Fault> {
     Spool::of(host).drain(&client, IN_A_PUSH)?;
     let mut is_asked = false;
     let (mut answer, lie, standing) = loop {
-        let facts = learn(host, &moves, &environment, &incoming, &rules, &mut clock)?;
+        let (mut masked, masked_pack) = environment.masked()?.unzip();
+        let of_secrets = masked.as_mut().map(|it| std::mem::take(&mut it.moves));
+        let coming = Coming {
+            incoming: &incoming,
+            environment: &environment,
+            moves: &moves,
+            of_secrets: of_secrets.unwrap_or_default(),
+        };
+        let facts = learn(host, &coming, &rules, &mut clock)?;
         let lie = stale(&facts);
         let standing = facts.findings.iter().filter(|it| it.pre_existing).count();
         let (pack, pack_bytes) = incoming.pack(&host.repository)?;
-        let (masked, masked_pack) = environment.masked()?.unzip();
         let push = PushIn {
             repository: host.id,
             correlation: parent.correlation.clone(),
@@ -220,14 +227,27 @@ impl Moves {
     }
 }
 
+/// What a push is made of.
+struct Coming<'a> {
+    incoming: &'a Incoming,
+    environment: &'a Environment,
+    moves: &'a Moves,
+    /// Secrets that it moves, where it comes from a masked clone.
+    of_secrets: Vec<SecretMove>,
+}
+
 fn learn(
     host: &Host,
-    moves: &Moves,
-    environment: &Environment,
-    incoming: &Incoming,
+    coming: &Coming<'_>,
     rules: &Rules,
     clock: &mut Clock,
 ) -> Result<PushFacts, Fault> {
+    let Coming {
+        incoming,
+        environment,
+        moves,
+        of_secrets,
+    } = coming;
     let repository = &host.repository;
     let mut reader = incoming.reader(repository);
     let mut updates = moves.updates.clone();
@@ -287,6 +307,7 @@ fn learn(
         ruleset_id: rules.ruleset.id().to_string(),
         policy_rules: rules.digest.clone(),
         ignores: &ignores,
+        moves: of_secrets,
     };
     let facts = facts::push(learned, reader.as_mut());
     clock.step("facts");

@@ -16,6 +16,7 @@ pub fn configure(cfg: &mut ServiceConfig) {
         .service(at(hook::WAIT, [post(hook_api::wait)]))
         .service(at(hook::CANCEL, [post(hook_api::cancel)]))
         .service(at(hook::REFUSED, [post(hook_api::refused)]))
+        .service(at(hook::UNTRANSLATED, [post(hook_api::untranslated)]))
         .service(at(hook::PREPARE, [post(hook_api::prepare)]))
         .service(at(hook::SETTLE, [post(hook_api::settle)]))
         .service(at(hook::COMPLETE, [post(hook_api::complete)]))

@@ -97,6 +97,7 @@ impl ViewArgs {
                 refs: self.refs.clone(),
                 hide: self.hide.clone(),
             }],
+            may_move: false,
         })
     }
 }

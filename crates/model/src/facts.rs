@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{ByteText, ObjectFormat, Oid, RefName};
+use crate::{ByteText, ObjectFormat, Oid, RefName, bytes};
 
 /// Everything that was learned about one push.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -43,6 +43,9 @@ pub struct PushFacts {
     pub findings: Vec<FindingFacts>,
     /// How many findings there are; more than `findings.len()` where the list was cut.
     pub findings_total: u64,
+    /// Secrets that a push from a masked clone would put where they did not stand.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub secret_moves: Vec<SecretMove>,
     /// Number of objects that were scanned.
     pub objects_scanned: u64,
     /// Push options as sent, less `token=`, which never leaves the hook in a record.
@@ -401,6 +404,44 @@ pub struct FindingFacts {
     /// What speaks for it. Whether that counts, policy says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub allowed: Vec<Allowed>,
+}
+
+/// A secret that comes to stand where it did not: the push, made in a masked view, has its
+/// placeholder there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct SecretMove {
+    /// The rule that the placeholder names.
+    pub rule_id: String,
+    /// A path at which the secret stands or stood.
+    pub from: ByteText,
+    /// The path at which it would stand.
+    pub path: ByteText,
+    /// The line there, from 1.
+    pub line: u64,
+    /// The file, by the original's name.
+    pub object: Oid,
+}
+
+/// `secret github-pat from conf/app to conf/new:3`, in printable ASCII.
+impl std::fmt::Display for SecretMove {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self {
+            from, path, line, ..
+        } = self;
+        let rule = bytes::escape(self.rule_id.as_bytes());
+        write!(f, "secret {rule} from {from} to {path}:{line}")
+    }
+}
+
+impl SecretMove {
+    /// Whether a finding is what this move brings.
+    pub fn brings(&self, finding: &FindingFacts) -> bool {
+        finding.place == Place::Blob
+            && finding.object == Some(self.object)
+            && finding.path.as_ref() == Some(&self.path)
+            && finding.line == self.line
+            && finding.rule_id == self.rule_id
+    }
 }
 
 /// Something that may acquit a finding.

@@ -146,6 +146,7 @@ fn facts(updates: usize) -> PushFacts {
         properties: None,
         findings: vec![],
         findings_total: 0,
+        secret_moves: Vec::new(),
         objects_scanned: 0,
         push_options: vec![],
         ruleset_id: String::new(),

@@ -11,6 +11,7 @@ mod built_in;
 mod commits;
 mod history;
 mod limits;
+mod moves;
 mod people;
 pub(crate) mod scope;
 mod secrets;
@@ -30,6 +31,7 @@ use crate::secrets::{Counted, counted};
 use crate::verdict::{Bypass, Denial, RefOutcome, RefVerdict, Spoken, Verdict};
 use history::{History, View};
 use limits::Breaches;
+use moves::Moves;
 pub use secrets::describe as describe_finding;
 pub use silence::{Silent, silent};
 
@@ -60,12 +62,18 @@ pub struct RecentPushes {
 /// Judges a push.
 pub fn evaluate(policy: &Policy, push: &Push<'_>) -> Verdict {
     let here = |rule: &Rule| scope::applies(rule, push).is_ok();
+    let moves = Moves::judge(policy, push);
+    let mut findings = counted(policy, push.repository, push.facts);
+    findings.retain(|it| !moves.acquit(it.finding));
+    let mut denials = secrets::denials(policy, &findings, push.facts);
+    denials.extend_from_slice(&moves.denials);
     let judge = Judge {
         policy,
         push,
         active: policy.rules.iter().map(here).collect(),
         history: OnceCell::new(),
-        findings: counted(policy, push.repository, push.facts),
+        findings,
+        moves,
     };
     Verdict {
         updates: push
@@ -74,7 +82,7 @@ pub fn evaluate(policy: &Policy, push: &Push<'_>) -> Verdict {
             .iter()
             .map(|update| judge.update(update))
             .collect(),
-        denials: secrets::denials(policy, &judge.findings, push.facts),
+        denials,
     }
 }
 
@@ -87,6 +95,8 @@ struct Judge<'a> {
     history: OnceCell<History<'a>>,
     /// Findings that nothing acquits.
     findings: Vec<Counted<'a>>,
+    /// Secrets that move.
+    moves: Moves<'a>,
 }
 
 impl<'a> Judge<'a> {
@@ -135,6 +145,10 @@ impl<'a> Judge<'a> {
                 }
             }
             spoke.push(spoken);
+        }
+        for (spoken, asked) in self.moves.asked(update) {
+            spoke.push(spoken);
+            requirements.push(asked);
         }
         if !allowed {
             denials.push(Denial {

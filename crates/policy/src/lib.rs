@@ -33,5 +33,5 @@ pub use rule::{
 pub use secrets::{Scanning, SecretAllow, SecretOwner, acquittal, longest_exception, owners_of};
 pub use token_scope::{ScopeError, Scopes, TokenScope, Verb};
 pub use verdict::{Bind, Bypass, Denial, RefOutcome, RefVerdict, Requirement, Spoken, Verdict};
-pub use view::{Masking, Reading, RefFilter, See, ViewRule, Views};
+pub use view::{Masking, PlaceholderMove, Reading, RefFilter, See, ViewRule, Views};
 pub use warnings::Warning;

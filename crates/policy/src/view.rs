@@ -35,6 +35,24 @@ impl See {
     }
 }
 
+/// What becomes of a push that puts a placeholder where it did not stand.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum PlaceholderMove {
+    /// It is refused.
+    #[default]
+    Refuse,
+    /// The owners of the scanner's rule have to approve that the secret moves.
+    Approve,
+}
+
+impl PlaceholderMove {
+    /// Whether it is the usual one.
+    pub fn is_refuse(&self) -> bool {
+        *self == Self::Refuse
+    }
+}
+
 /// One `[[view]]`: who sees what of which repositories.
 #[derive(Clone, Debug, Serialize)]
 pub struct ViewRule {
@@ -60,6 +78,9 @@ pub struct ViewRule {
     pub refs: Vec<Glob>,
     /// Full names of refs that it does not have.
     pub hide: Vec<Glob>,
+    /// What becomes of placeholders that are pushed elsewhere.
+    #[serde(skip_serializing_if = "PlaceholderMove::is_refuse")]
+    pub placeholder_move: PlaceholderMove,
 }
 
 impl ViewRule {
@@ -118,6 +139,8 @@ pub struct Masking {
     pub generic: bool,
     /// A ref has to pass all of them; sorted.
     pub filters: Vec<RefFilter>,
+    /// Whether people are asked about secrets that a push from it would move.
+    pub may_move: bool,
 }
 
 /// What a reader gets.
@@ -134,7 +157,8 @@ pub enum Reading {
 impl Policy {
     /// What a reader gets of the repository of that name; `chain` is none for one without a
     /// token. All rules that fit hold together and the strictest wins: of several masked views
-    /// the reader gets what each of them would show, with all that any of them masks.
+    /// the reader gets what each of them would show, with all that any of them masks, and moves
+    /// secrets only where each of them has people asked.
     pub fn reading(&self, repository: &str, chain: Option<&ActorChain>) -> Reading {
         if self.views.is_empty() {
             return Reading::Whole;
@@ -154,9 +178,11 @@ impl Policy {
                 filters.retain(|filter| *filter != RefFilter::default());
                 filters.sort_unstable();
                 filters.dedup();
+                let asks = |rule: &&ViewRule| rule.placeholder_move == PlaceholderMove::Approve;
                 Reading::Masked(Masking {
                     generic: masked().any(|rule| rule.generic),
                     filters,
+                    may_move: masked().next().is_some() && masked().all(asks),
                 })
             }
         }

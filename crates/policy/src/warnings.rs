@@ -7,7 +7,7 @@ use refwarden_model::facts::Mode;
 use crate::glob::Glob;
 use crate::parse::Policy;
 use crate::rule::{Effect, Rule, Who};
-use crate::view::ViewRule;
+use crate::view::{PlaceholderMove, ViewRule};
 
 /// A warning. `file` and `line` are of the rule or view; empty and 0 where it is about the whole
 /// policy.
@@ -63,7 +63,7 @@ pub fn of(policy: &Policy) -> Vec<Warning> {
     }
     for view in &policy.views.rules {
         let mut texts = Vec::new();
-        of_view(view, &mut texts);
+        of_view(view, policy, &mut texts);
         warnings.extend(texts.into_iter().map(|text| Warning {
             file: view.file.clone(),
             line: view.line,
@@ -76,7 +76,14 @@ pub fn of(policy: &Policy) -> Vec<Warning> {
 }
 
 /// Views that nobody can have, or that show nothing.
-fn of_view(view: &ViewRule, texts: &mut Vec<String>) {
+fn of_view(view: &ViewRule, policy: &Policy, texts: &mut Vec<String>) {
+    let asks = view.placeholder_move == PlaceholderMove::Approve;
+    if asks && policy.scanning.owners.is_empty() {
+        texts.push(
+            "placeholder_move asks the owners of rules, and no [[secret_owner]] owns one"
+                .to_owned(),
+        );
+    }
     for glob in view.refs.iter().chain(&view.hide) {
         if !can_match_a_ref(glob) {
             texts.push(format!(

@@ -12,7 +12,9 @@
 //!    versions are those of the parents, and then those of any commit in the view: somebody who
 //!    merges such a commit would get there as well, and a rebase, a revert or a cherry-pick has
 //!    other parents than the commit that it repeats.
-//! 4. Everything else that looks like a placeholder is refused.
+//! 4. Everything else that looks like a placeholder is refused. Where people are to be asked
+//!    instead ([`View::may_move`]), a placeholder that stands in the view may stand elsewhere in
+//!    files; what moves is told ([`Translated::moves`]).
 //! 5. Every new object is masked again, and has to come out as it was pushed, byte for byte. So
 //!    what the client has is what the next build makes, and no secret is in a place where
 //!    masking does not find it. What the rules find in what the client wrote is refused too.
@@ -26,6 +28,7 @@ mod commit;
 mod file;
 mod lines;
 mod maps;
+mod moves;
 mod refs;
 mod refusal;
 mod store;
@@ -42,6 +45,7 @@ use refwarden_gitio::pack::{PackStream, Selection, stream};
 use refwarden_gitio::quarantine::{Quarantine, QuarantineError};
 use refwarden_gitio::refs::RefsError;
 use refwarden_gitio::{Git, GitError, ObjectEnv, Repository};
+use refwarden_model::facts::SecretMove;
 use refwarden_model::{Oid, RefName};
 
 use crate::mask::Mask;
@@ -70,6 +74,8 @@ pub struct View<'v, 'r> {
     /// Whether the view has refs of this name: one may leave some out. What nobody sees there is
     /// not pushed there either, and whether such a ref exists is not told.
     pub shows: &'v dyn Fn(&RefName) -> bool,
+    /// Whether a placeholder may stand where it did not: people are asked then.
+    pub may_move: bool,
 }
 
 /// One ref that a push moves.
@@ -159,6 +165,8 @@ pub struct Translated {
     pub commands: Vec<Command>,
     /// New commits and tags: the original's name and the client's.
     pub pairs: Vec<(Oid, Oid)>,
+    /// Secrets that come to stand where they did not, sorted. None unless [`View::may_move`].
+    pub moves: Vec<SecretMove>,
     /// New trees and blobs of the original that the client has under another name.
     changed: Vec<Oid>,
     shadow: Repository,
@@ -213,6 +221,7 @@ pub fn unmask(
         pushed: maps::Pushed::default(),
         kept: HashSet::new(),
         versions: versions::Versions::default(),
+        moves: moves::Moves::default(),
         places: 0,
         tips: Vec::new(),
     };
@@ -227,6 +236,7 @@ pub fn unmask(
     Ok(Translated {
         commands: translated,
         pairs: walk.pushed.pairs().collect(),
+        moves: walk.moves.made.into_iter().collect(),
         changed: walk.pushed.changed.into_iter().collect(),
         shadow: view.shadow.clone(),
         env: ObjectEnv::apart(into, &others),
@@ -246,6 +256,7 @@ struct Walk<'a, 'r> {
     /// Objects that are the same on both sides, and that the original may lack.
     kept: HashSet<Oid>,
     versions: versions::Versions,
+    moves: moves::Moves,
     places: usize,
     /// What the refs of the push are now, in the original.
     tips: Vec<Oid>,

@@ -4,7 +4,7 @@
 //! token travels in the header [`TOKEN_HEADER`] and in no body, so that no body can be logged
 //! with it.
 
-use refwarden_model::facts::PushFacts;
+use refwarden_model::facts::{PushFacts, SecretMove};
 use refwarden_model::rules::ScanRules;
 use refwarden_model::{
     ActorChain, ByteText, Code, ObjectFormat, Oid, PushId, RefName, RepositoryId, RequestId,
@@ -23,6 +23,9 @@ pub const WAIT: &str = "/hook/v1/wait";
 pub const CANCEL: &str = "/hook/v1/cancel";
 /// Reports a push that a hook refused by itself: [`RefusedIn`]; answers 204.
 pub const REFUSED: &str = "/hook/v1/refused";
+/// Reports a push from a masked clone that could not be translated: an [`UntranslatedIn`] framed with
+/// the client's pack; answers 204.
+pub const UNTRANSLATED: &str = "/hook/v1/untranslated";
 /// Consumes what a push was granted: [`PrepareIn`] to [`PrepareOut`].
 pub const PREPARE: &str = "/hook/v1/prepare";
 /// Reports where refs are after a transaction: [`SettleIn`] to [`SettleOut`].
@@ -99,8 +102,15 @@ pub struct MaskedPush {
     pub view: String,
     /// The id of the rules that mask it.
     pub ruleset: String,
+    /// What the view is made of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub made_of: Option<MaskedView>,
     /// What was to become of refs, under the names that objects have in the view.
     pub updates: Vec<MaskedUpdate>,
+    /// Secrets that would come to stand where they did not, in terms of the original. The hook
+    /// tells of them among the facts, and not here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moves: Vec<SecretMove>,
     /// Length of the pack as it was received. It comes first, before that of the push; zero where
     /// none came.
     pub pack_bytes: u64,
@@ -258,6 +268,15 @@ pub struct RefusedIn {
     pub code: Code,
     /// What the pusher was told, one sentence.
     pub text: String,
+}
+
+/// A push from a masked clone that could not be translated, as its client made it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UntranslatedIn {
+    /// Why it was refused.
+    pub refused: RefusedIn,
+    /// What it was.
+    pub masked: MaskedPush,
 }
 
 /// A ref transaction that holds its locks and waits for leave to move.
@@ -458,6 +477,10 @@ pub struct MaskedView {
     pub generic: bool,
     /// A ref has to pass all of them; sorted.
     pub filters: Vec<RefFilter>,
+    /// Whether people are asked where a push puts a placeholder elsewhere, instead of its being
+    /// refused. It changes nothing of what is seen.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub may_move: bool,
 }
 
 /// Which refs a view has: those that match one of `refs`, or all where that is empty, but for

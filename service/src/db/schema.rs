@@ -59,7 +59,13 @@ diesel::table! {
 diesel::table! {
     masked_pushes (push_id) {
         push_id -> Uuid, view_id -> Text, view_ruleset -> Text, updates -> Jsonb,
-        pack_digest -> Nullable<Text>,
+        pack_digest -> Nullable<Text>, made_of -> Nullable<Jsonb>,
+    }
+}
+diesel::table! {
+    untranslated_pushes (repository_id, seq) {
+        repository_id -> Uuid, seq -> Int8, view_id -> Text, view_ruleset -> Text,
+        updates -> Jsonb, pack_digest -> Nullable<Text>, made_of -> Nullable<Jsonb>,
     }
 }
 diesel::table! {

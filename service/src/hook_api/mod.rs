@@ -15,8 +15,8 @@ use refwarden_model::{ActorChain, Code};
 use refwarden_policy::{Masking, Reading, is_listed};
 use refwarden_wire::hook::{
     AdoptIn, AuthenticateIn, AuthenticateOut, CancelIn, CompleteIn, MaskedView, Operation, Outcome,
-    PrepareIn, PushIn, RefFilter, RefusedIn, RulesOut, SettleIn, TOKEN_HEADER, View,
-    WAIT_SECONDS_MAX, WaitIn,
+    PrepareIn, PushIn, RefFilter, RefusedIn, RulesOut, SettleIn, TOKEN_HEADER, UntranslatedIn,
+    View, WAIT_SECONDS_MAX, WaitIn,
 };
 use refwarden_wire::reconcile::{LedgerIn, ReconcileIn};
 
@@ -26,7 +26,7 @@ pub use ssh::ssh_token;
 use crate::db::repositories;
 use crate::error::AppError;
 use crate::identity::{TokenError, VerifiedToken, token_sha256};
-use crate::lifecycle::{self, Received};
+use crate::lifecycle::{self, Came, Received};
 use crate::state::AppState;
 use crate::tokens;
 
@@ -129,14 +129,41 @@ pub async fn refused(
     request: HttpRequest,
     body: Json<RefusedIn>,
 ) -> Result<HttpResponse, AppError> {
-    // Only for the name: what was refused needs no right to anything.
-    let verified = verify(&state, pusher_token(&request).as_deref()).await;
-    let actor = verified.ok().and_then(Result::ok);
-    let actor = actor.map(|token| token.actor_chain.describe());
+    let actor = named(&state, &request).await;
     state
-        .db(move |conn| lifecycle::refuse(conn, &host.name, &body, actor, Utc::now()))
+        .db(move |conn| lifecycle::refuse(conn, &host.name, &body, None, actor, Utc::now()))
         .await?;
     Ok(HttpResponse::NoContent().finish())
+}
+
+/// Takes note of a push from a masked clone that could not be translated.
+pub async fn untranslated(
+    host: HostCredential,
+    state: Data<AppState>,
+    request: HttpRequest,
+    body: Payload,
+) -> Result<HttpResponse, AppError> {
+    let expected = |told: &UntranslatedIn| Some(told.masked.pack_bytes);
+    let (told, pack) = framed::read(body, &state.packs, expected).await?;
+    let actor = named(&state, &request).await;
+    state
+        .db(move |conn| {
+            let came = Some(Came {
+                masked: &told.masked,
+                pack: pack.as_ref(),
+            });
+            lifecycle::refuse(conn, &host.name, &told.refused, came, actor, Utc::now())
+        })
+        .await?;
+    Ok(HttpResponse::NoContent().finish())
+}
+
+/// Whom a request's token names, for the record alone: what was refused needs no right to
+/// anything.
+async fn named(state: &AppState, request: &HttpRequest) -> Option<String> {
+    let verified = verify(state, pusher_token(request).as_deref()).await;
+    let actor = verified.ok().and_then(Result::ok);
+    actor.map(|token| token.actor_chain.describe())
 }
 
 /// Consumes what a push was granted.
@@ -323,6 +350,7 @@ fn masked(masking: Masking) -> MaskedView {
     MaskedView {
         generic: masking.generic,
         filters: masking.filters.into_iter().map(filter).collect(),
+        may_move: masking.may_move,
     }
 }
 

@@ -20,7 +20,7 @@ pub use fetched::{fetched, fetched_objects, known_pack};
 pub use hold::{cancel, look};
 pub use prepare::prepare;
 pub use receive::{Received, receive};
-pub use refuse::refuse;
+pub use refuse::{Came, refuse};
 pub use settle::{settle, settle_one};
 pub use turn_away::turn_away;
 

@@ -198,6 +198,7 @@ impl Schedule {
                 properties: None,
                 findings: vec![],
                 findings_total: 0,
+                secret_moves: Vec::new(),
                 objects_scanned: 0,
                 push_options: vec![],
                 ruleset_id: String::new(),

@@ -4,10 +4,13 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
-use refwarden_testkit::{Outcome, Repository, Stack, Via, run, until, within};
+use refwarden_testkit::{Outcome, RawPush, Repository, Stack, Via, run, until, within};
 use serde_json::Value;
+use sha2::{Digest as _, Sha256};
 
+use crate::masked::{configured, planted};
 use crate::shared::{replay, secret};
+use crate::unmasked::{fresh, pack_of, write};
 
 const DEADLINE: Duration = Duration::from_secs(30);
 
@@ -180,6 +183,100 @@ fn old_packs_go_records_stay_and_holds_keep() {
     until("their files are gone", DEADLINE, || {
         files(&kept).iter().all(|file| !file.exists()).then_some(())
     });
+}
+
+/// What a masked clone has pushed: the push with its client's pack, and the client's pack of one that
+/// could not be translated.
+struct Sent {
+    push: String,
+    translated: String,
+    refused: String,
+}
+
+/// Pushes from a masked clone, once well and once not.
+#[track_caller]
+fn sent(repository: &Repository<'_>) -> Sent {
+    let stack = repository.stack;
+    let clone = fresh(repository);
+    let send = |name: &[u8], commit: &str| {
+        let pack = pack_of(&clone, commit);
+        let digest = hex::encode(Sha256::digest(&pack));
+        let raw = RawPush::one(&repository.zero(), commit, name, pack);
+        let report = raw.send_http(&repository.http_url(), &stack.token("ada"));
+        (digest, report.all_taken())
+    };
+    let shown = clone.read("conf/app");
+    let good = write(&clone, "b", &format!("{}\n", repository.name), "Good");
+    let (translated, taken) = send(b"refs/heads/good", &good);
+    assert!(taken, "{}", repository.name);
+    let copied = write(&clone, "README", &shown, "Copied");
+    let (refused, taken) = send(b"refs/heads/copied", &copied);
+    assert!(!taken, "{}", repository.name);
+    let events = stack.api("audrey").events(&repository.name);
+    let released = events.iter().find(|it| it.kind == "push.released").unwrap();
+    Sent {
+        push: released.push_id.unwrap().to_string(),
+        translated,
+        refused,
+    }
+}
+
+/// Whether the file with a pack is there.
+#[track_caller]
+fn is_kept(stack: &Stack, digest: &str) -> bool {
+    let asked = format!("SELECT location FROM pack_copies WHERE digest = '{digest}'");
+    let location = psql(stack, &asked);
+    assert!(!location.is_empty(), "{digest}");
+    let packs = stack.directory().join("packs");
+    packs.join(location.trim_end()).exists()
+}
+
+#[test]
+fn packs_of_masked_clones_are_dropped_and_held_like_any_other() {
+    let mut stack = configured(str::to_owned, "");
+    let plant = |name: &str, seed| sent(&planted(&stack, name, "sha1", seed));
+    let gone = plant("clients-gone", 7210);
+    let kept = plant("clients-kept", 7220);
+    let one = plant("clients-one", 7230);
+    for sent in [&gone, &kept, &one] {
+        assert!(is_kept(&stack, &sent.translated) && is_kept(&stack, &sent.refused));
+    }
+    let of_kept = ["--repository", "clients-kept"];
+    for what in [of_kept, ["--push", &one.push]] {
+        hold(&stack, &[&["add", "--reason", "Case"], &what[..]].concat()).passes();
+    }
+    psql(
+        &stack,
+        "UPDATE pack_receptions SET received_at = received_at - interval '2 days'; \
+         UPDATE pack_copies SET stored_at = stored_at - interval '2 days'",
+    );
+    let config = stack.directory().join("refwarden.toml");
+    let text = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{text}\n[retention]\npacks_days = 1\n")).unwrap();
+    stack.restart();
+    // A hold on a push keeps both of its packs, and not that of another one.
+    within("packs are dropped", DEADLINE, || {
+        let all = [&gone.translated, &gone.refused, &one.refused];
+        all.into_iter().all(|digest| !is_kept(&stack, digest))
+    });
+    for digest in [&kept.translated, &kept.refused, &one.translated] {
+        assert!(is_kept(&stack, digest), "{digest}");
+    }
+    let events = stack.api("audrey").events("clients-gone");
+    let dropped: Vec<_> = events
+        .iter()
+        .filter(|it| it.kind == "pack.dropped")
+        .collect();
+    for digest in [&gone.translated, &gone.refused] {
+        let told = dropped.iter().any(|it| it.summary.contains(&**digest));
+        assert!(told, "{digest}: {dropped:#?}");
+        let answer = stack.api("audrey").get(&format!("/packs/{digest}"));
+        assert_eq!(answer.status().as_u16(), 410);
+    }
+    stack
+        .refwarden(&["audit", "verify"])
+        .passes()
+        .says(&["Whole:"]);
 }
 
 #[test]

@@ -7,7 +7,7 @@ use refwarden_testkit::{Outcome, Repository, Stack, Via, run};
 use crate::shared::stack;
 
 /// Tables that are only ever added to.
-const LEDGER: [&str; 24] = [
+const LEDGER: [&str; 25] = [
     "events",
     "readings",
     "commits",
@@ -32,6 +32,7 @@ const LEDGER: [&str; 24] = [
     "object_sets",
     "object_parts",
     "masked_pushes",
+    "untranslated_pushes",
 ];
 /// Tables whose rows have a state that changes, with a column that does not.
 const STATES: [(&str, &str); 4] = [

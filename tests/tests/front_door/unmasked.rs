@@ -67,6 +67,15 @@ pub fn write(clone: &Clone, name: &str, text: &str, message: &str) -> String {
     clone.git(&["rev-parse", "HEAD"])
 }
 
+/// A pack of a commit with what it brings.
+#[track_caller]
+pub fn pack_of(clone: &Clone, commit: &str) -> Vec<u8> {
+    let revisions = format!("{commit}\n^{commit}~1\n");
+    let pack = ["pack-objects", "-q", "--revs", "--stdout"];
+    let pack = clone.git.feed(clone.path(), &pack, revisions.as_bytes());
+    pack.passes().stdout
+}
+
 pub fn fresh(repository: &Repository<'_>) -> Clone {
     Clone::new(repository, &repository.stack.token("ada"), &[])
 }
@@ -146,12 +155,8 @@ fn what_waits_for_people_passes_once_they_approve() {
 fn a_push_is_on_record_as_it_was_made_and_as_it_became() {
     let repository = planted(stack(), "recorded", "sha1", 9370);
     let clone = fresh(&repository);
-    let before = clone.git(&["rev-parse", "HEAD"]);
     let mine = write(&clone, "b", "b\n", "Mine");
-    let revisions = format!("{mine}\n^{before}\n");
-    let pack = ["pack-objects", "-q", "--revs", "--stdout"];
-    let pack = clone.git.feed(clone.path(), &pack, revisions.as_bytes());
-    let pack = pack.passes().stdout;
+    let pack = pack_of(&clone, &mine);
     let raw = RawPush::one(&repository.zero(), &mine, b"refs/heads/topic", pack.clone());
     let report = raw.send_http(&repository.http_url(), &stack().token("ada"));
     assert!(report.all_taken(), "{report:#?}");
@@ -202,6 +207,53 @@ fn a_push_is_on_record_as_it_was_made_and_as_it_became() {
     let forge = ["push", "origin", "HEAD:refs/heads/forged"];
     git.run(work.path(), &forge)
         .fails(&["what came through the view cannot be read"]);
+}
+
+#[test]
+fn what_could_not_be_translated_is_on_record_as_its_client_made_it() {
+    let repository = planted(stack(), "untranslated", "sha1", 9375);
+    let clone = fresh(&repository);
+    let shown = clone.read("conf/app");
+    let mine = write(&clone, "README", &shown, "Copy");
+    let pack = pack_of(&clone, &mine);
+    let raw = RawPush::one(&repository.zero(), &mine, b"refs/heads/topic", pack.clone());
+    let report = raw.send_http(&repository.http_url(), &stack().token("ada"));
+    assert!(!report.all_taken(), "{report:#?}");
+    // One that brings no sound pack, and one that brings none.
+    let broken = RawPush::one(&repository.zero(), &mine, b"refs/heads/x", b"PACK".to_vec());
+    let report = broken.send_http(&repository.http_url(), &stack().token("ada"));
+    assert!(!report.all_taken(), "{report:#?}");
+    let zero = repository.zero();
+    let stale = RawPush::one(&mine, &zero, b"refs/heads/side", Vec::new());
+    let report = stale.send_http(&repository.http_url(), &stack().token("ada"));
+    assert!(!report.all_taken(), "{report:#?}");
+
+    let api = stack().api("audrey");
+    let refused: Vec<_> = api
+        .events("untranslated")
+        .into_iter()
+        .filter(|it| it.kind == "push.refused")
+        .collect();
+    let codes: Vec<&str> = refused.iter().map(|it| &*it.codes[0]).collect();
+    assert_eq!(codes, ["RW303", "RW408", "RW402"], "{refused:#?}");
+    // The event names view and pack, so that the log seals them.
+    let digest = hex::encode(Sha256::digest(&pack));
+    let views = std::fs::read_dir(place_of(stack(), &repository)).unwrap();
+    let views: Vec<String> = views
+        .map(|it| it.unwrap().file_name().into_string().unwrap())
+        .collect();
+    for event in &refused {
+        let told = &event.summary;
+        let is_told = |it: &&String| it.get(..12).is_some_and(|it| told.contains(it));
+        let view = views.iter().find(is_told);
+        assert!(view.is_some(), "{told}: {views:?}");
+        assert!(event.actor.contains("ada"), "{}", event.actor);
+    }
+    assert!(refused[0].summary.contains(&digest), "{refused:#?}");
+    assert!(refused[2].summary.contains("no pack"), "{refused:#?}");
+    let kept = api.get(&format!("/packs/{digest}")).bytes().unwrap();
+    assert!(kept.starts_with(b"age-encryption.org/v1"));
+    stack().refwarden(&["audit", "verify"]).passes();
 }
 
 #[test]

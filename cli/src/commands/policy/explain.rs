@@ -112,6 +112,7 @@ fn made_up(name: &str, kind: UpdateKindArg) -> Outcome<PushFacts> {
         properties: None,
         findings: Vec::new(),
         findings_total: 0,
+        secret_moves: Vec::new(),
         objects_scanned: 0,
         push_options: Vec::new(),
         ruleset_id: String::new(),

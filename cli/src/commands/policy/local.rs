@@ -131,6 +131,7 @@ pub fn facts(repository: &Repository, wanted: &Move<'_>) -> Outcome<PushFacts> {
         properties: None,
         findings: Vec::new(),
         findings_total: 0,
+        secret_moves: Vec::new(),
         objects_scanned: 0,
         push_options: Vec::new(),
         ruleset_id: String::new(),

@@ -1,6 +1,7 @@
 //! Tables and laws of evaluation.
 
 mod laws;
+mod moves;
 mod people;
 mod what;
 
@@ -58,6 +59,7 @@ fn facts(name: &str, kind: UpdateKind) -> PushFacts {
         properties: None,
         findings: vec![],
         findings_total: 0,
+        secret_moves: Vec::new(),
         objects_scanned: 0,
         push_options: vec![],
         ruleset_id: String::new(),

@@ -8,7 +8,7 @@ use toml::Spanned;
 
 use crate::rule::{Effect, Forbid, Require};
 use crate::verdict::Bind;
-use crate::view::See;
+use crate::view::{PlaceholderMove, See};
 
 pub type Text = Spanned<String>;
 pub type Texts = Vec<Spanned<String>>;
@@ -64,6 +64,7 @@ pub struct ViewIn {
     pub refs: Option<Texts>,
     #[serde(default)]
     pub hide: Texts,
+    pub placeholder_move: Option<PlaceholderMove>,
 }
 
 #[derive(Deserialize)]

@@ -14,6 +14,7 @@ pub fn resolve(source: &Source<'_>, view: ViewIn) -> Result<ViewRule, PolicyErro
         ("generic", view.generic.is_some()),
         ("refs", view.refs.is_some()),
         ("hide", !view.hide.is_empty()),
+        ("placeholder_move", view.placeholder_move.is_some()),
     ];
     if view.see != See::Masked
         && let Some((key, _)) = masked_only.iter().find(|(_, given)| *given)
@@ -40,6 +41,7 @@ pub fn resolve(source: &Source<'_>, view: ViewIn) -> Result<ViewRule, PolicyErro
         generic: view.generic.unwrap_or(false),
         refs: full_names(source, view.refs.unwrap_or_default())?,
         hide: full_names(source, view.hide)?,
+        placeholder_move: view.placeholder_move.unwrap_or_default(),
         id,
     })
 }

@@ -72,6 +72,7 @@ fn the_strictest_view_holds_and_no_view_is_refused() {
     let narrow = Reading::Masked(Masking {
         generic: true,
         filters: vec![guests],
+        may_move: false,
     });
     let (ada, gus) = (human("ada", &[]), human("gus", &["guests"]));
     let mallory = human("mallory", &["staff"]);
@@ -179,6 +180,16 @@ fn what_is_no_view_is_named_with_its_line() {
             5,
             "unknown field",
         ),
+        (
+            "[[view]]\nid = \"a\"\nsee = \"masked\"\nplaceholder_move = \"ask\"",
+            5,
+            "unknown variant",
+        ),
+        (
+            "[[view]]\nid = \"a\"\nsee = \"whole\"\nplaceholder_move = \"approve\"",
+            3,
+            "placeholder_move goes with",
+        ),
         ("[views]\ndefault = \"some\"", 3, "unknown variant"),
         ("[views]\nfallback = \"whole\"", 3, "unknown field"),
         (
@@ -203,6 +214,7 @@ fn views_are_part_of_the_hash_and_a_policy_without_them_keeps_its_own() {
         format!("{masked}generic = true\n"),
         format!("{masked}hide = [\"refs/x\"]\n"),
         format!("{masked}actors = [\"user:a\"]\n"),
+        format!("{masked}placeholder_move = \"approve\"\n"),
         format!("{masked}[views]\ndefault = \"whole\"\n"),
         format!("{masked}[views]\nanonymous = \"whole\"\n"),
     ] {
@@ -226,6 +238,7 @@ fn views_that_show_nothing_are_warned_of() {
             "nobody has it",
         ),
         ("exclude_repositories = [\"**\"]", "nobody has it"),
+        ("placeholder_move = \"approve\"", "no [[secret_owner]]"),
     ] {
         let text = format!("[[view]]\nid = \"v\"\nsee = \"masked\"\n{added}\n");
         let warnings = parse(&text).unwrap().warnings();

@@ -23,6 +23,21 @@ impl Mask<'_> {
     pub fn blob<'b>(&self, bytes: &'b [u8], path: Option<&[u8]>) -> Cow<'b, [u8]> {
         mask(self, bytes, |bytes| self.look(bytes, path))
     }
+
+    /// What [`Mask::blob`] replaces first, span by span, and what it writes for each. Nothing
+    /// where the blob is masked as one.
+    pub(crate) fn secrets(
+        &self,
+        bytes: &[u8],
+        path: Option<&[u8]>,
+    ) -> Vec<(Range<usize>, Vec<u8>)> {
+        match self.look(bytes, path) {
+            Look::Lines(findings) if memchr::memchr(0, bytes).is_none() => {
+                edits(self, bytes, &findings, |span| span)
+            }
+            _ => Vec::new(),
+        }
+    }
 }
 
 /// The bytes that a finding masks. The one seam for findings that stand encoded: their span in
@@ -89,13 +104,23 @@ fn one_line(mask: &Mask<'_>, bytes: &[u8], id: &str) -> Vec<u8> {
     line
 }
 
-/// Replaces what is found, widened by `widen`. What overlaps is replaced as one.
+/// Replaces what is found, widened by `widen`.
 fn replaced(
     mask: &Mask<'_>,
     bytes: &[u8],
     findings: &[Finding],
     widen: impl Fn(Range<usize>) -> Range<usize>,
 ) -> Vec<u8> {
+    splice(bytes, &edits(mask, bytes, findings, widen))
+}
+
+/// What is found, widened by `widen`, and what is written for it. What overlaps is one.
+fn edits(
+    mask: &Mask<'_>,
+    bytes: &[u8],
+    findings: &[Finding],
+    widen: impl Fn(Range<usize>) -> Range<usize>,
+) -> Vec<(Range<usize>, Vec<u8>)> {
     let mut spans: Vec<(Range<usize>, &str)> = findings
         .iter()
         .map(|finding| (widen(span(finding)), &*finding.rule_id))
@@ -108,7 +133,7 @@ fn replaced(
             _ => merged.push((span, rule)),
         }
     }
-    let edits: Vec<_> = merged
+    merged
         .into_iter()
         .map(|(span, rule)| {
             let covered = bytes.get(span.clone()).unwrap_or_default();
@@ -116,8 +141,7 @@ fn replaced(
             with.extend(breaks(covered));
             (span, with)
         })
-        .collect();
-    splice(bytes, &edits)
+        .collect()
 }
 
 /// The line breaks in `bytes`, so that lines below keep their numbers.

@@ -4,6 +4,7 @@ use refwarden_gitio::objects::Kind;
 use refwarden_model::Oid;
 
 use super::lines::{Earlier, Wrong};
+use super::moves::Moved;
 use super::tree::{At, Pair, is_file, only};
 use super::{Problem, UnmaskError, Walk};
 use crate::build::WHOLE_MAX;
@@ -35,13 +36,14 @@ impl Walk<'_, '_> {
         }
         let (_, bytes) = self.masked.load(blob)?.ok_or_else(unreadable)?;
         let path = Some(at.original.as_slice()).filter(|path| !path.is_empty());
-        let written = if form(&bytes).is_some() {
+        let (written, moved) = if form(&bytes).is_some() {
             match self.restored(blob, &bytes, mode, at, pairs)? {
                 Restored::Whole(original) => return Ok(original),
-                Restored::Lines(written) => written,
+                Restored::Lines(written) => (written, Vec::new()),
+                Restored::Moved(written, moved) => (written, moved),
             }
         } else {
-            bytes.clone()
+            (bytes.clone(), Vec::new())
         };
         if *self.view.mask.blob(&written, path) != *bytes {
             let own = self.view.mask.blob(&bytes, path);
@@ -61,6 +63,7 @@ impl Walk<'_, '_> {
         }
         let original = self.original.made.add(Kind::Blob, &written)?;
         self.pushed.changed.insert(original);
+        self.note(moved, at, original)?;
         Ok(original)
     }
 
@@ -99,13 +102,14 @@ impl Walk<'_, '_> {
                 Err(still) => wrong = still,
             }
         }
-        let problem = match wrong {
-            _ if !is_file(mode) => Problem::NotLines,
-            Wrong::Repeated(_) => Problem::Repeated,
-            Wrong::Ambiguous(_) => Problem::Ambiguous,
-            Wrong::Changed(_) => Problem::Changed,
-        };
-        Err(at.refuse(problem, Some(wrong.line())))
+        if !is_file(mode) {
+            return Err(at.refuse(Problem::NotLines, Some(wrong.line())));
+        }
+        if self.may_move_to(at) {
+            let (written, moved) = self.moved(&earlier, bytes, at)?;
+            return Ok(Restored::Moved(written, moved));
+        }
+        Err(at.refuse(wrong.problem(), Some(wrong.line())))
     }
 
     fn add(
@@ -158,4 +162,6 @@ enum Restored {
     Whole(Oid),
     /// New bytes.
     Lines(Vec<u8>),
+    /// New bytes, with secrets where they did not stand.
+    Moved(Vec<u8>, Vec<Moved>),
 }

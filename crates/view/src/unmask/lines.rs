@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 
+use super::Problem;
 use crate::placeholder::form;
 
 /// Why a changed file cannot have its secrets back.
@@ -25,7 +26,20 @@ impl Wrong {
             Self::Changed(line) | Self::Repeated(line) | Self::Ambiguous(line) => line,
         }
     }
+
+    /// As the pusher is told of it.
+    pub(super) fn problem(self) -> Problem {
+        match self {
+            Self::Changed(_) => Problem::Changed,
+            Self::Repeated(_) => Problem::Repeated,
+            Self::Ambiguous(_) => Problem::Ambiguous,
+        }
+    }
 }
+
+/// Answers for a line whose placeholder may not stand there: what it becomes, and how much of what
+/// it is given that is.
+pub(super) type Other<'o, E> = &'o mut dyn FnMut(Wrong, &[u8]) -> Result<(Vec<u8>, usize), E>;
 
 /// A run of lines with a placeholder.
 struct Run {
@@ -112,6 +126,17 @@ impl Earlier {
     ///
     /// [`Wrong`] at the first line whose placeholder may not stand there.
     pub(super) fn restore(&self, pushed: &[u8]) -> Result<Vec<u8>, Wrong> {
+        self.restore_or(pushed, &mut |wrong, _| Err(wrong))
+    }
+
+    /// The file with its secrets. Where a placeholder may not stand, `other` answers for its
+    /// line: it is given all from there on, and says what that becomes and how much of it, up to
+    /// the end of a line.
+    ///
+    /// # Errors
+    ///
+    /// What `other` says.
+    pub(super) fn restore_or<E>(&self, pushed: &[u8], other: Other<'_, E>) -> Result<Vec<u8>, E> {
         let mut counts: HashMap<&[u8], usize> = HashMap::new();
         let mut out = Vec::with_capacity(pushed.len());
         let (mut rest, mut number) = (pushed, 1);
@@ -120,16 +145,19 @@ impl Earlier {
             let line = rest.get(..end).unwrap_or_default();
             let mut taken = end;
             if form(line).is_some() {
-                let run = self.run(rest, line).ok_or(Wrong::Changed(number))?;
-                let count = counts.entry(&run.masked).or_default();
-                *count += 1;
-                if *count > run.count {
-                    return Err(Wrong::Repeated(number));
+                match self.of_run(rest, line, number, &mut counts) {
+                    Ok((original, length)) => {
+                        out.extend_from_slice(original);
+                        taken = length;
+                    }
+                    Err(wrong) => {
+                        let (written, length) = other(wrong, rest)?;
+                        out.extend_from_slice(&written);
+                        taken = length;
+                    }
                 }
-                let original = run.original.as_ref().ok_or(Wrong::Ambiguous(number))?;
-                out.extend_from_slice(original);
-                taken = run.masked.len();
-                number += memchr::memchr_iter(b'\n', &run.masked).count();
+                let done = rest.get(..taken).unwrap_or_default();
+                number += memchr::memchr_iter(b'\n', done).count();
             } else {
                 out.extend_from_slice(line);
             }
@@ -141,6 +169,24 @@ impl Earlier {
             rest = next;
             number += 1;
         }
+    }
+
+    /// What the run that stands here becomes, and its length.
+    fn of_run<'e>(
+        &'e self,
+        rest: &[u8],
+        first: &[u8],
+        number: usize,
+        counts: &mut HashMap<&'e [u8], usize>,
+    ) -> Result<(&'e [u8], usize), Wrong> {
+        let run = self.run(rest, first).ok_or(Wrong::Changed(number))?;
+        let count = counts.entry(&run.masked).or_default();
+        *count += 1;
+        if *count > run.count {
+            return Err(Wrong::Repeated(number));
+        }
+        let original = run.original.as_ref().ok_or(Wrong::Ambiguous(number))?;
+        Ok((original, run.masked.len()))
     }
 
     /// The longest run that stands here, with nothing behind it on its last line.

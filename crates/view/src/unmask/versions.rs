@@ -73,12 +73,22 @@ impl Walk<'_, '_> {
         Ok(lines.filter_map(|line| Oid::parse(line).ok()).collect())
     }
 
-    fn here(&mut self, commit: Oid, path: &[u8]) -> Result<Option<(Vec<u8>, Oid)>, UnmaskError> {
+    /// What a commit of the view has at a path: its mode and its name.
+    pub(super) fn here(
+        &mut self,
+        commit: Oid,
+        path: &[u8],
+    ) -> Result<Option<(Vec<u8>, Oid)>, UnmaskError> {
         let side = &mut self.masked;
         at_path(commit, path, &mut |oid| Ok(side.load(oid)?.map(|it| it.1)))
     }
 
-    fn beyond(&mut self, commit: Oid, path: &[u8]) -> Result<Option<(Vec<u8>, Oid)>, UnmaskError> {
+    /// The same of a commit of the original.
+    pub(super) fn beyond(
+        &mut self,
+        commit: Oid,
+        path: &[u8],
+    ) -> Result<Option<(Vec<u8>, Oid)>, UnmaskError> {
         at_path(commit, path, &mut |oid| Ok(self.there(oid)?.map(|it| it.1)))
     }
 }

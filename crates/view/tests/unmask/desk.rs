@@ -5,6 +5,7 @@ use std::process::Command as Process;
 
 use refwarden_gitio::{Git, ObjectEnv, Repository};
 use refwarden_model::Oid;
+use refwarden_model::facts::SecretMove;
 use refwarden_scan::{FingerprintKey, Ruleset, example};
 use refwarden_view::Mask;
 use refwarden_view::build::{Built, build};
@@ -100,6 +101,8 @@ impl Clone {
 
 pub struct Desk {
     directory: TempDir,
+    /// Whether people are asked where a placeholder stands elsewhere.
+    pub may_move: bool,
 }
 
 /// A masked push as git has sent it.
@@ -122,7 +125,10 @@ impl Desk {
     /// An empty original.
     pub fn empty(format: &'static str) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let desk = Self { directory };
+        let desk = Self {
+            directory,
+            may_move: false,
+        };
         let option = format!("--object-format={format}");
         std::fs::create_dir(desk.path("original.git")).unwrap();
         desk.at("original.git")
@@ -263,6 +269,7 @@ impl Desk {
                 mask,
                 maps: &maps,
                 shows: &|name| !name.as_bytes().starts_with(b"refs/heads/hidden/"),
+                may_move: self.may_move,
             })
         })
     }
@@ -362,8 +369,8 @@ impl Desk {
     }
 
     /// Runs the same commands in a clone that sees all and in one that sees the view, and pushes
-    /// from the latter. The original gets what the former has made.
-    pub fn accepts(&self, act: impl Fn(&Clone), refspecs: &[&str]) {
+    /// from the latter. The original gets what the former has made. Answers which secrets move.
+    pub fn accepts(&self, act: impl Fn(&Clone), refspecs: &[&str]) -> Vec<SecretMove> {
         let full = self.clone_of("original.git", "full", &[]);
         let masked = self.masked(&[]);
         act(&full);
@@ -378,8 +385,10 @@ impl Desk {
             "the same push, the same originals"
         );
         self.send_full(&full, refspecs, &translated.commands);
+        assert_eq!(again.moves, translated.moves);
         self.apply(&translated);
         self.settles(&sent);
+        translated.moves
     }
 
     /// What a person with full sight would have pushed.

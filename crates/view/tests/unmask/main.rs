@@ -12,6 +12,7 @@ mod archives;
 mod containers;
 mod desk;
 mod laws;
+mod moves;
 mod notes;
 mod rows;
 mod signed;

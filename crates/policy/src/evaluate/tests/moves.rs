@@ -1,0 +1,101 @@
+//! Secrets that a push from a masked clone moves: who is asked, and when nobody is.
+
+use refwarden_model::facts::SecretMove;
+
+use super::*;
+
+const VIEW: &str = "[[view]]\nid = \"v\"\nsee = \"masked\"\n";
+const ASKS: &str = "placeholder_move = \"approve\"\n";
+const OWNER: &str = "[[secret_owner]]\nid = \"o\"\nrules = [\"r*\"]\napprovers = [\"group:sec\"]\n";
+
+fn under(text: &str) -> Policy {
+    Policy::parse(&[("test", &format!("version = 1\n{text}"))]).unwrap()
+}
+
+fn moving() -> SecretMove {
+    SecretMove {
+        rule_id: "r".into(),
+        from: "conf/a".into(),
+        path: "a".into(),
+        line: 3,
+        object: oid(b'c'),
+    }
+}
+
+/// The push puts a secret at `a:3`, where it is found, too.
+fn pushed(kind: UpdateKind) -> PushFacts {
+    let mut facts = facts("refs/heads/main", kind);
+    let mut found = finding(false);
+    found.object = Some(oid(b'c'));
+    facts.findings = vec![found];
+    facts.findings_total = 1;
+    facts.secret_moves = vec![moving()];
+    facts
+}
+
+fn judged(text: &str, facts: &PushFacts) -> Verdict {
+    judge(&under(text), &chain(ActorKind::Agent), facts)
+}
+
+#[test]
+fn the_owners_of_the_rule_are_asked_where_the_view_says_so() {
+    let text = format!("{VIEW}{ASKS}{OWNER}");
+    let verdict = judged(&text, &pushed(UpdateKind::FastForward));
+    assert!(verdict.denials.is_empty(), "{verdict:?}");
+    let update = &verdict.updates[0];
+    let asked = Requirement::new("secret_owner:o", 1, vec!["group:sec".to_owned()]);
+    let expected = RefOutcome::RequireApproval {
+        requirements: vec![asked],
+    };
+    assert_eq!(update.outcome, expected);
+    assert_eq!(
+        update.spoke[0].because,
+        [
+            "fast-forward of refs/heads/main comes through a masked view",
+            "secret r from conf/a to a:3"
+        ]
+    );
+    // Nothing is asked of what brings nothing.
+    for kind in [UpdateKind::NoOp, UpdateKind::Delete] {
+        let verdict = judged(&text, &pushed(kind));
+        assert_eq!(severity(&verdict), 0, "{kind:?}");
+    }
+}
+
+#[test]
+fn whatever_else_is_found_is_refused() {
+    let text = format!("{VIEW}{ASKS}{OWNER}");
+    let check = |edit: &dyn Fn(&mut FindingFacts)| {
+        let mut facts = pushed(UpdateKind::FastForward);
+        edit(&mut facts.findings[0]);
+        let verdict = judged(&text, &facts);
+        assert_eq!(verdict.denials[0].code, Code::SecretFound, "{verdict:?}");
+    };
+    check(&|it| it.line = 4);
+    check(&|it| it.path = Some("b".into()));
+    check(&|it| it.rule_id = "r2".into());
+    check(&|it| it.object = Some(oid(b'd')));
+    check(&|it| it.place = Place::Commit);
+}
+
+#[test]
+fn without_a_view_that_asks_and_an_owner_it_is_refused() {
+    let other = OWNER.replace("r*", "x");
+    let whole = format!("{VIEW}{ASKS}").replace("masked", "whole");
+    assert!(Policy::parse(&[("test", &format!("version = 1\n{whole}"))]).is_err());
+    let twice = VIEW.replace("\"v\"", "\"w\"");
+    for text in [
+        OWNER.to_owned(),
+        format!("{VIEW}{OWNER}"),
+        format!("{VIEW}placeholder_move = \"refuse\"\n{OWNER}"),
+        format!("{VIEW}{ASKS}"),
+        format!("{VIEW}{ASKS}{other}"),
+        // Of two views the stricter holds.
+        format!("{VIEW}{ASKS}{twice}{OWNER}"),
+        format!("[views]\ndefault = \"masked\"\n{OWNER}"),
+    ] {
+        let verdict = judged(&text, &pushed(UpdateKind::FastForward));
+        let codes: Vec<Code> = verdict.denials.iter().map(|it| it.code).collect();
+        assert_eq!(codes, [Code::SecretFound, Code::Placeholder], "{text}");
+    }
+}
