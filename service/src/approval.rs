@@ -5,9 +5,11 @@ pub mod exceptions;
 pub mod grants;
 pub mod lasting;
 mod questions;
+mod through;
 
 pub use comments::comment;
 pub use questions::{questions, questions_for};
+pub use through::through;
 
 use chrono::{DateTime, Utc};
 use diesel::{Connection as _, PgConnection};

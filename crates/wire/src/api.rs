@@ -91,10 +91,52 @@ pub struct RequestOut {
     /// Moves that an approval was kept for, oldest first.
     #[serde(default)]
     pub kept: Vec<MoveOut>,
+    /// The masked view through which the push came; none where it came through none, and for
+    /// those who read a masked view themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub masked: Option<RequestMaskedOut>,
     /// Digest of what the request would release; a decision must name it.
     pub digest: String,
     /// The page.
     pub url: String,
+}
+
+/// What the pusher of a request has seen, and not seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RequestMaskedOut {
+    /// The view's id.
+    pub view: String,
+    /// The id of the rules that mask it: the pusher has not seen what they find.
+    pub ruleset: String,
+    /// Whether generic rules are among them; none where that was not recorded.
+    pub generic: Option<bool>,
+    /// The refs that the view has: those that pass all of these.
+    pub filters: Vec<RefFilterOut>,
+    /// Secrets that would come to stand where they did not.
+    pub moves: Vec<SecretMoveOut>,
+}
+
+/// Which refs a view has: those that match one of `refs`, or all where that is empty, but for
+/// those that match one of `hide`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RefFilterOut {
+    /// Globs over full names.
+    pub refs: Vec<String>,
+    /// Globs over full names.
+    pub hide: Vec<String>,
+}
+
+/// A secret that would come to stand where it did not.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct SecretMoveOut {
+    /// The scanner's rule that finds it.
+    pub rule: String,
+    /// A path at which it stands or stood.
+    pub from: String,
+    /// The path at which it would stand.
+    pub path: String,
+    /// The line there, from 1.
+    pub line: u64,
 }
 
 /// A move of a ref.

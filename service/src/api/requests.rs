@@ -272,6 +272,11 @@ pub fn request_out(
             .filter(|_| is_whole)
             .map(|(old, new)| MoveOut { old, new })
             .collect(),
+        masked: if is_whole {
+            approval::through(conn, request)?
+        } else {
+            None
+        },
         digest: shown(&request.digest),
         url: format!("{}/r/{}", state.config.service.public_url, request.id),
     })

@@ -7,7 +7,7 @@ use askama::Template;
 use chrono::{DateTime, Utc};
 use diesel::PgConnection;
 use refwarden_model::RequestId;
-use refwarden_wire::api::{AnswerIn, DecisionIn};
+use refwarden_wire::api::{AnswerIn, DecisionIn, RefFilterOut, RequestMaskedOut};
 use serde::Deserialize;
 
 use super::error::PageError;
@@ -38,6 +38,7 @@ struct Page {
     pusher: Person,
     on_behalf_of: Vec<Person>,
     client: String,
+    through: Option<Through>,
     created: String,
     age: String,
     expires: String,
@@ -55,6 +56,59 @@ struct Page {
     comments: Vec<Comment>,
     may_decide: bool,
     why_not: String,
+}
+
+/// The masked view that the pusher reads.
+pub struct Through {
+    view: String,
+    ruleset: String,
+    /// Which rules mask.
+    rules: &'static str,
+    /// Which refs it has; empty for all.
+    refs: String,
+    moves: Vec<Moving>,
+}
+
+/// A secret that would move.
+struct Moving {
+    rule: String,
+    from: String,
+    to: String,
+}
+
+impl Through {
+    fn of(masked: &RequestMaskedOut) -> Self {
+        let filter = |filter: &RefFilterOut| {
+            let refs = match filter.refs.as_slice() {
+                [] => "all refs".to_owned(),
+                refs => refs.join(", "),
+            };
+            match filter.hide.as_slice() {
+                [] => refs,
+                hide => format!("{refs} without {}", hide.join(", ")),
+            }
+        };
+        let refs: Vec<String> = masked.filters.iter().map(filter).collect();
+        Self {
+            view: visible_line(short(&masked.view).as_bytes()),
+            ruleset: visible_line(short(&masked.ruleset).as_bytes()),
+            rules: match masked.generic {
+                Some(true) => "also the generic ones",
+                Some(false) => "not the generic ones",
+                None => "",
+            },
+            refs: visible_line(refs.join("; and of these ").as_bytes()),
+            moves: masked
+                .moves
+                .iter()
+                .map(|it| Moving {
+                    rule: visible_line(it.rule.as_bytes()),
+                    from: visible_line(it.from.as_bytes()),
+                    to: visible_line(format!("{}:{}", it.path, it.line).as_bytes()),
+                })
+                .collect(),
+        }
+    }
 }
 
 /// A question of the policy, as it is posted back and as it is shown.
@@ -236,6 +290,7 @@ fn build(
         pusher: Person::of(&bound.chain.pusher),
         on_behalf_of: bound.chain.on_behalf_of.iter().map(Person::of).collect(),
         client: client.join(", "),
+        through: approval::through(conn, request)?.as_ref().map(Through::of),
         created: request.created_at.format("%Y-%m-%d %H:%M UTC").to_string(),
         age: distance(request.created_at, now),
         expires: distance(now, request.expires_at),

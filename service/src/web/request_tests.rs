@@ -49,6 +49,17 @@ fn hostile() -> Page {
         pusher: person(),
         on_behalf_of: vec![person()],
         client: text(),
+        through: Some(Through {
+            view: text(),
+            ruleset: text(),
+            rules: "also the generic ones",
+            refs: text(),
+            moves: vec![Moving {
+                rule: text(),
+                from: text(),
+                to: text(),
+            }],
+        }),
         created: text(),
         age: text(),
         expires: text(),

@@ -33,6 +33,7 @@ mod install;
 mod masked;
 mod masked_channels;
 mod masked_foreign;
+mod masked_moves;
 mod masked_notes;
 mod masked_ssh;
 mod matched;
