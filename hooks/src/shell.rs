@@ -223,6 +223,7 @@ fn errand(
             token_sha256: token.map(|token| hex::encode(Sha256::digest(token.expose_secret()))),
             policy: answer.policy,
             view: None,
+            view_before: answer.view_before,
             refs: None,
             keep: answer.keep,
         },

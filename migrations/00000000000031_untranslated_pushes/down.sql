@@ -1,3 +1,4 @@
+DROP INDEX fetches_by_reader_of_view;
 CREATE OR REPLACE VIEW pack_references AS
     SELECT pack_digest AS digest, repository_id, id AS push_id, received_at AS came_at
         FROM pushes WHERE pack_digest IS NOT NULL

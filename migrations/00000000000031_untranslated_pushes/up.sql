@@ -47,3 +47,7 @@ CREATE TRIGGER only_added_to BEFORE UPDATE OR DELETE OR TRUNCATE ON untranslated
 REVOKE UPDATE, DELETE ON untranslated_pushes FROM refwarden_app;
 CREATE VIEW audit.untranslated_pushes AS SELECT * FROM untranslated_pushes;
 GRANT SELECT ON audit.untranslated_pushes TO refwarden_auditor;
+
+-- From which view a reader has fetched last: asked before each fetch from a view.
+CREATE INDEX fetches_by_reader_of_view
+    ON fetches (repository_id, reader_issuer, reader_subject, begun_at) WHERE view_id IS NOT NULL;

@@ -108,6 +108,7 @@ mod tests {
             distinguishes,
             keep: false,
             token_seconds: None,
+            view_before: None,
         }
     }
 

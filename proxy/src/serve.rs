@@ -169,6 +169,7 @@ async fn answer(
                 token_sha256,
                 policy: answer.policy.clone(),
                 view: shadow.as_ref().map(Shadow::served),
+                view_before: answer.view_before.clone(),
                 refs: proxy.told.recall(&reader),
                 keep: answer.keep,
             },

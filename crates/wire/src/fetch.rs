@@ -55,6 +55,9 @@ pub struct Session {
     pub policy: String,
     /// The masked view that was served; none for the repository itself.
     pub view: Option<ServedView>,
+    /// The id of the view that this reader has fetched from last, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub view_before: Option<String>,
     /// The refs that the client was told of last, where this is known.
     pub refs: Option<ToldRefs>,
     /// Whether the pack is to be kept.

@@ -457,6 +457,9 @@ pub struct AuthenticateOut {
     /// Seconds until the token ends; none without one.
     #[serde(default)]
     pub token_seconds: Option<u64>,
+    /// The id of the masked view that this actor has fetched from last, for those who fetch.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub view_before: Option<String>,
 }
 
 /// What an actor sees of a repository. Who sees nothing gets a refusal instead.

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use refwarden_gitio::{Git, Repository};
 use refwarden_model::{Code, FetchId};
-use refwarden_wire::fetch::{ERRAND, Errand};
+use refwarden_wire::fetch::{ERRAND, Errand, Session};
 
 use super::asked::Question;
 use super::directory;
@@ -57,6 +57,7 @@ pub fn record() -> Result<(), Fault> {
         arguments: texts.collect(),
         errand,
     };
+    tell_of_change(&begun.errand.session);
     let spool = directory(&host.config.spool_dir);
     let id = FetchId(uuid::Uuid::now_v7());
     let (entry, held) = Entry::begin(&spool, id, &begun, &input)
@@ -78,6 +79,20 @@ fn unrecorded(why: &str) -> Fault {
         format!("this fetch cannot be recorded, so nothing was sent: {why}"),
     )
     .hint("try again later, or tell the administrator of this Git server")
+}
+
+/// Tells a reader whose view is another than at the last fetch what mends an older clone.
+/// `upload-pack` passes standard error on to the client.
+fn tell_of_change(session: &Session) {
+    let (Some(view), Some(before)) = (&session.view, &session.view_before) else {
+        return;
+    };
+    if view.id != *before {
+        eprintln!("refwarden: the masked view is another than when you fetched last, and commits");
+        eprintln!(
+            "refwarden: may have other names. In a clone that is older, run: refwarden resync"
+        );
+    }
 }
 
 /// Git, which makes the pack. It is stopped where this is dropped before its end.

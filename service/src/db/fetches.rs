@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use diesel::prelude::*;
 use diesel::sql_types::{Array, Bytea, Integer, SmallInt, Text};
-use refwarden_model::{Oid, oidset};
+use refwarden_model::{ActorChain, Oid, oidset};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -56,6 +56,29 @@ pub fn insert(conn: &mut PgConnection, fetch: &Fetch) -> QueryResult<()> {
         .values(fetch)
         .execute(conn)
         .map(drop)
+}
+
+/// The id of the masked view that a reader has fetched from last; none where none is on record.
+///
+/// # Errors
+/// What diesel says.
+pub fn last_view(
+    conn: &mut PgConnection,
+    repository: Uuid,
+    reader: &ActorChain,
+) -> QueryResult<Option<String>> {
+    let behalf = reader.on_behalf_of.first().map(|actor| &actor.subject);
+    let found: Option<Option<String>> = fetches::table
+        .filter(fetches::repository_id.eq(repository))
+        .filter(fetches::reader_issuer.eq(&reader.pusher.issuer))
+        .filter(fetches::reader_subject.eq(&reader.pusher.subject))
+        .filter(fetches::behalf_subject.is_not_distinct_from(behalf))
+        .filter(fetches::view_id.is_not_null())
+        .order(fetches::begun_at.desc())
+        .select(fetches::view_id)
+        .first(conn)
+        .optional()?;
+    Ok(found.flatten())
 }
 
 /// The number of a fetch's event, where it is recorded.

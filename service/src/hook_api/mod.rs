@@ -23,6 +23,7 @@ use refwarden_wire::reconcile::{LedgerIn, ReconcileIn};
 pub use host::HostCredential;
 pub use ssh::ssh_token;
 
+use crate::db::fetches::last_view;
 use crate::db::repositories;
 use crate::error::AppError;
 use crate::identity::{TokenError, VerifiedToken, token_sha256};
@@ -323,6 +324,15 @@ pub async fn authenticate(
         // With a token there may be more to see.
         (Reading::Refused, None) => return Err(refusal(&TokenError::Missing)),
     };
+    let view_before = match (&view, &actor, asked.operation) {
+        (View::Masked(_), Some(chain), Operation::Fetch) => {
+            let chain = chain.clone();
+            state
+                .db(move |conn| Ok(last_view(conn, repository, &chain)?))
+                .await?
+        }
+        _ => None,
+    };
     Ok(HttpResponse::Ok().json(AuthenticateOut {
         actor,
         view,
@@ -330,6 +340,7 @@ pub async fn authenticate(
         distinguishes: !state.policy.views.is_empty(),
         keep,
         token_seconds,
+        view_before,
     }))
 }
 

@@ -6,6 +6,7 @@ use refwarden_scan::example;
 use refwarden_testkit::{Outcome, Repository, Stack, Via, program, run, with_token};
 use serde_json::Value;
 
+use crate::fetches::recorded;
 use crate::masked::{Clone, configured, push};
 use crate::shared::secret;
 use crate::unmasked::write;
@@ -222,4 +223,40 @@ fn where_nobody_can_tell_a_branch_stays() {
     let mut command = std::process::Command::new(program("refwarden"));
     command.arg("resync").arg(Path::new(nowhere.path()));
     assert_eq!(run(command, b"").code, Some(2));
+}
+
+#[test]
+fn who_fetches_from_another_view_than_before_is_told_what_mends_a_clone() {
+    const TOLD: &str = "In a clone that is older, run: refwarden resync";
+    let mut stack = configured(str::to_owned, "");
+    planted(&stack, "told-of");
+    let old = {
+        let repository = Repository::named(&stack, "told-of");
+        let (old, outcome) = Clone::attempt(&repository, &stack.token("ada"), &[]);
+        assert!(!outcome.passes().everything().contains(TOLD));
+        recorded(&repository, 1);
+        old
+    };
+    learn(&mut stack);
+    let repository = Repository::named(&stack, "told-of");
+    let fetch = |clone: &Clone| {
+        let git = with_token(stack.git(), &stack.token("ada"), Via::Http);
+        let url = repository.http_url();
+        let all = "+refs/heads/*:refs/remotes/origin/*";
+        git.run(clone.path(), &["fetch", &url, all])
+            .passes()
+            .everything()
+    };
+    let said = fetch(&old);
+    assert!(said.contains(TOLD), "{said}");
+    recorded(&repository, 2);
+    // Once: what is fetched from now on is of the new view.
+    let work = repository.work();
+    work.commit(&[(b"later", b"later\n")], "Later");
+    push(&work, &["HEAD:refs/heads/later"]);
+    let said = fetch(&old);
+    assert!(said.contains("later") && !said.contains(TOLD), "{said}");
+    // Others who read for the first time are told nothing.
+    let (_, outcome) = Clone::attempt(&repository, &stack.token("grace"), &[]);
+    assert!(!outcome.passes().everything().contains(TOLD));
 }

@@ -90,9 +90,9 @@ fn what_is_not_in_the_view_or_no_line_of_a_file_stays_refused() {
         };
         refused(&forged, Problem::Changed);
     }
-    // The key of many lines, without one of them.
+    // The key of many lines, without some of them.
     let cut = |clone: &Clone| {
-        clone.edit("key.pem", |text| text.replacen("\n\n", "\n", 1));
+        clone.edit("key.pem", |text| text.replacen("\n\n\n", "\n", 1));
         clone.commit("Cut");
     };
     refused(&cut, Problem::Changed);
