@@ -275,11 +275,7 @@ fn ruleset(arguments: &Arguments) -> Result<Ruleset, Fault> {
         texts.push((path.display().to_string(), text));
     }
     let texts: Vec<(&str, &str)> = texts.iter().map(|(a, b)| (&**a, &**b)).collect();
-    let ruleset = if arguments.view.generic {
-        Ruleset::builtin_and_generic(&texts)
-    } else {
-        Ruleset::builtin_with(&texts)
-    };
+    let ruleset = refwarden_view::rules::ruleset(&texts, &arguments.view);
     ruleset.map_err(|error| broken(&error))
 }
 

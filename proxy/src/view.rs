@@ -51,7 +51,10 @@ impl Views {
         let programs = program.parent().unwrap_or(Path::new("."));
         let serving = serving::Views::new(section, beside, programs)?;
         for generic in [false, true] {
-            serving.ruleset(generic)?;
+            serving.ruleset(&MaskedView {
+                generic,
+                ..MaskedView::default()
+            })?;
         }
         Ok(Self {
             serving,

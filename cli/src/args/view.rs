@@ -93,6 +93,7 @@ impl ViewArgs {
     pub fn masked(&self) -> MaskedView {
         self.view.clone().unwrap_or_else(|| MaskedView {
             generic: self.generic,
+            rules: Vec::new(),
             filters: vec![RefFilter {
                 refs: self.refs.clone(),
                 hide: self.hide.clone(),

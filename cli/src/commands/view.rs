@@ -14,6 +14,7 @@ use refwarden_scan::{FingerprintKey, Ruleset};
 use refwarden_view::RefFilters;
 use refwarden_view::build::BuildError;
 use refwarden_view::cache::{self, About, Place};
+use refwarden_wire::hook::MaskedView;
 use serde::Serialize;
 
 use crate::args::{Map, View, ViewArgs, ViewCommand, ViewList, ViewOf};
@@ -55,7 +56,7 @@ impl Wanted {
         let repository =
             Repository::open(repository).context(|| format!("{shown} cannot be used"))?;
         let masked = what.masked();
-        let ruleset = ruleset(&what.rules, masked.generic)?;
+        let ruleset = ruleset(&what.rules, &masked)?;
         let filters = masked.filters.iter().map(|it| (&it.refs[..], &it.hide[..]));
         let filters = RefFilters::new(filters)
             .context(|| "the refs of the view cannot be understood".to_owned())?;
@@ -89,7 +90,7 @@ fn none(repository: &Path) -> Failure {
     .next(format!("refwarden view build {shown}"))
 }
 
-fn ruleset(files: &[PathBuf], generic: bool) -> Outcome<Ruleset> {
+fn ruleset(files: &[PathBuf], view: &MaskedView) -> Outcome<Ruleset> {
     let mut texts = Vec::new();
     for file in files {
         let name = file.display().to_string();
@@ -100,11 +101,7 @@ fn ruleset(files: &[PathBuf], generic: bool) -> Outcome<Ruleset> {
         .iter()
         .map(|(name, text)| (name.as_str(), text.as_str()))
         .collect();
-    let ruleset = if generic {
-        Ruleset::builtin_and_generic(&texts)
-    } else {
-        Ruleset::builtin_with(&texts)
-    };
+    let ruleset = refwarden_view::rules::ruleset(&texts, view);
     ruleset.context(|| "these rules cannot be used".to_owned())
 }
 

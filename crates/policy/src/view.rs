@@ -74,6 +74,9 @@ pub struct ViewRule {
     pub see: See,
     /// Whether a masked view masks what generic rules find, too.
     pub generic: bool,
+    /// Scanner rules that a masked view masks with, by globs over their ids; all where empty.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<Glob>,
     /// Full names of the refs that a masked view has; all where empty.
     pub refs: Vec<Glob>,
     /// Full names of refs that it does not have.
@@ -92,17 +95,20 @@ impl ViewRule {
     }
 
     fn filter(&self) -> RefFilter {
-        let texts = |globs: &[Glob]| {
-            let mut texts: Vec<String> = globs.iter().map(|it| it.source().to_owned()).collect();
-            texts.sort_unstable();
-            texts.dedup();
-            texts
-        };
         RefFilter {
             refs: texts(&self.refs),
             hide: texts(&self.hide),
         }
     }
+}
+
+/// What stands in globs, sorted.
+fn texts<'g>(globs: impl IntoIterator<Item = &'g Glob>) -> Vec<String> {
+    let globs = globs.into_iter();
+    let mut texts: Vec<String> = globs.map(|it| it.source().to_owned()).collect();
+    texts.sort_unstable();
+    texts.dedup();
+    texts
 }
 
 /// Everything that policy says of readers.
@@ -137,6 +143,8 @@ pub struct RefFilter {
 pub struct Masking {
     /// Whether what generic rules find is masked, too.
     pub generic: bool,
+    /// Globs over the ids of the rules that mask, sorted; all of them where empty.
+    pub rules: Vec<String>,
     /// A ref has to pass all of them; sorted.
     pub filters: Vec<RefFilter>,
     /// Whether people are asked about secrets that a push from it would move.
@@ -181,6 +189,11 @@ impl Policy {
                 let asks = |rule: &&ViewRule| rule.placeholder_move == PlaceholderMove::Approve;
                 Reading::Masked(Masking {
                     generic: masked().any(|rule| rule.generic),
+                    rules: if masked().any(|rule| rule.rules.is_empty()) {
+                        Vec::new()
+                    } else {
+                        texts(masked().flat_map(|rule| &rule.rules))
+                    },
                     filters,
                     may_move: masked().next().is_some() && masked().all(asks),
                 })

@@ -100,6 +100,16 @@ impl Ruleset {
         }
     }
 
+    /// Some of the rules. Those of `gitleaks.toml` files stay.
+    #[must_use]
+    pub fn only(mut self, wanted: impl Fn(&Rule) -> bool) -> Self {
+        self.rules.retain(wanted);
+        Self {
+            gitleaks: self.gitleaks,
+            ..Self::new(self.rules)
+        }
+    }
+
     /// Adds the rules of `gitleaks.toml` files, which keep their own allow-lists.
     ///
     /// Of `files`, only what [`crate::gitleaks::load`] brought is taken. Rules of both may have

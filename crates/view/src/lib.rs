@@ -9,6 +9,7 @@
 //!   see. No alternates, no foreign pack, no hooks: what is not there cannot leak.
 //! * [`cache`] keeps shadows, one directory for each build, with an atomic switch.
 //! * [`unmask`](mod@unmask) translates a push from a masked clone back.
+//! * [`rules`] says which rules mask.
 //! * [`serving`] finds the shadow that a reader gets, and [`lasting`] says how long an answer on who
 //!   reads what may be gone by, for those who serve.
 //!
@@ -23,6 +24,7 @@ pub mod lasting;
 pub mod mask;
 mod pack;
 pub mod placeholder;
+pub mod rules;
 pub mod serving;
 pub mod unmask;
 

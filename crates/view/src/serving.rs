@@ -5,18 +5,19 @@
 //! memory nor its end are those of whoever serves. What it deliberately does not do: it starts
 //! nothing, waits for nothing, and never falls back on the repository.
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use refwarden_gitio::Repository;
-use refwarden_scan::{FingerprintKey, RuleError, Ruleset};
+use refwarden_scan::{FingerprintKey, Ruleset};
 use refwarden_wire::fetch::ServedView;
 use refwarden_wire::hook::MaskedView;
 
-use crate::RefFilters;
 use crate::cache::{Open, Place, shadow};
+use crate::{RefFilters, rules};
 
 /// How views are found and made on a host.
 pub struct Views {
@@ -27,9 +28,11 @@ pub struct Views {
     programs: PathBuf,
     key: FingerprintKey,
     texts: Vec<(String, String)>,
-    plain: OnceLock<Ruleset>,
-    generic: OnceLock<Ruleset>,
+    compiled: Mutex<HashMap<Named, Arc<Ruleset>>>,
 }
+
+/// Whether generic rules are among them, and what names them.
+type Named = (bool, Vec<String>);
 
 /// A shadow that stays while this lives.
 pub struct Shadow {
@@ -91,8 +94,7 @@ impl Views {
             programs: programs.to_owned(),
             key: FingerprintKey::new(key),
             texts,
-            plain: OnceLock::new(),
-            generic: OnceLock::new(),
+            compiled: Mutex::default(),
         })
     }
 
@@ -101,25 +103,22 @@ impl Views {
         self.wait
     }
 
-    /// The rules that mask, with or without the generic ones.
+    /// The rules that mask a view.
     ///
     /// # Errors
     /// One sentence: which rule cannot be used.
-    pub fn ruleset(&self, generic: bool) -> Result<&Ruleset, String> {
-        let known = if generic { &self.generic } else { &self.plain };
-        if let Some(ruleset) = known.get() {
-            return Ok(ruleset);
+    pub fn ruleset(&self, view: &MaskedView) -> Result<Arc<Ruleset>, String> {
+        let compiled = || self.compiled.lock().unwrap_or_else(PoisonError::into_inner);
+        let named = (view.generic, view.rules.clone());
+        if let Some(known) = compiled().get(&named) {
+            return Ok(Arc::clone(known));
         }
         let texts = self.texts.iter().map(|(name, text)| (&**name, &**text));
-        let texts: Vec<(&str, &str)> = texts.collect();
-        let compiled: Result<Ruleset, RuleError> = if generic {
-            Ruleset::builtin_and_generic(&texts)
-        } else {
-            Ruleset::builtin_with(&texts)
-        };
-        let compiled =
-            compiled.map_err(|error| format!("the rules of views cannot be used: {error}"))?;
-        Ok(known.get_or_init(|| compiled))
+        let ruleset = rules::ruleset(&texts.collect::<Vec<_>>(), view);
+        let ruleset =
+            ruleset.map_err(|error| format!("the rules of views cannot be used: {error}"))?;
+        let ruleset = compiled().entry(named).or_insert(Arc::new(ruleset)).clone();
+        Ok(ruleset)
     }
 
     /// Opens the shadow that is there. Where it has to be `fresh`, only if it is as the
@@ -131,8 +130,8 @@ impl Views {
         let repository = Repository::open(directory).map_err(|error| error.to_string())?;
         let filters = view.filters.iter().map(|it| (&it.refs[..], &it.hide[..]));
         let filters = RefFilters::new(filters).map_err(|error| error.to_string())?;
-        let ruleset = self.ruleset(view.generic)?;
-        let place = Place::filtered(&self.cache, &repository, ruleset, &self.key, filters);
+        let ruleset = self.ruleset(view)?;
+        let place = Place::filtered(&self.cache, &repository, &ruleset, &self.key, filters);
         let Some(open) = place.open() else {
             return Ok(Found {
                 place,

@@ -110,6 +110,8 @@ pub struct RequestMaskedOut {
     pub ruleset: String,
     /// Whether generic rules are among them; none where that was not recorded.
     pub generic: Option<bool>,
+    /// Globs over the ids of the rules that mask; all of them where empty.
+    pub rules: Vec<String>,
     /// The refs that the view has: those that pass all of these.
     pub filters: Vec<RefFilterOut>,
     /// Secrets that would come to stand where they did not.

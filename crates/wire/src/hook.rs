@@ -472,12 +472,15 @@ pub enum View {
     Masked(MaskedView),
 }
 
-/// What a masked view is made of. Which rules mask is known where it is made: those that are
+/// What a masked view is made of. Which rules there are is known where it is made: those that are
 /// built in, and those that are configured there.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct MaskedView {
     /// Whether what generic rules find is masked, too.
     pub generic: bool,
+    /// Globs over the ids of the rules that mask, sorted; all of them where empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<String>,
     /// A ref has to pass all of them; sorted.
     pub filters: Vec<RefFilter>,
     /// Whether people are asked where a push puts a placeholder elsewhere, instead of its being

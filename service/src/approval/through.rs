@@ -38,6 +38,7 @@ pub fn through(
         view: masked.view_id,
         ruleset: masked.view_ruleset,
         generic: made_of.as_ref().map(|view| view.generic),
+        rules: made_of.iter().flat_map(|view| view.rules.clone()).collect(),
         filters: made_of.into_iter().flat_map(filters).collect(),
         moves: moves.iter().map(told).collect(),
     }))

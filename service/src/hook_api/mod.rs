@@ -360,6 +360,7 @@ fn masked(masking: Masking) -> MaskedView {
     };
     MaskedView {
         generic: masking.generic,
+        rules: masking.rules,
         filters: masking.filters.into_iter().map(filter).collect(),
         may_move: masking.may_move,
     }

@@ -62,8 +62,8 @@ struct Page {
 pub struct Through {
     view: String,
     ruleset: String,
-    /// Which rules mask.
-    rules: &'static str,
+    /// Which rules mask, where that was told.
+    rules: String,
     /// Which refs it has; empty for all.
     refs: String,
     moves: Vec<Moving>,
@@ -92,11 +92,7 @@ impl Through {
         Self {
             view: visible_line(short(&masked.view).as_bytes()),
             ruleset: visible_line(short(&masked.ruleset).as_bytes()),
-            rules: match masked.generic {
-                Some(true) => "also the generic ones",
-                Some(false) => "not the generic ones",
-                None => "",
-            },
+            rules: visible_line(rules(masked).as_bytes()),
             refs: visible_line(refs.join("; and of these ").as_bytes()),
             moves: masked
                 .moves
@@ -108,6 +104,21 @@ impl Through {
                 })
                 .collect(),
         }
+    }
+}
+
+fn rules(masked: &RequestMaskedOut) -> String {
+    let Some(generic) = masked.generic else {
+        return String::new();
+    };
+    let which = if generic {
+        "also generic ones"
+    } else {
+        "no generic ones"
+    };
+    match masked.rules.as_slice() {
+        [] => which.to_owned(),
+        named => format!("only {}; {which}", named.join(", ")),
     }
 }
 

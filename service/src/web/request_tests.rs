@@ -52,7 +52,7 @@ fn hostile() -> Page {
         through: Some(Through {
             view: text(),
             ruleset: text(),
-            rules: "also the generic ones",
+            rules: text(),
             refs: text(),
             moves: vec![Moving {
                 rule: text(),

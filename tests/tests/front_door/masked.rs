@@ -519,3 +519,56 @@ fn who_does_not_wait_is_told_to_come_back() {
         || list().ok(),
     );
 }
+
+#[test]
+fn a_view_masks_what_its_rules_find_and_one_without_its_rules_is_not_served() {
+    let narrowed = |rules: &str| {
+        let masked = "actors = [\"kind:agent\"]\nsee = \"masked\"\n";
+        let narrow = format!("{masked}rules = [{rules}]\n");
+        let policy = POLICY.replacen(masked, &narrow, 1);
+        assert_ne!(policy, POLICY);
+        policy
+    };
+    let mut stack = configured(str::to_owned, "");
+    let set = |stack: &mut Stack, rules: &str| {
+        let file = stack.directory().join("policy.toml");
+        std::fs::write(file, narrowed(rules)).unwrap();
+        stack.restart();
+    };
+    let template = "-----BEGIN {word:RSA} PRIVATE KEY-----{nl}{pem:400}{nl}-----END {word:RSA} PRIVATE KEY-----";
+    let key = refwarden_scan::example::expand(template, 9031);
+    let key = String::from_utf8(key).unwrap();
+    {
+        let repository = planted(&stack, "by-rules", "sha1", 9030);
+        let work = repository.work();
+        work.commit(&[(b"key", format!("{key}\n").as_bytes())], "A key");
+        push(&work, &["HEAD:refs/heads/main"]);
+        // All rules, unless the policy names some.
+        let clone = Clone::new(&repository, &stack.token("ada"), &[]);
+        assert!(clone.read("key").contains("REFWARDEN-MASKED-private-key-"));
+    }
+    set(&mut stack, "\"github-*\"");
+    {
+        let repository = Repository::named(&stack, "by-rules");
+        let clone = Clone::new(&repository, &stack.token("ada"), &[]);
+        assert!(
+            clone
+                .read("conf/app")
+                .contains("REFWARDEN-MASKED-github-pat-")
+        );
+        assert!(clone.read("key").contains(&key));
+        // What is pushed is translated by the same rules.
+        let shown = clone.read("conf/app");
+        let mine = crate::unmasked::write(&clone, "conf/app", &format!("{shown}more\n"), "More");
+        clone.git(&["push", "-q", "origin", "HEAD:refs/heads/topic"]);
+        let original = repository.git(&["show", "refs/heads/topic:conf/app"]);
+        assert!(original.text().contains(&secret(9030)));
+        let again = Clone::new(&repository, &stack.token("ada"), &[]);
+        assert_eq!(again.git(&["rev-parse", "origin/topic"]), mine);
+    }
+    // Nobody knows what a rule that is not here would have masked.
+    set(&mut stack, "\"github-*\", \"acme-*\"");
+    let repository = Repository::named(&stack, "by-rules");
+    let (_, outcome) = Clone::attempt(&repository, &stack.token("ada"), &[]);
+    outcome.fails(&["RW506"]);
+}

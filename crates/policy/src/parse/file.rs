@@ -61,6 +61,7 @@ pub struct ViewIn {
     pub exclude_claims: BTreeMap<String, Texts>,
     pub see: See,
     pub generic: Option<bool>,
+    pub rules: Option<Texts>,
     pub refs: Option<Texts>,
     #[serde(default)]
     pub hide: Texts,

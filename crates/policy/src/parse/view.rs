@@ -12,6 +12,7 @@ pub fn resolve(source: &Source<'_>, view: ViewIn) -> Result<ViewRule, PolicyErro
     let wrong = |problem: &str| Err(source.error(at, format!("view '{id}': {problem}")));
     let masked_only = [
         ("generic", view.generic.is_some()),
+        ("rules", view.rules.is_some()),
         ("refs", view.refs.is_some()),
         ("hide", !view.hide.is_empty()),
         ("placeholder_move", view.placeholder_move.is_some()),
@@ -23,6 +24,9 @@ pub fn resolve(source: &Source<'_>, view: ViewIn) -> Result<ViewRule, PolicyErro
     }
     if view.refs.as_ref().is_some_and(Vec::is_empty) {
         return wrong("refs: expected at least one ref glob; leave it out for all refs");
+    }
+    if view.rules.as_ref().is_some_and(Vec::is_empty) {
+        return wrong("rules: expected at least one rule of the scanner; leave it out for all");
     }
     Ok(ViewRule {
         file: source.file.to_owned(),
@@ -39,6 +43,7 @@ pub fn resolve(source: &Source<'_>, view: ViewIn) -> Result<ViewRule, PolicyErro
         },
         see: view.see,
         generic: view.generic.unwrap_or(false),
+        rules: globs(source, view.rules.unwrap_or_default())?,
         refs: full_names(source, view.refs.unwrap_or_default())?,
         hide: full_names(source, view.hide)?,
         placeholder_move: view.placeholder_move.unwrap_or_default(),

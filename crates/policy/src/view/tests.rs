@@ -71,6 +71,7 @@ fn the_strictest_view_holds_and_no_view_is_refused() {
     };
     let narrow = Reading::Masked(Masking {
         generic: true,
+        rules: Vec::new(),
         filters: vec![guests],
         may_move: false,
     });
@@ -141,6 +142,27 @@ fn filters_of_several_views_all_hold_in_whatever_order() {
 }
 
 #[test]
+fn of_several_views_all_that_any_of_them_masks_is_masked() {
+    let view =
+        |id: &str, rules: &str| format!("[[view]]\nid = \"{id}\"\nsee = \"masked\"\n{rules}");
+    let one = view("a", "rules = [\"private-key\", \"github-*\"]\n");
+    let two = view("b", "rules = [\"aws-*\", \"github-*\"]\n");
+    let all = view("c", "");
+    let ada = human("ada", &[]);
+    let rules = |texts: &[&String]| {
+        let text: String = texts.iter().map(|it| it.as_str()).collect();
+        match parse(&text).unwrap().reading("x", Some(&ada)) {
+            Reading::Masked(masking) => masking.rules,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(rules(&[&one]), ["github-*", "private-key"]);
+    assert_eq!(rules(&[&two, &one]), ["aws-*", "github-*", "private-key"]);
+    assert!(rules(&[&one, &all]).is_empty());
+    assert!(rules(&[&all]).is_empty());
+}
+
+#[test]
 fn what_is_no_view_is_named_with_its_line() {
     for (text, line, problem) in [
         (
@@ -190,6 +212,16 @@ fn what_is_no_view_is_named_with_its_line() {
             3,
             "placeholder_move goes with",
         ),
+        (
+            "[[view]]\nid = \"a\"\nsee = \"masked\"\nrules = []",
+            3,
+            "at least one",
+        ),
+        (
+            "[[view]]\nid = \"a\"\nsee = \"refused\"\nrules = [\"a\"]",
+            3,
+            "rules goes with",
+        ),
         ("[views]\ndefault = \"some\"", 3, "unknown variant"),
         ("[views]\nfallback = \"whole\"", 3, "unknown field"),
         (
@@ -215,6 +247,7 @@ fn views_are_part_of_the_hash_and_a_policy_without_them_keeps_its_own() {
         format!("{masked}hide = [\"refs/x\"]\n"),
         format!("{masked}actors = [\"user:a\"]\n"),
         format!("{masked}placeholder_move = \"approve\"\n"),
+        format!("{masked}rules = [\"github-*\"]\n"),
         format!("{masked}[views]\ndefault = \"whole\"\n"),
         format!("{masked}[views]\nanonymous = \"whole\"\n"),
     ] {
