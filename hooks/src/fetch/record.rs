@@ -87,12 +87,13 @@ fn tell_of_change(session: &Session) {
     let (Some(view), Some(before)) = (&session.view, &session.view_before) else {
         return;
     };
-    if view.id != *before {
-        eprintln!("refwarden: the masked view is another than when you fetched last, and commits");
-        eprintln!(
-            "refwarden: may have other names. In a clone that is older, run: refwarden resync"
-        );
+    if view.id == *before {
+        return;
     }
+    let words = "refwarden: the masked view is another than when you fetched last, and commits\n\
+                 refwarden: may have other names. In a clone that is older, run: refwarden resync\n";
+    // A client that has gone hears nothing; what it was sent is recorded all the same.
+    let _ = std::io::stderr().write_all(words.as_bytes());
 }
 
 /// Git, which makes the pack. It is stopped where this is dropped before its end.
