@@ -40,6 +40,7 @@ mod tests {
             distinguishes,
             keep: false,
             token_seconds: left,
+            view_before: None,
         };
         lasting(&answer).map(|time| time.as_secs())
     }

@@ -152,6 +152,7 @@ mod tests {
             distinguishes,
             keep: false,
             token_seconds: None,
+            view_before: None,
         }
     }
 
