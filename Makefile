@@ -51,7 +51,7 @@ chaos: bootstrap-tests build ## Kills and fails at random moments of pushes; SEE
 	@$(CARGO) run --release --locked -p refwarden-tests --bin chaos -- \
 	    $(if $(SEED),--seed $(SEED)) $(if $(MINUTES),--minutes $(MINUTES)) \
 	    $(if $(TRIALS),--trials $(TRIALS)) $(if $(TRIAL),--trial $(TRIAL)) \
-	    $(if $(ONLY),--only $(ONLY)) $(if $(JSON),--json)
+	    $(if $(ONLY),--only $(ONLY)) $(if $(JOBS),--jobs $(JOBS)) $(if $(JSON),--json)
 
 fuzz: bootstrap-tests ## Feeds every parser of outside bytes; SECONDS= for each (60), ONLY= one, SEED=
 	@FUZZ_SECONDS=$(or $(SECONDS),60) FUZZ_SEED=$(SEED) $(CARGO) test --release --workspace --locked \

@@ -7,11 +7,14 @@ use crate::plan::Share;
 /// How it is called.
 pub const USAGE: &str = "\
 usage: chaos [--seed N] [--minutes N | --seconds N | --trials N | --trial N]
-             [--only kills|faults] [--json] [--verbose]
+             [--only kills|faults|disks] [--jobs N] [--json] [--verbose]
 
   --seed N      what happens follows from it; from the clock when it is not given
   --trial N     that trial only
-  --minutes N   begins no trial after so long; 2 when nothing is given";
+  --minutes N   begins no trial after so long; 2 when nothing is given
+  --jobs N      so many at once, each with a Refwarden of its own; 1 when it is not given
+
+Full disks and pulled cables need root; without, they are left out and counted.";
 
 /// What was asked for.
 pub struct Arguments {
@@ -25,6 +28,8 @@ pub struct Arguments {
     pub time: Duration,
     /// Which.
     pub share: Share,
+    /// How many at once.
+    pub jobs: u8,
     /// For programs.
     pub json: bool,
     /// Each trial is told.
@@ -41,6 +46,7 @@ impl Arguments {
             trials: None,
             time: Duration::from_mins(2),
             share: Share::All,
+            jobs: 1,
             json: false,
             verbose: false,
         };
@@ -55,13 +61,18 @@ impl Arguments {
                 "--trials" => read.trials = Some(number()?),
                 "--minutes" => read.time = Duration::from_secs(number()?.saturating_mul(60)),
                 "--seconds" => read.time = Duration::from_secs(number()?),
+                "--jobs" => {
+                    let jobs = u8::try_from(number()?).ok().filter(|jobs| *jobs > 0);
+                    read.jobs = jobs.ok_or("--jobs takes a number from 1 to 255")?;
+                }
                 "--json" => read.json = true,
                 "--verbose" => read.verbose = true,
                 "--only" => {
                     read.share = match words.next().as_deref() {
                         Some("kills") => Share::Kills,
                         Some("faults") => Share::Faults,
-                        _ => return Err("--only takes kills or faults".to_owned()),
+                        Some("disks") => Share::Disks,
+                        _ => return Err("--only takes kills, faults or disks".to_owned()),
                     }
                 }
                 _ => return Err(format!("{word} is not known")),

@@ -29,8 +29,16 @@ pub struct Ground<'a> {
     root: String,
 }
 
+impl Drop for Ground<'_> {
+    fn drop(&mut self) {
+        // Thousands of them take room.
+        let _ = std::fs::remove_dir_all(self.path());
+    }
+}
+
 /// A push, made ready.
 pub struct Ready {
+    number: u64,
     /// Options and refspecs.
     pub arguments: Vec<String>,
     /// What each ref is to become; none for a deletion.
@@ -39,6 +47,14 @@ pub struct Ready {
     pub next: Vec<String>,
     /// The approval that it needs.
     pub request: Option<String>,
+}
+
+impl Ready {
+    /// A push that makes a branch of its own, where nothing else is pushed.
+    pub fn beside(&self, which: usize) -> String {
+        let oid = self.next[0].trim_start_matches('+').split(':').next();
+        format!("{}:refs/heads/beside-{}-{which}", oid.unwrap(), self.number)
+    }
 }
 
 impl<'a> Ground<'a> {
@@ -169,6 +185,7 @@ impl<'a> Ground<'a> {
         }
         let made = self.import(&number.to_string(), &commits);
         let mut ready = Ready {
+            number,
             arguments: Vec::new(),
             moves: BTreeMap::new(),
             next: Vec::new(),
@@ -231,13 +248,12 @@ impl<'a> Ground<'a> {
         run(self.command(token, by_http, arguments), b"")
     }
 
-    /// Reads through the proxy.
+    /// Clones through the proxy.
     pub fn read(&self, token: &str) -> Outcome {
         let git = with_token(self.repository.stack.git(), token, Via::Http);
-        git.run(
-            self.clone.path(),
-            &["ls-remote", &self.repository.http_url()],
-        )
+        let into = tempfile::tempdir().unwrap();
+        let url = self.repository.http_url();
+        git.run(into.path(), &["clone", "-q", "--bare", &url, "."])
     }
 }
 

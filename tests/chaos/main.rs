@@ -12,10 +12,14 @@
     reason = "a test that cannot go on says why and ends"
 )]
 
+mod apart;
 mod arguments;
 mod check;
 mod dice;
+mod disks;
 mod ground;
+mod link;
+mod others;
 mod parts;
 mod plan;
 mod processes;
@@ -25,6 +29,8 @@ mod step;
 mod trial;
 
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use arguments::Arguments;
@@ -45,7 +51,8 @@ fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let report = trials(&arguments);
+    let apart = apart::enter();
+    let report = trials(&arguments, &apart);
     if arguments.json {
         println!("{}", report.json());
     } else {
@@ -54,49 +61,94 @@ fn main() -> ExitCode {
     ExitCode::from(u8::from(!report.is_whole()))
 }
 
-fn trials(arguments: &Arguments) -> Report {
-    let begun = Instant::now();
-    let parts = Parts::start();
-    let mut report = Report::new(arguments.seed);
-    let mut ground: Option<Ground<'_>> = None;
-    let first = arguments.trial.unwrap_or_default();
-    for trial in first.. {
-        let is_enough = match (arguments.trial, arguments.trials) {
+fn trials(arguments: &Arguments, apart: &Result<(), String>) -> Report {
+    let worker = Worker {
+        arguments,
+        apart,
+        begun: Instant::now(),
+        block: AtomicU64::new(arguments.trial.unwrap_or_default() / TRIALS_EACH),
+        report: Mutex::new(Report::new(arguments.seed)),
+    };
+    std::thread::scope(|scope| {
+        for job in 0..arguments.jobs {
+            let worker = &worker;
+            scope.spawn(move || worker.work(job));
+        }
+    });
+    worker.report.into_inner().unwrap()
+}
+
+/// What makes trials, as many at once as there are jobs. The same repository is for the same trials,
+/// whichever are made.
+struct Worker<'a> {
+    arguments: &'a Arguments,
+    apart: &'a Result<(), String>,
+    begun: Instant,
+    block: AtomicU64,
+    report: Mutex<Report>,
+}
+
+impl Worker<'_> {
+    fn work(&self, job: u8) {
+        let parts = Parts::start(job, self.apart.is_ok());
+        loop {
+            let block = self.block.fetch_add(1, Ordering::Relaxed);
+            let mut ground: Option<Ground<'_>> = None;
+            for trial in block * TRIALS_EACH..(block + 1) * TRIALS_EACH {
+                if self.is_enough(trial) {
+                    return;
+                }
+                if self.arguments.trial.is_none_or(|only| only == trial) {
+                    self.make(&parts, &mut ground, trial);
+                }
+            }
+        }
+    }
+
+    fn is_enough(&self, trial: u64) -> bool {
+        match (self.arguments.trial, self.arguments.trials) {
             (Some(only), _) => trial > only,
             (None, Some(trials)) => trial >= trials,
-            (None, None) => begun.elapsed() >= arguments.time,
-        };
-        if is_enough {
-            break;
+            (None, None) => self.begun.elapsed() >= self.arguments.time,
         }
-        // The same repository for the same trials, whichever is run.
-        if trial % TRIALS_EACH == 0 || ground.is_none() {
-            let mut dice = Dice::of(arguments.seed, u64::MAX - trial / TRIALS_EACH);
+    }
+
+    fn make<'p>(&self, parts: &'p Parts, ground: &mut Option<Ground<'p>>, trial: u64) {
+        let Arguments { seed, share, .. } = *self.arguments;
+        let plan = Plan::of(seed, trial, share);
+        if let (Some(fault), Err(why)) = (plan.fault(), self.apart)
+            && fault.is_apart()
+        {
+            self.report.lock().unwrap().leave_out(fault, why);
+            return;
+        }
+        let here = ground.get_or_insert_with(|| {
+            let mut dice = Dice::of(seed, u64::MAX - trial / TRIALS_EACH);
             let (reftable, sha256) = (dice.below(3) == 0, dice.below(4) == 0);
-            ground = Some(Ground::new(&parts, &format!("r{trial}"), reftable, sha256));
-        }
-        let Some(here) = &ground else { break };
-        let plan = Plan::of(arguments.seed, trial, arguments.share);
+            Ground::new(parts, &format!("r{trial}"), reftable, sha256)
+        });
         let started = Instant::now();
-        let told = trial::run(&parts, here, &plan, trial);
-        if arguments.verbose {
+        let told = trial::run(parts, here, &plan, trial);
+        if self.arguments.verbose {
             let step = told.step.map_or("missed", step::Step::name);
-            let took = started.elapsed();
-            eprintln!("{trial} {took:?} {step} passed {} {plan:?}", told.passed);
+            let (took, passed, refused) = (started.elapsed(), told.passed, told.refused);
+            eprintln!("{trial} {took:?} {step} passed {passed} refused {refused} {plan:?}");
         }
+        let mut report = self.report.lock().unwrap();
         report.add(trial, &plan, &told);
+        if report.trials().is_multiple_of(100) {
+            eprintln!(
+                "chaos: {} trials in {:?}",
+                report.trials(),
+                self.begun.elapsed()
+            );
+        }
         if !told.violations.is_empty() {
             for line in parts.faults() {
                 eprintln!("  {line}");
             }
-        }
-        if !told.violations.is_empty() {
             // What is broken stays broken in that repository.
-            ground = None;
-        }
-        if report.trials().is_multiple_of(100) {
-            eprintln!("chaos: {} trials in {:?}", report.trials(), begun.elapsed());
+            *ground = None;
         }
     }
-    report
 }

@@ -4,7 +4,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -14,8 +14,11 @@ use refwarden_testkit::{Stack, within};
 use reqwest::blocking::Client;
 use rustix::process::Signal;
 
+use crate::disks::Disks;
+use crate::link::Link;
+use crate::plan::Disk;
 use crate::processes::{self, signal, wait};
-use crate::relay::Relay;
+use crate::relay::{Mode, Relay};
 
 /// How long a part may take to answer again.
 const RECOVERY: Duration = Duration::from_secs(30);
@@ -26,34 +29,52 @@ pub struct Parts {
     pub stack: Stack,
     /// What the service reaches its database through.
     pub relay: Relay,
+    /// What both are connected by, and the disks, where there are any of one's own.
+    apart: Option<Apart>,
     http: Client,
     commands: BTreeMap<&'static str, Started>,
     children: RefCell<BTreeMap<&'static str, Child>>,
 }
 
+struct Apart {
+    link: Link,
+    disks: Disks,
+}
+
 /// How a part was started.
 struct Started {
+    pid: u32,
     program: PathBuf,
     arguments: Vec<String>,
+    environment: Vec<(String, String)>,
     uid: u32,
     gid: u32,
 }
 
 impl Parts {
-    /// Starts everything, and puts the relay before the database.
-    pub fn start() -> Self {
+    /// Starts everything, and puts the relay before the database; with a network and disks of its own
+    /// where `apart`. `number` tells it from others of this process.
+    pub fn start(number: u8, apart: bool) -> Self {
         let mut stack = Stack::start();
         let url = stack.started().database_url.clone();
         let socket = url
             .split(['?', '&'])
             .find_map(|it| it.strip_prefix("host="));
-        let socket = socket.unwrap().replace("%2F", "/");
-        let relay = Relay::start(&PathBuf::from(socket).join(".s.PGSQL.5432"));
+        let socket = PathBuf::from(socket.unwrap().replace("%2F", "/"));
+        let apart = apart.then(|| {
+            stack.refwarden(&["down"]).passes();
+            Apart {
+                link: Link::new(number),
+                disks: disks(&mut stack),
+            }
+        });
+        let link = apart.as_ref().map(|it| &it.link);
+        let relay = Relay::start(&socket.join(".s.PGSQL.5432"), link);
         let file = stack.directory().join("refwarden.toml");
         let text = std::fs::read_to_string(&file).unwrap();
         let through = format!(
-            "url = \"postgresql://refwarden_app@127.0.0.1:{}/refwarden?sslmode=disable&gssencmode=disable\"",
-            relay.port()
+            "url = \"postgresql://refwarden_app@{}/refwarden?sslmode=disable&gssencmode=disable\"",
+            relay.address()
         );
         let lines = text.lines().map(|line| {
             if line.starts_with("url = \"postgresql:") {
@@ -79,6 +100,7 @@ impl Parts {
         Self {
             stack,
             relay,
+            apart,
             http,
             commands,
             children: RefCell::default(),
@@ -90,7 +112,54 @@ impl Parts {
         let children = self.children.borrow();
         children
             .get(part)
-            .map_or_else(|| pid(&self.stack, part), Child::id)
+            .map_or_else(|| self.commands[part].pid, Child::id)
+    }
+
+    /// Pulls the cable between service and database out.
+    pub fn unplug(&self) {
+        if let Some(apart) = &self.apart {
+            apart.link.unplug();
+        }
+    }
+
+    /// Leaves no room on a disk, and sees to it that some is needed.
+    pub fn fill(&self, disk: Disk) {
+        if let Some(apart) = &self.apart {
+            apart.disks.fill(disk);
+        }
+        match disk {
+            Disk::Spool => self.relay.fail(Mode::Refuse),
+            Disk::Log => self.use_up_log(),
+            _ => {}
+        }
+    }
+
+    /// Writes to Postgres's log until there is no segment left that it has made beforehand.
+    fn use_up_log(&self) {
+        let write = "SELECT pg_logical_emit_message(false, 'chaos', repeat('x', 16 << 20))";
+        let url = &self.stack.started().database_url;
+        let written = || {
+            let mut psql = Command::new("psql");
+            psql.args(["-X", "-q", "-c", write, url]);
+            psql.stdout(Stdio::null()).stderr(Stdio::null());
+            psql.status().is_ok_and(|status| status.success())
+        };
+        while written() {}
+    }
+
+    /// Plugs in, makes room, and ends what the relay does. Silent connections go on, or are reset.
+    pub fn mend(&self, resumes: bool) {
+        if let Some(apart) = &self.apart {
+            apart.disks.free();
+            apart.link.plug();
+        }
+        self.relay.mend(resumes);
+        self.stop_postgres(Signal::CONT);
+    }
+
+    /// Whether a part runs.
+    pub fn is_running(&self, part: &'static str) -> bool {
+        processes::is_running(self.pid(part))
     }
 
     /// Kills a part, and waits for nothing.
@@ -170,6 +239,29 @@ impl Parts {
     }
 }
 
+impl Drop for Parts {
+    fn drop(&mut self) {
+        // Before the disks go.
+        let _ = self.stack.refwarden(&["down"]);
+    }
+}
+
+fn disks(stack: &mut Stack) -> Disks {
+    let directory = stack.directory().to_owned();
+    let temporary = directory.join("temporary");
+    std::fs::create_dir(&temporary).unwrap();
+    let all = std::fs::Permissions::from_mode(0o1777);
+    std::fs::set_permissions(&temporary, all).unwrap();
+    stack.keep_temporary_files_in(&temporary);
+    Disks::mount([
+        (Disk::Database, directory.join("postgres")),
+        (Disk::Packs, directory.join("packs")),
+        (Disk::Spool, directory.join("spool")),
+        (Disk::Repository, stack.started().repositories.clone()),
+        (Disk::Temporary, temporary),
+    ])
+}
+
 fn pid(stack: &Stack, part: &str) -> u32 {
     u32::try_from(stack.pid(part)).unwrap()
 }
@@ -181,7 +273,15 @@ impl Started {
         let mut words = command.split_terminator('\0').map(str::to_owned);
         words.next();
         let owner = std::fs::metadata(format!("/proc/{pid}")).unwrap();
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap();
+        let environment = String::from_utf8(environment).unwrap();
+        let pairs = environment.split_terminator('\0');
+        let pairs = pairs.filter_map(|it| it.split_once('='));
         Self {
+            pid,
+            environment: pairs
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
             program: std::fs::read_link(format!("/proc/{pid}/exe")).unwrap(),
             arguments: words.collect(),
             uid: owner.uid(),
@@ -193,6 +293,8 @@ impl Started {
         let mut command = Command::new(&self.program);
         command
             .args(&self.arguments)
+            .env_clear()
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .current_dir("/")
             .stdin(Stdio::null())
             .stdout(log.try_clone().unwrap())

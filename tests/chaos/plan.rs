@@ -85,12 +85,55 @@ pub enum Fault {
     Reset,
     /// Nothing is answered, not even that somebody connects.
     Blackhole,
+    /// The cable to the network of the database is pulled out.
+    Unplugged,
     /// Connections are accepted, and nothing is answered.
     Hang,
     /// A transaction is committed and its answer lost.
     Lost(Transaction),
     /// Every process of Postgres stands still.
     Stopped,
+    /// A disk has no room for another byte.
+    Full(Disk),
+}
+
+impl Fault {
+    /// Whether it takes file systems or networks of one's own.
+    pub const fn is_apart(self) -> bool {
+        matches!(self, Self::Unplugged | Self::Full(_))
+    }
+
+    /// Whether it goes on until it is mended.
+    pub const fn is_lasting(self) -> bool {
+        !matches!(self, Self::Lost(_))
+    }
+}
+
+/// What is on a disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Disk {
+    /// The directory of Postgres: tables cannot grow.
+    Database,
+    /// The same, and its log is at the end of its last segment: Postgres ends.
+    Log,
+    /// The packs that the service keeps.
+    Packs,
+    /// What hooks could not report. The database refuses, or there would be nothing to keep.
+    Spool,
+    /// The repositories.
+    Repository,
+    /// Temporary files of hooks, service and proxy.
+    Temporary,
+}
+
+impl Disk {
+    /// Of two that are one, the one.
+    pub const fn mounted(self) -> Self {
+        match self {
+            Self::Log => Self::Database,
+            other => other,
+        }
+    }
 }
 
 /// What is done.
@@ -126,9 +169,19 @@ pub enum Share {
     Kills,
     /// Faults only.
     Faults,
+    /// Full disks only.
+    Disks,
 }
 
 impl Plan {
+    /// The fault, where it is one.
+    pub const fn fault(&self) -> Option<Fault> {
+        match self.blow {
+            Blow::Fault(fault, _) => Some(fault),
+            Blow::Kill(..) => None,
+        }
+    }
+
     /// The plan of a trial.
     pub fn of(seed: u64, trial: u64, share: Share) -> Self {
         let dice = &mut Dice::of(seed, trial);
@@ -145,9 +198,13 @@ impl Plan {
         let is_fault = match share {
             Share::All => dice.below(12) == 0,
             Share::Kills => false,
-            Share::Faults => true,
+            Share::Faults | Share::Disks => true,
         };
-        let blow = if is_fault { fault(dice) } else { kill(dice) };
+        let blow = if is_fault {
+            fault(dice, share)
+        } else {
+            kill(dice)
+        };
         Self {
             push,
             by_http: by_http || matches!(blow, Blow::Kill(Victim::Proxy, _)),
@@ -181,16 +238,30 @@ fn kill(dice: &mut Dice) -> Blow {
     Blow::Kill(victim, moment)
 }
 
-fn fault(dice: &mut Dice) -> Blow {
-    let what = dice.below(9);
-    let transaction = transaction(dice);
-    let fault = match what {
-        0 => Fault::Refused,
-        1 => Fault::Reset,
-        2 => Fault::Blackhole,
-        3 => Fault::Hang,
-        4 => Fault::Stopped,
-        _ => Fault::Lost(transaction),
+fn fault(dice: &mut Dice, share: Share) -> Blow {
+    let disk = dice.pick(&[
+        (2, Disk::Database),
+        (1, Disk::Log),
+        (1, Disk::Packs),
+        (1, Disk::Spool),
+        (2, Disk::Repository),
+        (1, Disk::Temporary),
+    ]);
+    let lost = Fault::Lost(transaction(dice));
+    let any = dice.pick(&[
+        (1, Fault::Refused),
+        (1, Fault::Reset),
+        (1, Fault::Blackhole),
+        (1, Fault::Unplugged),
+        (1, Fault::Hang),
+        (1, Fault::Stopped),
+        (4, lost),
+        (4, Fault::Full(disk)),
+    ]);
+    let fault = if share == Share::Disks {
+        Fault::Full(disk)
+    } else {
+        any
     };
     let moment = match fault {
         Fault::Lost(transaction) => Some(Moment::Committed(transaction)),

@@ -4,7 +4,7 @@
 mod pump;
 mod sql;
 
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockRef, Socket, Type};
 
+use crate::link::Link;
 use crate::plan::Transaction;
 
 /// Between two looks of the thread that accepts.
@@ -114,10 +115,12 @@ pub struct Relay {
 }
 
 impl Relay {
-    /// Listens on a free port of the loopback address, in front of a Unix socket.
-    pub fn start(upstream: &Path) -> Self {
-        let listener = listen("127.0.0.1:0".parse().unwrap());
-        let address = listener.local_addr().unwrap().as_socket().unwrap();
+    /// Listens in front of a Unix socket, on a free port at the far end of a cable, or of the loopback
+    /// address.
+    pub fn start(upstream: &Path, link: Option<&Link>) -> Self {
+        let ip = link.map_or(Ipv4Addr::LOCALHOST, Link::far_address);
+        let namespace = link.map(Link::namespace);
+        let (tell, told) = std::sync::mpsc::channel();
         let shared = Arc::new(Shared {
             upstream: upstream.to_owned(),
             mode: Mutex::new(Mode::Pass),
@@ -127,13 +130,24 @@ impl Relay {
             stopping: AtomicBool::new(false),
         });
         let accepting = Arc::clone(&shared);
-        std::thread::spawn(move || accept(&accepting, address, Some(listener)));
-        Self { address, shared }
+        std::thread::spawn(move || {
+            if let Some(namespace) = namespace {
+                Link::cross(&namespace);
+            }
+            let listener = listen((ip, 0).into());
+            let address = listener.local_addr().unwrap().as_socket().unwrap();
+            tell.send(address).unwrap();
+            accept(&accepting, address, Some(listener));
+        });
+        Self {
+            address: told.recv().unwrap(),
+            shared,
+        }
     }
 
-    /// Its port.
-    pub fn port(&self) -> u16 {
-        self.address.port()
+    /// Where it listens.
+    pub fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Stops at the next commit of a transaction.

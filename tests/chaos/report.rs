@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::plan::{Blow, Plan};
+use crate::plan::{Blow, Fault, Plan};
 use crate::trial::Told;
 
 /// What does not hold after a trial.
@@ -25,6 +25,9 @@ pub struct Report {
     kills: BTreeMap<String, u64>,
     steps: BTreeMap<&'static str, u64>,
     faults: BTreeMap<String, u64>,
+    refused: BTreeMap<String, u64>,
+    left_out: BTreeMap<String, u64>,
+    why_left_out: String,
     fault_steps: BTreeMap<&'static str, u64>,
     slowest: Duration,
     broken: Vec<Broken>,
@@ -55,11 +58,18 @@ impl Report {
             }
             Blow::Fault(fault, _) => {
                 *self.faults.entry(format!("{fault:?}")).or_default() += 1;
+                *self.refused.entry(format!("{fault:?}")).or_default() += told.refused;
                 *self.fault_steps.entry(step).or_default() += 1;
                 self.slowest = self.slowest.max(told.took);
             }
         }
         self.violations(trial, plan, told);
+    }
+
+    /// Takes in that a trial was not made.
+    pub fn leave_out(&mut self, fault: Fault, why: &str) {
+        *self.left_out.entry(format!("{fault:?}")).or_default() += 1;
+        why.clone_into(&mut self.why_left_out);
     }
 
     fn violations(&mut self, trial: u64, plan: &Plan, told: &Told) {
@@ -104,6 +114,8 @@ impl Report {
             "faults": Self::count(&self.faults),
             "faults_by_kind": self.faults,
             "faults_by_step": self.fault_steps,
+            "pushes_refused_while_a_fault_lasted": self.refused,
+            "left_out": self.left_out,
             "slowest_push_of_a_fault_ms": u64::try_from(self.slowest.as_millis()).unwrap_or(u64::MAX),
             "violations": broken.collect::<Vec<_>>(),
         })
@@ -121,22 +133,21 @@ impl Report {
             self.broken.len()
         );
         println!("{} of the pushes passed all the same", self.passed);
+        if !self.left_out.is_empty() {
+            let count = Self::count(&self.left_out);
+            println!("left out: {count} trials, each {}", self.why_left_out);
+            table(&self.left_out);
+        }
         println!("\nkills by victim");
-        table(
-            self.kills
-                .iter()
-                .map(|(name, count)| (name.as_str(), *count)),
-        );
+        table(&self.kills);
         println!("\nkills by step");
-        table(self.steps.iter().map(|(name, count)| (*name, *count)));
+        table(&self.steps);
         println!("\nfaults by kind");
-        table(
-            self.faults
-                .iter()
-                .map(|(name, count)| (name.as_str(), *count)),
-        );
+        table(&self.faults);
+        println!("\nother pushes refused while it lasted");
+        table(&self.refused);
         println!("\nfaults by the step in which they began");
-        table(self.fault_steps.iter().map(|(name, count)| (*name, *count)));
+        table(&self.fault_steps);
         for it in &self.broken {
             println!(
                 "\nviolation: {}\n  once more: target/release/chaos --seed {} --trial {}\n  {}",
@@ -146,7 +157,7 @@ impl Report {
     }
 }
 
-fn table<'a>(rows: impl Iterator<Item = (&'a str, u64)>) {
+fn table<N: std::fmt::Display>(rows: &BTreeMap<N, u64>) {
     for (name, count) in rows {
         println!("  {name:28} {count:6}");
     }

@@ -10,14 +10,12 @@ use rustix::process::Signal;
 
 use crate::check::Ledger;
 use crate::ground::{Ground, Ready};
+use crate::others::{Others, PATIENCE, is_obscure};
 use crate::parts::Parts;
-use crate::plan::{Blow, Fault, Moment, Plan, Victim};
+use crate::plan::{Blow, Disk, Fault, Moment, Plan, Victim};
 use crate::processes::{self, Process, below, signal, wait};
 use crate::relay::{Mode, Trap};
 use crate::step::{HOOKS, Step};
-
-/// I5: the most that a refusal may take.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// After which a push is taken to hang.
 const HANGS: Duration = Duration::from_secs(30);
@@ -32,6 +30,8 @@ pub struct Told {
     pub step: Option<Step>,
     /// Whether the push passed.
     pub passed: bool,
+    /// How many others were refused while it lasted.
+    pub refused: u64,
     /// What does not hold.
     pub violations: Vec<String>,
     /// How long the push took.
@@ -41,23 +41,20 @@ pub struct Told {
 /// Makes a trial.
 pub fn run(parts: &Parts, ground: &Ground<'_>, plan: &Plan, number: u64) -> Told {
     let ready = ground.ready(number, plan.push);
-    let tokens: [String; 4] = std::array::from_fn(|_| parts.stack.token("ada"));
-    let [token, beside, again, reader] = &tokens;
     let mut told = Told::default();
-    let is_lasting = matches!(plan.blow, Blow::Fault(fault, _) if !matches!(fault, Fault::Lost(_)));
-    if is_lasting {
-        ground.read(reader).passes();
-    }
-    strike(parts, ground, plan, &ready, token, &mut told);
-    if is_lasting && told.step.is_some() {
-        meanwhile(parts, ground, &ready, beside, reader, &mut told);
+    let lasting = plan.fault().filter(|fault| fault.is_lasting());
+    let others = lasting.map(|fault| Others::new(parts, ground, fault));
+    let token = parts.stack.token("ada");
+    strike(parts, ground, plan, &ready, &token, &mut told);
+    if let Some(others) = others.filter(|_| told.step.is_some()) {
+        others.come(ground, &ready, &mut told);
     }
     recover(parts, ground, plan, &mut told);
     if told.violations.is_empty() {
         settle(parts, ground, plan, &mut told);
     }
     if told.violations.is_empty() {
-        afterwards(parts, ground, &ready, again, &mut told);
+        afterwards(parts, ground, &ready, &mut told);
     }
     told
 }
@@ -182,7 +179,7 @@ fn end(
         told.violations
             .push(format!("the push took {since:?} after the fault: {said}"));
     }
-    if said.contains("panicked") || said.contains("RUST_BACKTRACE") {
+    if is_obscure(&said) {
         told.violations.push(format!("not in plain words: {said}"));
     }
 }
@@ -297,44 +294,17 @@ fn fail(parts: &Parts, fault: Fault) {
         Fault::Reset => parts.relay.fail(Mode::Reset),
         Fault::Blackhole => parts.relay.fail(Mode::Blackhole),
         Fault::Hang => parts.relay.fail(Mode::Hang),
+        Fault::Unplugged => parts.unplug(),
         Fault::Stopped => parts.stop_postgres(Signal::STOP),
+        Fault::Full(disk) => parts.fill(disk),
         // The trap that was reached is released without an answer.
         Fault::Lost(_) => {}
     }
 }
 
-/// While a fault lasts: pushes are refused in time and in plain words, and reads go on.
-fn meanwhile(
-    parts: &Parts,
-    ground: &Ground<'_>,
-    ready: &Ready,
-    token: &str,
-    reader: &str,
-    told: &mut Told,
-) {
-    let before = ground.refs();
-    let refused = ground.push(token, false, &ready.next);
-    if refused.code != Some(1) || refused.took > PATIENCE || !refused.said().contains("error: RW5")
-    {
-        told.violations
-            .push(format!("a push while it lasts: {refused}"));
-    }
-    if ground.refs() != before {
-        told.violations
-            .push(format!("a ref has moved while it lasts: {refused}"));
-    }
-    let read = ground.read(reader);
-    if !read.ok() {
-        told.violations
-            .push(format!("a read while it lasts: {read}"));
-    }
-    let _ = parts;
-}
-
 /// What was killed is started again, what failed is mended, and nothing else is done.
 fn recover(parts: &Parts, ground: &Ground<'_>, plan: &Plan, told: &mut Told) {
-    parts.relay.mend(plan.resumes);
-    parts.stop_postgres(Signal::CONT);
+    parts.mend(plan.resumes);
     if told.step.is_some() {
         revive(parts, plan);
     }
@@ -359,6 +329,10 @@ fn revive(parts: &Parts, plan: &Plan) {
         Blow::Kill(Victim::Service, _) => parts.revive("service"),
         Blow::Kill(Victim::Proxy, _) => parts.revive("proxy"),
         Blow::Kill(Victim::Postmaster, _) => parts.revive("postgres"),
+        // Without room for its log it ends, and does not begin again by itself.
+        Blow::Fault(Fault::Full(Disk::Log), _) if !parts.is_running("postgres") => {
+            parts.revive("postgres");
+        }
         _ => {}
     }
 }
@@ -399,17 +373,17 @@ fn settle(parts: &Parts, ground: &Ground<'_>, plan: &Plan, told: &mut Told) {
 
 /// The next pushes pass: the same one once more where its approval is left, and others of the
 /// same refs.
-fn afterwards(parts: &Parts, ground: &Ground<'_>, ready: &Ready, token: &str, told: &mut Told) {
+fn afterwards(parts: &Parts, ground: &Ground<'_>, ready: &Ready, told: &mut Told) {
     if let Some(request) = &ready.request
         && Ledger::read(ground).request(request) == "approved"
     {
-        let again = past_locks(parts, ground, &parts.stack.token("ada"), &ready.arguments);
+        let again = past_locks(parts, ground, &ready.arguments);
         if !again.ok() {
             told.violations
                 .push(format!("the approved push, once more: {again}"));
         }
     }
-    let next = past_locks(parts, ground, token, &ready.next);
+    let next = past_locks(parts, ground, &ready.next);
     if !next.ok() {
         told.violations.push(format!("the next push: {next}"));
     }
@@ -420,10 +394,11 @@ fn afterwards(parts: &Parts, ground: &Ground<'_>, ready: &Ready, token: &str, to
 const LOCKED: Duration = Duration::from_secs(30);
 
 /// Pushes, and again after each look of the reconciler while git refuses over a lock.
-fn past_locks(parts: &Parts, ground: &Ground<'_>, token: &str, arguments: &[String]) -> Outcome {
+fn past_locks(parts: &Parts, ground: &Ground<'_>, arguments: &[String]) -> Outcome {
+    let token = parts.stack.token("ada");
     let begun = Instant::now();
     loop {
-        let pushed = ground.push(token, false, arguments);
+        let pushed = ground.push(&token, false, arguments);
         let is_locked = pushed.everything().contains(".lock': File exists");
         if pushed.ok() || !is_locked || begun.elapsed() > LOCKED {
             return pushed;

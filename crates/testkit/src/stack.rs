@@ -124,6 +124,11 @@ impl Stack {
         refwarden_command(&self.git, &self.directory, SELDOM, arguments)
     }
 
+    /// Everything that is started from now on keeps its temporary files in a directory.
+    pub fn keep_temporary_files_in(&mut self, directory: &Path) {
+        self.git = self.git.with("TMPDIR", &directory.display().to_string());
+    }
+
     /// Stops and starts everything.
     #[track_caller]
     pub fn restart(&mut self) {
