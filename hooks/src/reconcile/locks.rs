@@ -10,12 +10,16 @@ use std::fs::Metadata;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use refwarden_gitio::{RefStorage, Repository};
 use refwarden_wire::reconcile::Prepared;
 
 use super::idle::is_idle;
+
+/// How far the time of a file may lie before the moment at which it was made: the kernel takes it from
+/// a clock that goes on by ticks, of which there are a hundred in a second at least.
+const TICK: Duration = Duration::from_millis(10);
 
 /// Locks that refs share, of both backends.
 const SHARED: [&str; 4] = [
@@ -49,14 +53,14 @@ pub fn release(repository: &Repository, prepared: &[&Prepared], released: &[&Pre
             // It may have been taken and not yet written.
             let found = Found::at(lock_of(gitdir, one));
             let found = found.filter(|it| it.metadata.len() == 0 || it.holds(one));
-            doubtful.extend(found.filter(|it| !it.is_before(one)));
+            doubtful.extend(found.filter(|it| it.may_be_after(one)));
         }
     }
     for name in SHARED {
         let found = Found::at(gitdir.join(name));
         doubtful.extend(found.filter(|it| {
             let was_about_to = prepared.iter().any(|one| it.is_before(one));
-            was_about_to || released.iter().any(|one| !it.is_before(one))
+            was_about_to || released.iter().any(|one| it.may_be_after(one))
         }));
     }
     // Whoever made a file owns it.
@@ -97,6 +101,12 @@ impl Found {
     fn is_before(&self, one: &Prepared) -> bool {
         one.since
             .is_some_and(|since| is_before(&self.metadata, since.into()))
+    }
+
+    /// Whether it may have been made after a time, as near as a file's time tells.
+    fn may_be_after(&self, one: &Prepared) -> bool {
+        one.since
+            .is_none_or(|since| !is_before(&self.metadata, SystemTime::from(since) - TICK))
     }
 
     /// Removes it, unless it is another one by now.
@@ -219,6 +229,23 @@ mod tests {
         assert!(!stays(keep, whose, &[], &topic(after)));
         assert!(stays(keep, whose, &[], &topic(before)));
         assert!(stays(keep, "receive-pack 47 on host", &[], &topic(after)));
+    }
+
+    #[test]
+    fn a_lock_whose_time_is_a_tick_behind_is_still_the_pushs() {
+        let directory = tempfile::tempdir().unwrap();
+        let repository = repository(directory.path());
+        let path = directory.path().join("refs/heads/topic.lock");
+        let lock = std::fs::File::create(&path).unwrap();
+        let granted = Utc::now();
+        let one = update("refs/heads/topic", NEW, granted);
+        let behind = |millis| SystemTime::from(granted) - Duration::from_millis(millis);
+        lock.set_modified(behind(50)).unwrap();
+        release(&repository, &[], &[&one]);
+        assert!(path.exists());
+        lock.set_modified(behind(4)).unwrap();
+        release(&repository, &[], &[&one]);
+        assert!(!path.exists());
     }
 
     #[test]
