@@ -25,12 +25,12 @@ const RECOVERY: Duration = Duration::from_secs(30);
 
 /// Everything that runs.
 pub struct Parts {
+    /// Cable and disks of one's own, where there are any. Gone before the stack's directory is removed.
+    apart: Option<Apart>,
     /// The stack.
     pub stack: Stack,
     /// What the service reaches its database through.
     pub relay: Relay,
-    /// What both are connected by, and the disks, where there are any of one's own.
-    apart: Option<Apart>,
     http: Client,
     commands: BTreeMap<&'static str, Started>,
     children: RefCell<BTreeMap<&'static str, Child>>,
