@@ -115,9 +115,13 @@ pub(super) fn next(bytes: &[u8], from: usize, last: bool) -> Step {
 ///
 /// Of the words of eight bytes that stand one after another, a run covers two neighbours at
 /// least. Each block begins with the last word of the one before.
+#[expect(
+    clippy::needless_bitwise_bool,
+    reason = "without branches the compiler takes many bytes at once"
+)]
 fn skip(bytes: &[u8], mut at: usize) -> usize {
     while let Some(block) = bytes.get(at..).and_then(<[u8]>::first_chunk::<BLOCK>) {
-        // Without a table, a branch or an end in between, so that the compiler takes many at once.
+        // No table, no branch and no end in between.
         let mut dense = [0; BLOCK];
         for (dense, &byte) in dense.iter_mut().zip(block) {
             let letter = (byte | 0x20).wrapping_sub(b'a') < 26;

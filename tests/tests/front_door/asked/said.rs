@@ -129,7 +129,7 @@ fn whoever_sees_a_request_may_comment_on_it() {
     }
     assert_eq!(
         browser.open(&format!("{target}?csrf={csrf}&text=x")).status,
-        404
+        405
     );
     let page = browser.submit(&page, &form, &[("text", "Why?")]);
     assert_eq!(page.status, 200, "{}", page.body);

@@ -224,7 +224,7 @@ fn forged_forms_take_nothing_back() {
         browser
             .open(&format!("{target}?csrf={csrf}&reason=x"))
             .status,
-        404
+        405
     );
     assert_eq!(asked().api("audrey").request(&id).state, "approved");
     let page = browser.submit(&page, form, &[("reason", "Enough.")]);
