@@ -86,6 +86,49 @@ fn a_rule_without_keywords_is_warned_of() {
     said.fails(&["rules.toml:6: rule \"our-token\" has no keywords"]);
 }
 
+/// Nothing is scanned with a file that cannot be used, and what is wrong is said with its line.
+#[test]
+fn a_file_that_cannot_be_used_is_an_error_with_its_line() {
+    let desk = Desk::new();
+    desk.write("a", planted(1));
+    let rule = |text: &str| format!("[[rules]]\nid = \"r\"\n{text}\n");
+    for (text, words) in [
+        ("[[rules".to_owned(), "rules.toml:1:"),
+        (
+            "rules = 3".to_owned(),
+            "rules.toml:1: rules: expected a list of tables",
+        ),
+        (
+            rule("regex = 'a('"),
+            "rules.toml:3: rule \"r\": regex is not a regular expression",
+        ),
+        (
+            rule("regex = '(?=a)'"),
+            "rules.toml:3: rule \"r\": regex is not a regular expression",
+        ),
+        (
+            rule("regex = '(?:[a-z]{1000}){900}'"),
+            "rules.toml:3: rule \"r\": regex is too large",
+        ),
+        (
+            rule("regex = 'a'\nentropy = 'high'"),
+            "rules.toml:4: entropy: expected a number",
+        ),
+        (
+            rule("regex = 'a'\n[[rules.allowlists]]"),
+            "rules.toml:4: an empty allow-list",
+        ),
+    ] {
+        desk.write("rules.toml", &text);
+        let said = desk.scan(&["--config", "rules.toml", "a"]).fails(&[words]);
+        assert_eq!(said.code, Some(2), "{text}: {said}");
+        assert!(said.text().is_empty(), "{text}: {said}");
+    }
+    std::fs::remove_file(desk.path().join("rules.toml")).unwrap();
+    let said = desk.scan(&["--config", "rules.toml", "a"]);
+    assert_eq!(said.code, Some(2), "{said}");
+}
+
 #[test]
 fn generic_rules_are_asked_for() {
     let desk = Desk::new();
