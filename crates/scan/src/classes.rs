@@ -14,6 +14,13 @@ pub struct PathClasses<'p> {
 impl<'p> PathClasses<'p> {
     /// Sorts paths into classes.
     pub fn of(rules: &Ruleset, all: &[Option<&'p [u8]>]) -> Self {
+        if let [only] = all {
+            // Most files of a push stand at one path, and the first to ask has all conditions compiled.
+            return Self {
+                paths: vec![*only],
+                of: vec![0],
+            };
+        }
         let mut classes = Self::default();
         let mut plain = None;
         for &path in all {
