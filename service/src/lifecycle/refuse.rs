@@ -73,7 +73,7 @@ pub fn refuse(
             summary: format!("{text} ({} from {address}){through}", refused.transport),
             ..NewEvent::default()
         };
-        // The repository before the pack, as wherever both are locked.
+        // The row that names the pack names the event as well, which comes first therefore.
         let seq = events::append(conn, repository.id, now, vec![event])?;
         if let Some(Came { masked, pack }) = came {
             if let Some(pack) = pack {
