@@ -4,13 +4,14 @@
 //! For a look at a repository from outside a push. A push is read by [`crate::history`] and
 //! [`crate::quarantine`], which also see what nothing reaches.
 //!
-//! Two processes: `rev-list` names the commits, `diff-tree --raw -c` what each of them changes.
-//! A blob in a commit's tree either differs from every parent, and is listed for this commit, or
+//! `rev-list` names the commits; what each of them changes, `diff-tree --raw -c` says, or for a whole
+//! history their trees ([`trees`]). A blob in a commit's tree either differs from every parent, and is listed for this commit, or
 //! equals a parent's, which is reached too; so nothing is missed. What tags and refs name
 //! without a commit in between (a tagged tree, a tagged blob) is read object by object.
 
 mod raw;
 mod roots;
+mod trees;
 
 use std::collections::{HashMap, HashSet};
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -97,8 +98,23 @@ pub fn everything(
     matters: &dyn Fn(&[u8]) -> bool,
     progress: &mut dyn FnMut(u64),
 ) -> Result<Introduced, IntroducedError> {
+    let listed = lineage(repository)?;
+    let mut census = reached(repository, matters, &listed)?;
+    if !trees::changes(&mut census, &listed, progress)? {
+        census = reached(repository, matters, &listed)?;
+        census.changes(progress)?;
+    }
+    Ok(census.found)
+}
+
+/// A census of commits, and of what refs name without one.
+fn reached<'r>(
+    repository: &'r Repository,
+    matters: &'r Matters<'r>,
+    commits: &[Listed],
+) -> Result<Census<'r>, IntroducedError> {
     let mut census = Census::new(repository, Some(matters));
-    census.found.commits = commits(repository, &["--all".to_owned()])?;
+    census.found.commits = commits.iter().map(|it| it.oid).collect();
     let none = ObjectEnv::repository_only();
     let mut reader = CatFile::new(repository, &none);
     for (kind, oid, name) in roots::refs(repository)? {
@@ -107,8 +123,7 @@ pub fn everything(
             roots::follow(&mut census, &mut reader, oid)?;
         }
     }
-    census.changes(progress)?;
-    Ok(census.found)
+    Ok(census)
 }
 
 /// Adds what a repository has besides: objects that nothing reaches, until git takes them away.
@@ -215,15 +230,48 @@ pub fn resolve(checkout: &Checkout, name: &str) -> Result<Oid, GitError> {
     })
 }
 
+/// A commit, as `rev-list` tells it: grafts and the ends of shallow clones are in its parents.
+struct Listed {
+    oid: Oid,
+    tree: Oid,
+    parents: Vec<Oid>,
+}
+
+impl Listed {
+    fn parse(line: &[u8]) -> Option<Self> {
+        let mut ids = line.split(|byte| *byte == b' ').filter(|id| !id.is_empty());
+        let mut next = || Some(Oid::parse(ids.next()?));
+        Some(Self {
+            oid: next()?.ok()?,
+            tree: next()?.ok()?,
+            parents: std::iter::from_fn(next).collect::<Result<_, _>>().ok()?,
+        })
+    }
+}
+
+/// Every commit that refs and HEAD reach, parents before children.
+fn lineage(repository: &Repository) -> Result<Vec<Listed>, GitError> {
+    let arguments = ["--no-commit-header", "--format=%H %T %P", "--all"];
+    rev_list(repository, &arguments.map(str::to_owned), Listed::parse)
+}
+
 fn commits(repository: &Repository, tips: &[String]) -> Result<Vec<Oid>, GitError> {
+    rev_list(repository, tips, |line| Oid::parse(line).ok())
+}
+
+/// What `rev-list` says, line by line, parents before children.
+fn rev_list<T>(
+    repository: &Repository,
+    arguments: &[String],
+    parse: impl Fn(&[u8]) -> Option<T>,
+) -> Result<Vec<T>, GitError> {
     let git = Git::new(
         &repository.gitdir,
         &ObjectEnv::repository_only(),
         "rev-list",
     );
-    let git = git.args(["--topo-order", "--reverse"]).args(tips).arg("--");
-    let git = git.env(FLUSH.0, FLUSH.1);
-    let mut process = git.spawn()?;
+    let git = git.args(["--topo-order", "--reverse"]).args(arguments);
+    let mut process = git.arg("--").env(FLUSH.0, FLUSH.1).spawn()?;
     drop(process.stdin()?);
     let mut reader = BufReader::with_capacity(64 * 1024, process.stdout()?);
     let mut found = Vec::new();
@@ -234,8 +282,8 @@ fn commits(repository: &Repository, tips: &[String]) -> Result<Vec<Oid>, GitErro
         if read.map_err(|e| process.io(e))? == 0 {
             break;
         }
-        let oid = Oid::parse(line.trim_ascii_end());
-        found.push(oid.map_err(|_| process.unexpected("a commit's id"))?);
+        let parsed = parse(line.trim_ascii_end());
+        found.push(parsed.ok_or_else(|| process.unexpected("a commit's id"))?);
     }
     process.finish()?;
     Ok(found)
@@ -322,26 +370,37 @@ impl<'r> Census<'r> {
     }
 
     fn entry(&mut self, entry: raw::Entry, commit: Option<u32>) -> Result<(), IntroducedError> {
-        // What is deleted, or only intended to be added, is nothing that comes in.
-        if entry.mode == "000000" || entry.oid == entry.oid.format().zero() {
+        // What is deleted is nothing that comes in. A submodule's commit stands in another
+        // repository.
+        match entry.mode.as_str() {
+            "000000" => Ok(()),
+            "160000" if !entry.oid.is_zero() => self.path(&entry.path).map(drop),
+            _ => self.content(&entry.path, entry.oid, entry.before, commit),
+        }
+    }
+
+    /// Takes in a file's content. `before` as in [`Place`].
+    fn content(
+        &mut self,
+        path: &[u8],
+        oid: Oid,
+        before: Vec<Oid>,
+        commit: Option<u32>,
+    ) -> Result<(), IntroducedError> {
+        // What is only intended to be added.
+        if oid.is_zero() {
             return Ok(());
         }
-        let path = self.path(&entry.path)?;
-        // A submodule's commit stands in another repository.
-        if entry.mode == "160000" {
-            return Ok(());
-        }
-        let before = match self.matters {
-            None => entry.before,
-            Some(_) => Vec::new(),
-        };
         let place = Place {
             commit,
-            path: Some(path),
-            before,
+            path: Some(self.path(path)?),
+            before: match self.matters {
+                None => before,
+                Some(_) => Vec::new(),
+            },
             again: false,
         };
-        self.blob(entry.oid, place)
+        self.blob(oid, place)
     }
 
     fn path(&mut self, path: &[u8]) -> Result<u32, IntroducedError> {

@@ -241,3 +241,151 @@ fn no_blob_is_missed_in_tangled_histories() {
         }
     }
 }
+
+/// What trees say, and what git says, which must be the same; and whether it was left to git.
+fn told_alike(sandbox: &Sandbox) -> bool {
+    let repository = sandbox.repository();
+    let matters = |path: &[u8]| path.ends_with(b"1");
+    let commits = lineage(&repository).unwrap();
+    let mut own = reached(&repository, &matters, &commits).unwrap();
+    let is_own = trees::changes(&mut own, &commits, &mut |_| {}).unwrap();
+    let mut gits = reached(&repository, &matters, &commits).unwrap();
+    gits.changes(&mut |_| {}).unwrap();
+    if is_own {
+        assert_eq!(format!("{:?}", own.found), format!("{:?}", gits.found));
+    }
+    let found = everything(&repository, &matters, &mut |_| {}).unwrap();
+    assert_eq!(format!("{found:?}"), format!("{:?}", gits.found));
+    !is_own
+}
+
+#[test]
+fn trees_say_what_git_says_of_tangled_histories() {
+    for (seed, format) in (1..=8).zip([ObjectFormat::Sha1, ObjectFormat::Sha256].iter().cycle()) {
+        let sandbox = Sandbox::new(*format, "files");
+        tangle(&sandbox, seed);
+        assert!(!told_alike(&sandbox), "seed {seed}, as imported");
+        let repack = sandbox.git("repack").args(["-a", "-d", "-f", "-q"]);
+        repack.output(b"").unwrap();
+        tangle(&sandbox, seed + 100);
+        assert!(!told_alike(&sandbox), "seed {seed}, some packed");
+    }
+}
+
+#[test]
+fn trees_say_what_git_says_of_odd_names_and_modes() {
+    let sandbox = Sandbox::new(ObjectFormat::Sha1, "files");
+    let (one, two) = (blob(&sandbox, b"1"), blob(&sandbox, b"2"));
+    // In another repository.
+    let module = Oid::parse(&[b'7'; 40]).unwrap();
+    let folder = |entries: &[(&str, Oid, &str)]| {
+        let lines = entries.iter().map(|(mode, oid, name)| {
+            let kind = match *mode {
+                "040000" => "tree",
+                "160000" => "commit",
+                _ => "blob",
+            };
+            format!("{mode} {kind} {oid}\t{name}\0")
+        });
+        let lines: String = lines.collect();
+        Sandbox::oid(
+            sandbox.git("mktree").args(["-z", "--missing"]),
+            lines.as_bytes(),
+        )
+    };
+    let inner = folder(&[("100644", one, "f"), ("100755", one, "g1")]);
+    let other = folder(&[("100644", two, "f"), ("120000", one, "g1")]);
+    let none = folder(&[]);
+    let roots = [
+        folder(&[
+            ("100644", one, "a"),
+            ("100644", one, "a.c"),
+            ("040000", inner, "b"),
+        ]),
+        folder(&[
+            ("040000", inner, "a"),
+            ("100644", one, "a.c"),
+            ("100644", one, "b"),
+        ]),
+        folder(&[
+            ("100755", one, "a"),
+            ("100644", two, "a-"),
+            ("040000", other, "b"),
+        ]),
+        folder(&[
+            ("160000", module, "a"),
+            ("040000", none, "b"),
+            ("040000", other, "b1"),
+        ]),
+        folder(&[
+            ("120000", two, "a"),
+            ("160000", module, "b"),
+            ("100644", one, "a\nb\u{fc}"),
+        ]),
+        folder(&[("100664", two, "a"), ("040000", inner, "b")]),
+        none,
+    ];
+    let commit = |tree: Oid, parents: &[Oid]| {
+        let mut git = sandbox.git("commit-tree").arg(tree.to_string());
+        for parent in parents {
+            git = git.args(["-p", &parent.to_string()]);
+        }
+        Sandbox::oid(git, b"x\n")
+    };
+    let mut commits: Vec<Oid> = roots.iter().map(|root| commit(*root, &[])).collect();
+    for root in roots {
+        for count in 1..=4 {
+            let parents: Vec<Oid> = commits
+                .iter()
+                .rev()
+                .step_by(3)
+                .take(count)
+                .copied()
+                .collect();
+            commits.push(commit(root, &parents));
+        }
+    }
+    for (number, commit) in commits.iter().enumerate() {
+        let git = sandbox.git("update-ref");
+        let git = git.args([&format!("refs/heads/b{number}"), &commit.to_string()]);
+        git.output(b"").unwrap();
+    }
+    assert!(!told_alike(&sandbox));
+}
+
+#[test]
+fn trees_that_git_would_not_write_are_left_to_git() {
+    let sandbox = Sandbox::new(ObjectFormat::Sha1, "files");
+    let (one, two) = (blob(&sandbox, b"1"), blob(&sandbox, b"2"));
+    let first = sandbox.commit("refs/heads/main", &[("a", b"1"), ("b", b"2")]);
+    let mut tree = Vec::new();
+    for (name, oid) in [("b", one), ("a", two)] {
+        tree.extend_from_slice(format!("100644 {name}\0").as_bytes());
+        tree.extend_from_slice(oid.raw());
+    }
+    let hash = sandbox
+        .git("hash-object")
+        .args(["-t", "tree", "-w", "--stdin", "--literally"]);
+    let tree = Sandbox::oid(hash, &tree);
+    let git = sandbox.git("commit-tree");
+    let git = git.args([&tree.to_string(), "-p", &first.to_string()]);
+    let second = Sandbox::oid(git, b"x\n");
+    let git = sandbox.git("update-ref");
+    git.args(["refs/heads/main", &second.to_string()])
+        .output(b"")
+        .unwrap();
+    assert!(told_alike(&sandbox), "out of order");
+}
+
+#[test]
+fn a_missing_tree_is_an_error_in_gits_words() {
+    let sandbox = Sandbox::new(ObjectFormat::Sha1, "files");
+    let commit = sandbox.commit("refs/heads/main", &[("a", b"1")]);
+    let tree = sandbox.git("rev-parse").arg(format!("{commit}^{{tree}}"));
+    let tree = Sandbox::oid(tree, b"").to_string();
+    let (folder, name) = tree.split_at(2);
+    let path = sandbox.gitdir().join("objects").join(folder).join(name);
+    std::fs::remove_file(path).unwrap();
+    let error = everything(&sandbox.repository(), &|_| false, &mut |_| {}).unwrap_err();
+    assert!(error.to_string().contains("diff-tree"), "{error}");
+}
