@@ -17,11 +17,11 @@ use crate::command::ObjectEnv;
 use crate::objects::{CatFile, Kind, Packs, ReadObjects, Walk, walk};
 use crate::settings::Repository;
 
-/// Bytes of trees that are held: three times what a history of 27 000 commits has.
-const HELD_MAX: usize = 256 << 20;
+/// Bytes of trees that are held, shortened: four times what a history of 27 000 commits has.
+const HELD_MAX: usize = 128 << 20;
 
 /// Bytes that a tree costs besides its own.
-const EACH: usize = 128;
+const EACH: usize = 64;
 
 /// Objects in packs up to which all trees are read, so that little is read in vain where they
 /// turn out to be too much.
@@ -42,27 +42,27 @@ pub(super) fn changes(
 ) -> Result<bool, IntroducedError> {
     let repository = census.repository;
     let none = ObjectEnv::repository_only();
-    let Some(packed) = packed(repository) else {
+    let Some(mut trees) = packed(repository) else {
         return Ok(false);
     };
+    let roots: Option<Vec<u32>> = commits.iter().map(|it| trees.number(it.tree)).collect();
+    let Some(roots) = roots else { return Ok(false) };
     let mut comparison = Comparison {
         census,
-        held: packed.bytes,
-        trees: packed.trees,
+        trees,
         reader: CatFile::new(repository, &none),
-        format: repository.object_format,
         path: Vec::new(),
         commit: 0,
     };
     let numbers: HashMap<Oid, usize> = commits.iter().map(|it| it.oid).zip(0..).collect();
-    for (number, commit) in (0u32..).zip(commits) {
-        let known = |parent| Some(commits.get(*numbers.get(parent)?)?.tree);
-        let parents: Option<Vec<Oid>> = commit.parents.iter().map(known).collect();
+    for ((number, commit), root) in (0u32..).zip(commits).zip(&roots) {
+        let known = |parent| roots.get(*numbers.get(parent)?).copied();
+        let parents: Option<Vec<u32>> = commit.parents.iter().map(known).collect();
         let Some(parents) = parents else {
             return Ok(false);
         };
         comparison.commit = number;
-        match comparison.tree(commit.tree, &parents, 0) {
+        match comparison.tree(*root, &parents, 0) {
             Ok(()) => progress(u64::from(number) + 1),
             Err(Stop::LeftToGit) => return Ok(false),
             Err(Stop::Failed(error)) => return Err(error),
@@ -71,39 +71,92 @@ pub(super) fn changes(
     Ok(true)
 }
 
-/// Trees that were taken from packs.
+/// Trees that are held, and every object that stands in one, by a number.
 #[derive(Default)]
-struct Packed {
-    trees: HashMap<Oid, Arc<[u8]>>,
+struct Trees {
+    numbers: HashMap<Oid, u32>,
+    /// By number.
+    oids: Vec<Oid>,
+    /// By number, for what is a tree and was read: see [`Entries`].
+    held: Vec<Option<Arc<[u8]>>>,
     bytes: usize,
+    /// The tree that is being shortened.
+    short: Vec<u8>,
 }
 
-impl Packed {
+impl Trees {
     const fn is_full(&self) -> bool {
         self.bytes > HELD_MAX
+    }
+
+    /// None where there are more than can be counted.
+    fn number(&mut self, oid: Oid) -> Option<u32> {
+        let next = u32::try_from(self.oids.len()).ok()?;
+        let number = *self.numbers.entry(oid).or_insert(next);
+        if number == next {
+            self.oids.push(oid);
+            self.held.push(None);
+            self.bytes += EACH;
+        }
+        Some(number)
+    }
+
+    /// Holds a tree. None for what git would not write, or beyond the bounds.
+    fn hold(&mut self, oid: Oid, tree: &[u8]) -> Option<Arc<[u8]>> {
+        let mut short = std::mem::take(&mut self.short);
+        short.clear();
+        let is_read = self.shorten(tree, oid.format(), &mut short);
+        let held: Arc<[u8]> = short.as_slice().into();
+        self.short = short;
+        is_read?;
+        let number = self.number(oid)?;
+        self.bytes += held.len() + EACH;
+        *self.held.get_mut(number as usize)? = Some(held.clone());
+        (!self.is_full()).then_some(held)
+    }
+
+    fn shorten(&mut self, tree: &[u8], format: ObjectFormat, short: &mut Vec<u8>) -> Option<()> {
+        let mut rest = tree;
+        let mut last: Option<(Mode, &[u8])> = None;
+        while !rest.is_empty() {
+            let (mode, named) = rest.split_at_checked(memchr::memchr(b' ', rest)?)?;
+            let mode = Mode::parse(mode)?;
+            let named = named.get(1..)?;
+            let (name, after) = named.split_at_checked(memchr::memchr(0, named)?)?;
+            let (id, left) = after.get(1..)?.split_at_checked(format.raw_len())?;
+            let is_next = last.is_none_or(|last| in_order(last, (mode, name)) == Ordering::Less);
+            if name.is_empty() || !is_next {
+                return None;
+            }
+            let number = self.number(Oid::from_raw(id).ok()?)?;
+            short.push(mode as u8);
+            short.extend_from_slice(name);
+            short.push(0);
+            short.extend_from_slice(&number.to_le_bytes());
+            last = Some((mode, name));
+            rest = left;
+        }
+        Some(())
     }
 }
 
 /// All trees in packs that can be read; none where they are too many.
-fn packed(repository: &Repository) -> Option<Packed> {
+fn packed(repository: &Repository) -> Option<Trees> {
     let packs = Packs::open(repository);
-    let count =
-        (0..packs.count()).map(|pack| packs.len_of(u32::try_from(pack).unwrap_or(u32::MAX)));
-    if count.sum::<usize>() > OBJECTS_MAX {
+    let numbers = 0..u32::try_from(packs.count()).unwrap_or(u32::MAX);
+    if numbers.map(|pack| packs.len_of(pack)).sum::<usize>() > OBJECTS_MAX {
         return None;
     }
-    let format = repository.object_format;
     let what = Walk {
         kinds: &[Kind::Tree],
         wanted: &|_| true,
         whole_max: TREE_MAX,
         workers: 1,
     };
-    let (mut found, _) = walk(&packs, &what, Packed::default, |packed, resolved| {
-        // What is out of order is not held, and then not found in order either.
-        if !packed.is_full() && is_ordered(resolved.bytes, format) {
-            packed.bytes += resolved.bytes.len() + EACH;
-            packed.trees.insert(resolved.oid, resolved.bytes.into());
+    let (mut found, _) = walk(&packs, &what, Trees::default, |trees, resolved| {
+        if !trees.is_full() {
+            // What git would not write is not held, and then read again, and left to git.
+            let _ = trees.hold(resolved.oid, resolved.bytes);
         }
     });
     let found = found.pop().unwrap_or_default();
@@ -124,10 +177,8 @@ impl From<IntroducedError> for Stop {
 
 struct Comparison<'c, 'r> {
     census: &'c mut Census<'r>,
-    trees: HashMap<Oid, Arc<[u8]>>,
-    held: usize,
+    trees: Trees,
     reader: CatFile<'c>,
-    format: ObjectFormat,
     /// Of the tree that is looked at, with a `/` at its end.
     path: Vec<u8>,
     commit: u32,
@@ -135,84 +186,78 @@ struct Comparison<'c, 'r> {
 
 impl Comparison<'_, '_> {
     /// Takes in what a tree has and none of `parents` has at the same place.
-    fn tree(&mut self, oid: Oid, parents: &[Oid], depth: usize) -> Result<(), Stop> {
-        if parents.contains(&oid) {
+    fn tree(&mut self, number: u32, parents: &[u32], depth: usize) -> Result<(), Stop> {
+        if parents.contains(&number) {
             return Ok(());
         }
         if depth > DEPTH_MAX {
             return Err(Stop::LeftToGit);
         }
-        let format = self.format;
-        let own = self.read(oid)?;
+        let own = self.read(number)?;
         let before: Result<Vec<Arc<[u8]>>, Stop> =
             parents.iter().map(|parent| self.read(*parent)).collect();
         let before = before?;
-        let mut parents: Vec<Entries<'_>> = before
-            .iter()
-            .map(|tree| Entries::of(tree, format))
-            .collect();
+        let mut parents: Vec<Entries<'_>> = before.iter().map(|tree| Entries::of(tree)).collect();
         let mut folders = Vec::new();
-        for entry in Entries::of(&own, format) {
+        for entry in Entries::of(&own) {
             folders.clear();
             let mut is_known = false;
             for parent in &mut parents {
                 if let Some(there) = parent.at(&entry) {
-                    is_known |= there.mode == entry.mode && there.id == entry.id;
-                    folders.push(there.id);
+                    is_known |= (there.mode, there.number) == (entry.mode, entry.number);
+                    folders.push(there.number);
                 }
             }
             if is_known {
                 continue;
             }
-            let id = |raw: &[u8]| Oid::from_raw(raw).map_err(|_| Stop::LeftToGit);
-            let oid = id(entry.id)?;
             let above = self.path.len();
             self.path.extend_from_slice(entry.name);
-            match entry.mode {
-                Mode::Folder => {
-                    self.path.push(b'/');
-                    let parents: Result<Vec<Oid>, Stop> = folders.iter().map(|it| id(it)).collect();
-                    self.tree(oid, &parents?, depth + 1)?;
-                }
-                Mode::Module if oid.is_zero() => {}
-                Mode::Module => drop(self.census.path(&self.path)?),
-                Mode::File | Mode::Program | Mode::Link => {
-                    self.census
-                        .content(&self.path, oid, Vec::new(), Some(self.commit))?;
-                }
+            if entry.mode == Mode::Folder {
+                self.path.push(b'/');
+                self.tree(entry.number, &folders, depth + 1)?;
+            } else {
+                self.file(&entry)?;
             }
             self.path.truncate(above);
         }
         Ok(())
     }
 
-    fn read(&mut self, oid: Oid) -> Result<Arc<[u8]>, Stop> {
-        if let Some(tree) = self.trees.get(&oid) {
+    fn file(&mut self, entry: &Entry<'_>) -> Result<(), Stop> {
+        let oid = self.trees.oids.get(entry.number as usize);
+        let oid = *oid.ok_or(Stop::LeftToGit)?;
+        if entry.mode != Mode::Module {
+            let commit = Some(self.commit);
+            self.census.content(&self.path, oid, Vec::new(), commit)?;
+        } else if !oid.is_zero() {
+            self.census.path(&self.path)?;
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, number: u32) -> Result<Arc<[u8]>, Stop> {
+        if let Some(Some(tree)) = self.trees.held.get(number as usize) {
             return Ok(tree.clone());
         }
-        let loaded = self.reader.load(oid, TREE_MAX, &mut |_, _| {});
-        let bytes = match loaded {
-            Ok((header, Some(bytes))) if header.kind == Kind::Tree => bytes,
-            _ => return Err(Stop::LeftToGit),
+        let oid = self.trees.oids.get(number as usize);
+        let oid = *oid.ok_or(Stop::LeftToGit)?;
+        let read = match self.reader.load(oid, TREE_MAX, &mut |_, _| {}) {
+            Ok((header, Some(bytes))) if header.kind == Kind::Tree => self.trees.hold(oid, &bytes),
+            _ => None,
         };
-        self.held += bytes.len() + EACH;
-        if self.held > HELD_MAX || !is_ordered(&bytes, self.format) {
-            return Err(Stop::LeftToGit);
-        }
-        let tree: Arc<[u8]> = bytes.into();
-        self.trees.insert(oid, tree.clone());
-        Ok(tree)
+        read.ok_or(Stop::LeftToGit)
     }
 }
 
 /// What stands at a name, as git tells modes apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
-    File,
-    Program,
-    Link,
-    Folder,
-    Module,
+    File = 0,
+    Program = 1,
+    Link = 2,
+    Folder = 3,
+    Module = 4,
 }
 
 impl Mode {
@@ -234,6 +279,30 @@ impl Mode {
             _ => Self::Module,
         })
     }
+
+    const fn of_short(byte: u8) -> Self {
+        match byte {
+            0 => Self::File,
+            1 => Self::Program,
+            2 => Self::Link,
+            3 => Self::Folder,
+            _ => Self::Module,
+        }
+    }
+}
+
+/// Git's order of names in a tree, in which a folder's name ends in `/`.
+fn in_order(one: (Mode, &[u8]), other: (Mode, &[u8])) -> Ordering {
+    let common = one.1.len().min(other.1.len());
+    let (own, own_rest) = one.1.split_at(common);
+    let (others, others_rest) = other.1.split_at(common);
+    let next = |rest: &[u8], mode| match (rest.first(), mode) {
+        (Some(byte), _) => *byte,
+        (None, Mode::Folder) => b'/',
+        (None, _) => 0,
+    };
+    own.cmp(others)
+        .then_with(|| next(own_rest, one.0).cmp(&next(others_rest, other.0)))
 }
 
 /// A name in a tree.
@@ -241,38 +310,21 @@ impl Mode {
 struct Entry<'t> {
     mode: Mode,
     name: &'t [u8],
-    id: &'t [u8],
+    number: u32,
 }
 
-impl Entry<'_> {
-    /// Git's order, in which a folder's name ends in `/`.
-    fn cmp(&self, other: &Self) -> Ordering {
-        let common = self.name.len().min(other.name.len());
-        let (own, own_rest) = self.name.split_at(common);
-        let (others, others_rest) = other.name.split_at(common);
-        let next = |rest: &[u8], mode| match (rest.first(), mode) {
-            (Some(byte), _) => *byte,
-            (None, Mode::Folder) => b'/',
-            (None, _) => 0,
-        };
-        let (own_next, others_next) = (next(own_rest, self.mode), next(others_rest, other.mode));
-        own.cmp(others).then(own_next.cmp(&others_next))
-    }
-}
-
-/// The names of a tree, one after another; ends early at what cannot be read.
+/// The names of a tree in order. A tree is held as a byte for the mode, the name, a zero and four bytes for
+/// the object's number, entry by entry.
 struct Entries<'t> {
     rest: &'t [u8],
-    id_length: usize,
     /// What was read and is not yet passed.
     ahead: Option<Entry<'t>>,
 }
 
 impl<'t> Entries<'t> {
-    const fn of(tree: &'t [u8], format: ObjectFormat) -> Self {
+    const fn of(tree: &'t [u8]) -> Self {
         Self {
             rest: tree,
-            id_length: format.raw_len(),
             ahead: None,
         }
     }
@@ -284,7 +336,7 @@ impl<'t> Entries<'t> {
                 Some(next) => next,
                 None => self.next()?,
             };
-            match next.cmp(entry) {
+            match in_order((next.mode, next.name), (entry.mode, entry.name)) {
                 Ordering::Less => {}
                 Ordering::Equal => return Some(next),
                 Ordering::Greater => {
@@ -300,26 +352,14 @@ impl<'t> Iterator for Entries<'t> {
     type Item = Entry<'t>;
 
     fn next(&mut self) -> Option<Entry<'t>> {
-        let space = memchr::memchr(b' ', self.rest.get(..8).unwrap_or(self.rest))?;
-        let (mode, named) = self.rest.split_at_checked(space)?;
-        let named = named.get(1..)?;
+        let (mode, named) = self.rest.split_first()?;
         let (name, after) = named.split_at_checked(memchr::memchr(0, named)?)?;
-        let (id, rest) = after.get(1..)?.split_at_checked(self.id_length)?;
-        let mode = Mode::parse(mode)?;
+        let (number, rest) = after.get(1..)?.split_first_chunk()?;
         self.rest = rest;
-        (!name.is_empty()).then_some(Entry { mode, name, id })
+        Some(Entry {
+            mode: Mode::of_short(*mode),
+            name,
+            number: u32::from_le_bytes(*number),
+        })
     }
-}
-
-/// Whether a tree can be read to its end, and is in git's order.
-fn is_ordered(tree: &[u8], format: ObjectFormat) -> bool {
-    let mut entries = Entries::of(tree, format);
-    let mut last: Option<Entry<'_>> = None;
-    for entry in entries.by_ref() {
-        if last.is_some_and(|last| last.cmp(&entry) != Ordering::Less) {
-            return false;
-        }
-        last = Some(entry);
-    }
-    entries.rest.is_empty()
 }
