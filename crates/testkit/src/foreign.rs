@@ -1,5 +1,5 @@
-//! Clients that are not git: dulwich and libgit2 (`PyPI`), isomorphic-git (npm), pinned in
-//! `tests/foreign/` and installed beside the tests, once.
+//! Clients that are not git: dulwich and libgit2 (`PyPI`), isomorphic-git (npm), gitoxide (crates.io), pinned
+//! in `tests/foreign/` and installed beside the tests, once.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,7 +8,7 @@ use std::sync::{Mutex, PoisonError};
 use crate::run::{Outcome, run};
 
 /// Its files.
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 9] = [
     (
         "package.json",
         include_str!("../../../tests/foreign/package.json"),
@@ -33,6 +33,18 @@ const FILES: [(&str, &str); 6] = [
         "with_isomorphic_git.mjs",
         include_str!("../../../tests/foreign/with_isomorphic_git.mjs"),
     ),
+    (
+        "gitoxide/Cargo.toml",
+        include_str!("../../../tests/foreign/gitoxide/Cargo.toml"),
+    ),
+    (
+        "gitoxide/Cargo.lock",
+        include_str!("../../../tests/foreign/gitoxide/Cargo.lock"),
+    ),
+    (
+        "gitoxide/main.rs",
+        include_str!("../../../tests/foreign/gitoxide/main.rs"),
+    ),
 ];
 
 /// A client.
@@ -44,24 +56,28 @@ pub enum Foreign {
     Pygit2,
     /// isomorphic-git, in node.
     IsomorphicGit,
+    /// gitoxide, which clones and fetches only.
+    Gitoxide,
 }
 
 impl Foreign {
-    /// All of them.
-    pub const ALL: [Self; 3] = [Self::Dulwich, Self::Pygit2, Self::IsomorphicGit];
+    /// Those that push.
+    pub const PUSHING: [Self; 3] = [Self::Dulwich, Self::Pygit2, Self::IsomorphicGit];
 
     /// Has it do something: `clone URL DIR`, `commit DIR FILE LINE MESSAGE`, `push DIR REF` or
-    /// `fetch DIR`.
+    /// `fetch DIR`; gitoxide, `clone URL DIR [DEPTH]` or `fetch DIR`.
     #[track_caller]
     pub fn run(self, token: &str, arguments: &[&str]) -> Outcome {
         let directory = installed();
         let (program, script) = match self {
-            Self::Dulwich => (directory.join("python/bin/python"), "with_dulwich.py"),
-            Self::Pygit2 => (directory.join("python/bin/python"), "with_pygit2.py"),
-            Self::IsomorphicGit => (PathBuf::from("node"), "with_isomorphic_git.mjs"),
+            Self::Dulwich => (directory.join("python/bin/python"), Some("with_dulwich.py")),
+            Self::Pygit2 => (directory.join("python/bin/python"), Some("with_pygit2.py")),
+            Self::IsomorphicGit => (PathBuf::from("node"), Some("with_isomorphic_git.mjs")),
+            Self::Gitoxide => (directory.join("gitoxide/target/debug/with-gitoxide"), None),
         };
         let mut command = Command::new(program);
-        command.arg(directory.join(script)).args(arguments);
+        let script = script.map(|name| directory.join(name));
+        command.args(script).args(arguments);
         command.env("TOKEN", token).env("NO_PROXY", "127.0.0.1");
         run(command, b"")
     }
@@ -81,7 +97,7 @@ fn installed() -> PathBuf {
     if FILES.iter().all(is_there) && done.exists() {
         return directory;
     }
-    std::fs::create_dir_all(&directory).unwrap();
+    std::fs::create_dir_all(directory.join("gitoxide")).unwrap();
     for (name, text) in FILES {
         std::fs::write(directory.join(name), text).unwrap();
     }
@@ -100,6 +116,8 @@ fn installed() -> PathBuf {
         "requirements.txt",
     ];
     step(&directory, "python/bin/pip", &pip);
+    let build = ["build", "-q", "--locked", "--target-dir", "target"];
+    step(&directory.join("gitoxide"), "cargo", &build);
     std::fs::write(done, "").unwrap();
     directory
 }

@@ -1,4 +1,4 @@
-//! Clients that are not this git: what dulwich, libgit2, isomorphic-git and other versions of git
+//! Clients that are not this git: what dulwich, libgit2, isomorphic-git, gitoxide and other versions of git
 //! get of a masked view, and what becomes of what they push.
 
 use std::path::Path;
@@ -18,7 +18,7 @@ fn seen(repository: &Repository<'_>) -> Clone {
 #[test]
 fn foreign_clients_get_what_git_gets_and_push_what_git_pushes() {
     let stack = masked_stack();
-    for (at, client) in Foreign::ALL.into_iter().enumerate() {
+    for (at, client) in Foreign::PUSHING.into_iter().enumerate() {
         let seed = 9500 + 10 * at as u64;
         let name = format!("foreign-{at}");
         let repository = planted(stack, &name, "sha1", seed);
@@ -70,6 +70,45 @@ fn foreign_clients_get_what_git_gets_and_push_what_git_pushes() {
         assert_eq!(before, repository.value("refs/heads/main"), "{client:?}");
         clone.tells_nothing(&repository, &secrets);
     }
+}
+
+#[test]
+fn gitoxide_gets_what_git_gets() {
+    let stack = masked_stack();
+    let repository = planted(stack, "gitoxide", "sha1", 9535);
+    let secrets = [secret(9535), secret(9536), secret(9537)];
+    let git = Clone::new(&repository, &stack.token("ada"), &[]);
+    let clone = seen(&repository);
+    let there = clone.path().to_str().unwrap();
+    let run = |arguments: &[&str]| Foreign::Gitoxide.run(&stack.token("ada"), arguments);
+    let url = repository.http_url();
+    run(&["clone", &url, there]).passes();
+    for name in ["HEAD", "refs/remotes/origin/side", "refs/tags/v1"] {
+        let both = [&clone, &git].map(|it| it.git(&["rev-parse", name]));
+        assert_eq!(both[0], both[1], "{name}");
+    }
+    assert_eq!(clone.read("conf/app"), git.read("conf/app"));
+    assert!(clone.read("conf/app").contains("REFWARDEN-MASKED-"));
+    clone.git(&["fsck", "--strict"]);
+
+    let work = repository.work();
+    let more = format!("{}\n", secret(9537));
+    work.commit(&[(b"more", more.as_bytes())], "More");
+    push(&work, &["HEAD:refs/heads/theirs"]);
+    run(&["fetch", there]).passes();
+    let theirs = clone.git(&["show", "refs/remotes/origin/theirs:more"]);
+    assert!(theirs.starts_with("REFWARDEN-MASKED-"), "{theirs}");
+    clone.tells_nothing(&repository, &secrets);
+
+    let shallow = seen(&repository);
+    let there = shallow.path().to_str().unwrap();
+    run(&["clone", &url, there, "1"]).passes();
+    assert_eq!(shallow.git(&["rev-list", "--count", "HEAD"]), "1");
+    assert_eq!(shallow.read("conf/app"), git.read("conf/app"));
+    shallow.tells_nothing(&repository, &secrets);
+
+    let refused = Foreign::Gitoxide.run("nobody", &["clone", &url, &format!("{there}/x")]);
+    assert!(!refused.ok(), "a token that is none: {refused}");
 }
 
 /// Every git of this machine. Where there is but one, that one.
