@@ -86,13 +86,13 @@ fn drop_one(
 ) -> Result<bool, AppError> {
     conn.transaction(|conn| {
         rows::lock(conn)?;
+        let locked = packs::lock(conn, [&*old.digest])?;
+        // Nobody else comes to refer to it meanwhile.
         let uses = packs::uses(conn, &old.digest)?;
-        // Repositories before packs, as pushes do.
         for one in &uses {
             repositories::lock(conn, one.repository_id)?;
         }
-        packs::lock(conn, &old.digest)?;
-        if !packs::may_drop(conn, old, cutoff)? {
+        if !packs::may_drop(conn, &locked, old, cutoff)? {
             return Ok(false);
         }
         packs::insert_drop(conn, old, days, now)?;

@@ -24,13 +24,43 @@ pub struct Pack {
     pub recipients: Vec<String>,
 }
 
-/// Records a stored pack; the same pack twice is one row. Where the store has the pack already,
-/// the new file is not kept.
+/// Leave to decide by whether the store has certain packs: who has locked them, and nobody else until
+/// the transaction ends.
+#[must_use]
+pub struct Locked(());
+
+/// Locks packs until the transaction ends: whether the store has them must not change while
+/// something is decided by it. Taken before any row's lock ([`super::repositories::lock`] says why),
+/// and once in a transaction.
 ///
 /// # Errors
 /// What diesel says.
-pub fn insert(conn: &mut PgConnection, pack: &StoredPack, now: DateTime<Utc>) -> QueryResult<()> {
-    lock(conn, &pack.digest)?;
+pub fn lock<'a>(
+    conn: &mut PgConnection,
+    digests: impl IntoIterator<Item = &'a str>,
+) -> QueryResult<Locked> {
+    let mut digests: Vec<&str> = digests.into_iter().collect();
+    // In one order, whichever is which.
+    digests.sort_unstable();
+    for digest in digests {
+        diesel::sql_query("SELECT pg_advisory_xact_lock(hashtextextended('pack ' || $1, 0))")
+            .bind::<Text, _>(digest)
+            .execute(conn)?;
+    }
+    Ok(Locked(()))
+}
+
+/// Records a stored pack, which is among those that are locked; the same pack twice is one row. Where
+/// the store has the pack already, the new file is not kept.
+///
+/// # Errors
+/// What diesel says.
+pub fn insert(
+    conn: &mut PgConnection,
+    _: &Locked,
+    pack: &StoredPack,
+    now: DateTime<Utc>,
+) -> QueryResult<()> {
     let is_new = diesel::insert_into(packs::table)
         .values((
             packs::digest.eq(&pack.digest),
@@ -76,16 +106,16 @@ pub fn insert(conn: &mut PgConnection, pack: &StoredPack, now: DateTime<Utc>) ->
     Ok(())
 }
 
-/// Records that a pack came again which the store has; says whether it has it.
+/// Records that a pack, which is locked, came again which the store has; says whether it has it.
 ///
 /// # Errors
 /// What diesel says.
 pub fn receive_again(
     conn: &mut PgConnection,
+    _: &Locked,
     digest: &str,
     now: DateTime<Utc>,
 ) -> QueryResult<bool> {
-    lock(conn, digest)?;
     if find(conn, digest)?.is_none() {
         return Ok(false);
     }
@@ -121,18 +151,6 @@ pub fn find(conn: &mut PgConnection, digest: &str) -> QueryResult<Option<Pack>> 
         ))
         .first(conn)
         .optional()
-}
-
-/// Locks a pack until the transaction ends: whether the store has it must not change while
-/// something is decided by it.
-///
-/// # Errors
-/// What diesel says.
-pub fn lock(conn: &mut PgConnection, digest: &str) -> QueryResult<()> {
-    diesel::sql_query("SELECT pg_advisory_xact_lock(hashtextextended('pack ' || $1, 0))")
-        .bind::<Text, _>(digest)
-        .execute(conn)
-        .map(drop)
 }
 
 /// A file of the store that is older than retention keeps it, and may be held.
@@ -213,11 +231,16 @@ struct Answer {
 }
 
 /// Whether a pack may be dropped still: it is there, did not come since `cutoff`, and no hold
-/// keeps it. Asked under [`lock`].
+/// keeps it. It is locked.
 ///
 /// # Errors
 /// What diesel says.
-pub fn may_drop(conn: &mut PgConnection, old: &Old, cutoff: DateTime<Utc>) -> QueryResult<bool> {
+pub fn may_drop(
+    conn: &mut PgConnection,
+    _: &Locked,
+    old: &Old,
+    cutoff: DateTime<Utc>,
+) -> QueryResult<bool> {
     diesel::sql_query(
         "SELECT NOT pack_is_held($1) \
          AND NOT EXISTS (SELECT FROM pack_drops WHERE digest = $1 AND copy = $2) \

@@ -179,7 +179,7 @@ pub fn updates_of_request(conn: &mut PgConnection, request: &str) -> QueryResult
 }
 
 /// Lets pushes of an actor be counted and recorded one after the other, until the transaction
-/// ends. Taken before any row's lock.
+/// ends. Taken before any row's lock, and after those of packs.
 ///
 /// # Errors
 /// What diesel says.

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::schema::{baselines, repositories};
 
-pub use super::packs::{find as find_pack, insert as insert_pack};
+pub use super::packs::find as find_pack;
 
 /// A repository.
 #[derive(Clone, Debug, Queryable, Selectable, Insertable)]
@@ -139,9 +139,10 @@ pub fn baseline_at(conn: &mut PgConnection, id: Uuid, seq: i64) -> QueryResult<O
 }
 
 /// Locks a repository's row until the transaction ends. Whatever takes locks on requests takes
-/// this one first, and a push's before it: push, repository, then requests and ref updates. An
-/// event's number is drawn under it too, so in another order two transactions could wait for each
-/// other.
+/// this one first, and a pack's and a push's before it: packs, push, repository, then requests and
+/// ref updates. An event's number is drawn under it too, so in another order two transactions could
+/// wait for each other. Packs come first and not last because all pushes of a repository wait for
+/// its row, and only those of the same bytes for a pack.
 ///
 /// # Errors
 /// What diesel says; `NotFound` when there is no such repository.

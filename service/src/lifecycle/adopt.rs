@@ -10,6 +10,7 @@ use refwarden_wire::api::ReplayRef;
 use refwarden_wire::hook::{AdoptIn, AdoptOut};
 
 use crate::db::events::{self, NewEvent};
+use crate::db::packs;
 use crate::db::repositories::{self, Baseline, Repository};
 use crate::error::AppError;
 use crate::packs::StoredPack;
@@ -34,6 +35,7 @@ pub fn adopt(
         ));
     }
     conn.transaction(|conn| {
+        let locked = packs::lock(conn, pack.map(|pack| &*pack.digest))?;
         let id = adopted.repository.0;
         let mut new_events = Vec::new();
         let epoch = match repositories::find(conn, id)? {
@@ -52,7 +54,7 @@ pub fn adopt(
             }
         };
         if let Some(pack) = pack {
-            repositories::insert_pack(conn, pack, now)?;
+            packs::insert(conn, &locked, pack, now)?;
         }
         let mut summary = format!("{} ref(s) recorded, epoch {epoch}", adopted.refs.len());
         if epoch > 1 {

@@ -9,7 +9,7 @@ use refwarden_wire::fetch::{
 
 use crate::db::events::{self, NewEvent};
 use crate::db::fetches::{self, Fetch};
-use crate::db::packs;
+use crate::db::packs::{self, Locked};
 use crate::db::pushes::signed;
 use crate::db::repositories::{self, Repository};
 use crate::error::AppError;
@@ -30,7 +30,7 @@ pub fn known_pack(
     own(conn, host, asked.repository.0)?;
     Ok(KnownOut {
         objects: fetches::objects_of_pack(conn, &asked.pack_digest)?,
-        kept: repositories::find_pack(conn, &asked.pack_digest)?.is_some(),
+        kept: packs::find(conn, &asked.pack_digest)?.is_some(),
     })
 }
 
@@ -116,6 +116,8 @@ pub fn fetched(
     conn.transaction(|conn| {
         let session = &told.session;
         let repository = own(conn, host, session.repository.0)?;
+        let kept_pack = told.pack_digest.as_deref().filter(|_| told.keep);
+        let locked = packs::lock(conn, kept_pack)?;
         // Held until the end, so that the same fetch told twice at once is recorded once.
         repositories::lock(conn, repository.id)?;
         if let Some(seq) = fetches::seq_of(conn, told.id.0)? {
@@ -126,7 +128,7 @@ pub fn fetched(
         {
             return Err(AppError::internal("the objects of a fetch were not told"));
         }
-        let kept = kept(conn, told, pack, now)?;
+        let kept = kept(conn, &locked, told, pack, now)?;
         let event = NewEvent {
             kind: match told.ended {
                 Ended::Complete => "fetch.complete",
@@ -179,6 +181,7 @@ fn check(told: &FetchIn) -> Result<(), AppError> {
 /// The digest of the pack, where it is to be kept and is there.
 fn kept(
     conn: &mut PgConnection,
+    locked: &Locked,
     told: &FetchIn,
     pack: Option<&StoredPack>,
     now: DateTime<Utc>,
@@ -192,8 +195,8 @@ fn kept(
                 "The pack is not the one that the head names.",
             ));
         }
-        repositories::insert_pack(conn, pack, now)?;
-    } else if !packs::receive_again(conn, digest, now)? {
+        packs::insert(conn, locked, pack, now)?;
+    } else if !packs::receive_again(conn, locked, digest, now)? {
         // Dropped meanwhile. The host asks again, and sends it.
         return Err(AppError::internal(
             "the pack of a fetch was dropped meanwhile",

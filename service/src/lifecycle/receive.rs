@@ -19,9 +19,9 @@ use crate::approval::exceptions::{self, may_be_asked_for};
 use crate::db;
 use crate::db::events::NewEvent;
 use crate::db::exceptions::{Use, insert_uses};
-use crate::db::pushes;
 use crate::db::repositories::{self, Repository};
 use crate::db::requests::Request;
+use crate::db::{packs, pushes};
 use crate::error::AppError;
 use crate::identity::{TokenError, VerifiedToken};
 use crate::packs::StoredPack;
@@ -51,6 +51,12 @@ pub struct Received<'a> {
     pub public_url: &'a str,
     /// Days that a request stays open.
     pub request_days: u32,
+}
+
+impl Received<'_> {
+    fn packs(&self) -> impl Iterator<Item = &StoredPack> {
+        self.pack.iter().chain(&self.masked_pack)
+    }
 }
 
 /// Judges and records a push, in one transaction.
@@ -83,6 +89,7 @@ fn receive_in_transaction(
     if received.policy.scanning.digest != received.push.facts.policy_rules {
         return Err(AppError::OtherRules);
     }
+    let locked = packs::lock(conn, received.packs().map(|pack| &*pack.digest))?;
     let id = match received.push.push_id {
         // The id comes from the environment, which a local pusher chooses: a taken one is not
         // an error, the push just gets another.
@@ -107,7 +114,7 @@ fn receive_in_transaction(
         events.extend(exceptions::used(&pushing.uses, facts, chain));
         events.extend(acquitted(received, &repository, id, chain));
     }
-    record(conn, received, id, &judged, events, now)?;
+    record(conn, &locked, received, id, &judged, events, now)?;
     if passes {
         insert_uses(conn, &pushing.uses)?;
     }

@@ -5,7 +5,7 @@ use diesel::{Connection as _, PgConnection};
 use refwarden_wire::hook::{MaskedPush, RefusedIn};
 
 use crate::db::events::{self, NewEvent};
-use crate::db::{masked_pushes, pushes, repositories};
+use crate::db::{masked_pushes, packs, pushes, repositories};
 use crate::error::AppError;
 use crate::packs::StoredPack;
 
@@ -57,6 +57,8 @@ pub fn refuse(
         let id = refused.repository.0;
         let known = repositories::find(conn, id)?.filter(|known| known.host == host);
         let repository = known.ok_or_else(AppError::not_found)?;
+        let pack = came.and_then(|it| it.pack);
+        let locked = packs::lock(conn, pack.map(|pack| &*pack.digest))?;
         let push = pushes::lock(conn, host, id, &refused.correlation)?;
         let text: String = refused.text.chars().take(TEXT_MAX).collect();
         let address = refused.client_address.as_deref().unwrap_or("no address");
@@ -77,7 +79,7 @@ pub fn refuse(
         let seq = events::append(conn, repository.id, now, vec![event])?;
         if let Some(Came { masked, pack }) = came {
             if let Some(pack) = pack {
-                repositories::insert_pack(conn, pack, now)?;
+                packs::insert(conn, &locked, pack, now)?;
             }
             let pack = pack.map(|pack| &*pack.digest);
             masked_pushes::insert_untranslated(conn, repository.id, seq, masked, pack)?;

@@ -12,6 +12,7 @@ use refwarden_wire::reconcile::{
 
 use super::fold::fold;
 use crate::db::events::{self, NewEvent};
+use crate::db::packs;
 use crate::db::reconcile::{self, InDoubt, OutOfBand};
 use crate::db::repositories::{self, Repository};
 use crate::error::AppError;
@@ -95,6 +96,7 @@ pub fn reconcile(
     }
     conn.transaction(|conn| {
         let repository = own(conn, host, report.repository.0)?;
+        let locked = packs::lock(conn, pack.map(|pack| &*pack.digest))?;
         repositories::lock(conn, repository.id)?;
         let baseline = repositories::baseline_at(conn, repository.id, i64::MAX)?;
         if baseline.is_some_and(|baseline| baseline.seq > report.seq) {
@@ -117,7 +119,7 @@ pub fn reconcile(
         }
         give_up(conn, &repository, &report.given_up, now)?;
         if let Some(pack) = pack {
-            repositories::insert_pack(conn, pack, now)?;
+            packs::insert(conn, &locked, pack, now)?;
         }
         let mut found = Vec::new();
         for change in &report.changes {

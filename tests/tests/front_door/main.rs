@@ -51,6 +51,7 @@ mod resync;
 mod retention;
 mod roles;
 mod rules;
+mod same_pack;
 mod scan;
 mod secrets;
 mod shared;

@@ -8,12 +8,12 @@ use uuid::Uuid;
 
 use super::{Judged, Received, json};
 use crate::db::events::{self, NewEvent};
+use crate::db::packs::Locked;
 use crate::db::pushes::{self, Push, RefUpdate, push_state, signed, update_state};
 use crate::db::requests::{self, Request};
-use crate::db::{masked_pushes, push_facts, records, repositories};
+use crate::db::{masked_pushes, packs, push_facts, records};
 use crate::error::AppError;
 use crate::lifecycle::actor_of;
-use crate::packs::StoredPack;
 
 /// Records it.
 ///
@@ -22,6 +22,7 @@ use crate::packs::StoredPack;
 /// says.
 pub(super) fn record(
     conn: &mut PgConnection,
+    locked: &Locked,
     received: &Received<'_>,
     id: Uuid,
     judged: &Judged,
@@ -30,12 +31,8 @@ pub(super) fn record(
 ) -> Result<(), AppError> {
     let push = &received.push;
     let repository = push.repository.0;
-    // In one order, whichever is which: each is locked.
-    let packs = received.pack.iter().chain(&received.masked_pack);
-    let mut packs: Vec<&StoredPack> = packs.collect();
-    packs.sort_by(|a, b| a.digest.cmp(&b.digest));
-    for pack in packs {
-        repositories::insert_pack(conn, pack, now)?;
+    for pack in received.packs() {
+        packs::insert(conn, locked, pack, now)?;
     }
     let mut codes: Vec<String> = judged
         .reasons
