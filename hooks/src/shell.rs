@@ -120,6 +120,7 @@ fn admitted(
     client: &Client,
     operation: Operation,
 ) -> Result<(Option<SecretString>, AuthenticateOut), Fault> {
+    let begun = SystemTime::now();
     let asked = token(session, host, client, operation).and_then(|token| {
         let answer = reading(session, host, client, token.as_ref(), operation)?;
         Ok((token, answer))
@@ -130,11 +131,11 @@ fn admitted(
     let recent = Recent::of(host, session);
     match asked {
         Ok((token, answer)) => {
-            recent.remember(&answer, SystemTime::now());
+            recent.remember(&answer, begun, SystemTime::now());
             Ok((token, answer))
         }
         Err(CallError::Rejected(fault)) => {
-            recent.forget();
+            recent.forget(SystemTime::now());
             Err(fault)
         }
         Err(CallError::Failed(fault)) => {

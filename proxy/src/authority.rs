@@ -63,11 +63,12 @@ impl Authority {
         }
         let reads = question.operation == Operation::Fetch;
         let (token, repository) = (credential.map(Credential::token), question.repository);
+        let asked = Instant::now();
         match self.ask(credential, question).await {
             Ok(answer) => {
                 if reads {
-                    let now = Instant::now();
-                    self.recent().remember(token, repository, &answer, now);
+                    let mut recent = self.recent();
+                    recent.remember(token, repository, &answer, asked, Instant::now());
                 }
                 Ok(answer)
             }
@@ -76,7 +77,7 @@ impl Authority {
                 recalled.ok_or(refusal)
             }
             Err(refusal) => {
-                self.recent().forget(token, repository);
+                self.recent().forget(token, repository, Instant::now());
                 Err(refusal)
             }
         }

@@ -1,7 +1,8 @@
 //! How long what the service said of a reader may be gone by while it does not answer.
 //!
 //! Proxy and login shell remember answers, each in its own way; what may be remembered is said
-//! here for both. It keeps nothing and asks nobody. Nobody's right to push is ever remembered.
+//! here for both, and each keeps an older answer from the place of a newer one. It keeps nothing and
+//! asks nobody. Nobody's right to push is ever remembered.
 
 use std::time::Duration;
 
@@ -10,7 +11,8 @@ use refwarden_wire::hook::{AuthenticateOut, View};
 /// The longest time that an answer may be used without asking again.
 pub const KEPT: Duration = Duration::from_mins(1);
 
-/// How long an answer to a fetch may be used, from when it came: never past the end of its token.
+/// How long an answer to a fetch may be used, from when it was asked for: never past the end of its
+/// token.
 ///
 /// None where policy gives readers different views and this one reads the repository itself:
 /// whoever was just moved to a masked view must not profit from a service that is away.

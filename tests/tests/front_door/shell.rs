@@ -1,7 +1,12 @@
 //! The login shell: who comes with an SSH certificate is known by it, who comes with neither
 //! certificate nor token gets nothing, and nobody gets anything but git.
 
+use std::fs::Permissions;
+use std::os::unix::fs::{PermissionsExt as _, chown};
+use std::path::PathBuf;
+
 use refwarden_testkit::{Outcome, Repository, Sshd, Stack, Via, Work};
+use rustix::process::geteuid;
 use serde_json::json;
 
 use crate::shared::{approve, request_of, stack};
@@ -306,6 +311,49 @@ fn without_the_service_only_readers_of_a_moment_ago_read_on() {
     // Pushes fail closed, whoever was known.
     work.push_with(&known, Via::Ssh(&sshd), &["HEAD:refs/heads/x"])
         .fails(&["RW501"]);
+}
+
+#[test]
+fn readers_that_others_could_have_written_count_for_nothing() {
+    let stack = Stack::start();
+    let sshd = Sshd::with_shell(&stack.started().repositories, &[]);
+    let repository = Repository::guarded(&stack, "planted-reader");
+    let work = repository.work();
+    let token = stack.token("ada");
+    let git = work.git.with("GIT_SSH_COMMAND", &sshd.command());
+    let git = git.with("REFWARDEN_TOKEN", &token);
+    let url = sshd.named_url("planted-reader");
+    let list = || git.run(work.path(), &["ls-remote", &url]);
+    list().passes();
+    stack.kill("service");
+    list().passes();
+    let readers = stack.directory().join("spool/readers");
+    let files = std::fs::read_dir(&readers).unwrap();
+    let mut paths: Vec<PathBuf> = files.map(|file| file.unwrap().path()).collect();
+    // What stands of this reader, and by which policy.
+    assert_eq!(paths.len(), 2, "{paths:?}");
+    paths.push(readers);
+    for path in paths {
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        let allow = |mode| std::fs::set_permissions(&path, Permissions::from_mode(mode)).unwrap();
+        allow(mode | 0o002);
+        list().fails(&["RW501"]);
+        allow(mode);
+        // A link to what is good.
+        let real = path.with_extension("real");
+        std::fs::rename(&path, &real).unwrap();
+        std::os::unix::fs::symlink(&real, &path).unwrap();
+        list().fails(&["RW501"]);
+        std::fs::remove_file(&path).unwrap();
+        std::fs::rename(&real, &path).unwrap();
+        // Only root can give it away.
+        if geteuid().is_root() {
+            chown(&path, Some(65534), None).unwrap();
+            list().fails(&["RW501"]);
+            chown(&path, Some(geteuid().as_raw()), None).unwrap();
+        }
+        list().passes();
+    }
 }
 
 #[test]
