@@ -115,7 +115,7 @@ pub fn page(conn: &mut PgConnection, filter: &Filter) -> Result<EventsOut, AppEr
     let full = i64::try_from(found.len()).unwrap_or_default() == filter.limit;
     let next = found.last().filter(|_| full).map(cursor);
     let hint = if found.is_empty() && filter.after.is_none() {
-        hint::of_short_names(conn, filter)?
+        hint::if_in_time(hint::of_short_names(conn, filter))?
     } else {
         None
     };

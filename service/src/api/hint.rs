@@ -1,5 +1,8 @@
 //! What to say where nothing was found: refs are asked for by their full names, and people think of
-//! branches and tags by their short ones. It looks for nothing else, and changes no answer.
+//! branches and tags by their short ones. It looks for nothing else, and changes no answer: what takes
+//! too long is left out.
+
+use std::time::{Duration, Instant};
 
 use diesel::PgConnection;
 use refwarden_query::{Field, Glob, Term};
@@ -13,6 +16,20 @@ const FOLDERS: [&str; 2] = ["refs/heads/", "refs/tags/"];
 /// The most short names that are looked for.
 const MOST: usize = 8;
 
+/// After this time nothing more is looked for, and nothing is said: what was found would not be all.
+const TIME: Duration = Duration::from_secs(2);
+
+/// A hint, or none where the database took too long over it: the answer is right without.
+///
+/// # Errors
+/// Any other that is given.
+pub fn if_in_time(hint: Result<Option<String>, AppError>) -> Result<Option<String>, AppError> {
+    match hint {
+        Err(AppError::Database(error)) if events::is_out_of_time(&error) => Ok(None),
+        other => other,
+    }
+}
+
 /// Names the refs that were probably meant, where the filter asks for short names.
 ///
 /// # Errors
@@ -21,9 +38,13 @@ pub fn of_short_names(
     conn: &mut PgConnection,
     filter: &Filter,
 ) -> Result<Option<String>, AppError> {
+    let begun = Instant::now();
     let mut hints = Vec::new();
     for short in short_names(filter).into_iter().take(MOST) {
         for folder in FOLDERS {
+            if begun.elapsed() > TIME {
+                return Ok(None);
+            }
             let full = format!("{folder}{short}");
             if is_known(conn, filter, &full)? {
                 hints.push(format!("there are events of {full}"));
@@ -66,4 +87,25 @@ fn is_known(conn: &mut PgConnection, filter: &Filter, full: &str) -> Result<bool
         ..Filter::default()
     };
     Ok(!events::list(conn, &known)?.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use diesel::result::{DatabaseErrorKind, Error};
+
+    use super::*;
+
+    fn failing(said: &str) -> Result<Option<String>, AppError> {
+        let error = Error::DatabaseError(DatabaseErrorKind::Unknown, Box::new(said.to_owned()));
+        if_in_time(Err(AppError::Database(error)))
+    }
+
+    #[test]
+    fn a_hint_that_takes_too_long_is_left_out() {
+        let stopped = failing("canceling statement due to statement timeout");
+        assert_eq!(stopped.unwrap(), None);
+        assert!(failing("out of shared memory").is_err());
+        let hint = Some("there are events of it".to_owned());
+        assert_eq!(if_in_time(Ok(hint.clone())).unwrap(), hint);
+    }
 }
