@@ -6,11 +6,14 @@
 //! signed before the time begins.
 //!
 //! On a machine that does other work too, rates are not worth much, and time on a processor is: it
-//! is told for each side.
+//! is told for each side. `POOL` says how many connections to the database the service has. A push that
+//! is not released, for which the service has no connection in time for example, is counted and is
+//! part of no rate and no latency.
 
 mod cpu;
 mod raw;
 
+use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -38,8 +41,12 @@ const LENGTH: Duration = Duration::from_secs(5);
 /// gaps, so they wait for one another.
 const REPOSITORIES: usize = 16;
 
-/// The most that pgbench connects with: Postgres's 100 less what the service holds.
-const CONNECTIONS: usize = 80;
+/// Connections that Postgres of the quick start lets be made, less those that it keeps for itself and
+/// those that a look at it needs.
+const CONNECTIONS: usize = 96;
+
+/// The service's connections to the database where `POOL` does not say; the configuration's default.
+const POOL: usize = 16;
 
 const ISSUER: &str = "https://bench.example.org";
 
@@ -56,26 +63,40 @@ struct Load {
     credential: String,
     repositories: Vec<String>,
     pair: Ed25519KeyPair,
+    /// The service's connections to the database.
+    pool: usize,
+}
+
+/// What came of pushing for a while.
+#[derive(Default)]
+struct Done {
+    /// Milliseconds of each push that was released.
+    times: Vec<f64>,
+    /// Of those, in a second.
+    rate: f64,
+    refusals: Refusals,
 }
 
 /// Measures on a Refwarden of its own.
 pub fn measure() {
     println!("## Decisions\n");
+    let pool = pool();
     let mut stack = Stack::start();
-    let load = prepare(&mut stack);
+    let load = prepare(&mut stack, pool);
     let database = stack.started().database_url.clone();
     pgbench(&database, &["-i", "-q", "-s", "20"]);
     println!(
         "{ROUNDS} runs of {} s each, alternating, over {REPOSITORIES} repositories and over one; \
-         medians. Latency in milliseconds.\n",
+         medians. Latency in milliseconds, of pushes that were released. The service has {pool} \
+         connections to the database.\n",
         LENGTH.as_secs()
     );
     println!(
-        "| pushes at a time | repositories | p50 | p99 | pushes/s | pgbench -N, transactions/s | \
+        "| pushes at a time | repositories | p50 | p99 | pushes/s | not released | pgbench -N, transactions/s | \
          ratio (lowest-highest) | processor, ms a push: client, service, Postgres | \
          ms a transaction: pgbench, Postgres |"
     );
-    println!("|---|---|---|---|---|---|---|---|---|");
+    println!("|---|---|---|---|---|---|---|---|---|---|");
     for repositories in [REPOSITORIES, 1] {
         for level in LEVELS {
             eprintln!("decisions, {level} at a time, {repositories} repositories");
@@ -89,26 +110,31 @@ fn row(load: &Load, database: &str, level: usize, repositories: usize) {
     let (mut times, mut rates, mut theirs, mut ratios) =
         (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     let (mut ours_spent, mut theirs_spent) = (Spent::default(), Spent::default());
+    let mut refusals = Refusals::new();
     for round in 0..ROUNDS {
         let mut reference = 0.0;
         if round % 2 == 0 {
             reference = transactions(load, database, level, &mut theirs_spent);
         }
-        let (mut took, rate) = pushes(load, level, repositories, &mut ours_spent);
+        let done = pushes(load, level, repositories, &mut ours_spent);
         if round % 2 == 1 {
             reference = transactions(load, database, level, &mut theirs_spent);
         }
-        times.append(&mut took);
-        rates.push(rate);
+        times.extend(done.times);
+        rates.push(done.rate);
         theirs.push(reference);
-        ratios.push(rate / reference);
+        ratios.push(done.rate / reference);
+        for (why, count) in done.refusals {
+            *refusals.entry(why).or_default() += count;
+        }
     }
     println!(
-        "| {level} | {repositories} | {:.1} | {:.1} | {:.0} | {:.0} | {:.2} ({:.2}-{:.2}) | \
+        "| {level} | {repositories} | {} | {} | {:.0} | {} | {:.0} | {:.2} ({:.2}-{:.2}) | \
          {:.2}, {:.2}, {:.2} | {:.2}, {:.2} |",
-        quantile(&times, 0.5),
-        quantile(&times, 0.99),
+        latency(&times, 0.5),
+        latency(&times, 0.99),
         quantile(&rates, 0.5),
+        told(&refusals),
         quantile(&theirs, 0.5),
         quantile(&ratios, 0.5),
         quantile(&ratios, 0.0),
@@ -119,6 +145,41 @@ fn row(load: &Load, database: &str, level: usize, repositories: usize) {
         theirs_spent.each(theirs_spent.client),
         theirs_spent.each(theirs_spent.postgres),
     );
+}
+
+/// How many pushes were not released, by what was answered.
+type Refusals = BTreeMap<String, usize>;
+
+fn told(refusals: &Refusals) -> String {
+    let all: Vec<String> = refusals
+        .iter()
+        .map(|(why, count)| format!("{count} ({why})"))
+        .collect();
+    if all.is_empty() {
+        "0".to_owned()
+    } else {
+        all.join(", ")
+    }
+}
+
+/// Milliseconds, where any push was released.
+fn latency(times: &[f64], part: f64) -> String {
+    if times.is_empty() {
+        "-".to_owned()
+    } else {
+        format!("{:.1}", quantile(times, part))
+    }
+}
+
+/// What `POOL` says.
+fn pool() -> usize {
+    let said = std::env::var("POOL").unwrap_or_default();
+    if said.is_empty() {
+        return POOL;
+    }
+    let number = said.parse().ok();
+    let number = number.filter(|number| (1..CONNECTIONS).contains(number));
+    number.unwrap_or_else(|| panic!("POOL: expected 1 to {}, not {said}", CONNECTIONS - 1))
 }
 
 /// Time on a processor, in hundredths of a second.
@@ -166,8 +227,9 @@ impl Spent {
     }
 }
 
-/// Trusts an issuer whose keys are here, and makes the repositories.
-fn prepare(stack: &mut Stack) -> Load {
+/// Trusts an issuer whose keys are here, gives the service that many connections, and makes the
+/// repositories.
+fn prepare(stack: &mut Stack, pool: usize) -> Load {
     let pair = Ed25519KeyPair::generate().unwrap();
     let x = URL_SAFE_NO_PAD.encode(pair.public_key().as_ref());
     let keys = json!({"keys": [{"kty": "OKP", "crv": "Ed25519", "x": x, "kid": "k"}]});
@@ -179,6 +241,9 @@ fn prepare(stack: &mut Stack) -> Load {
         "\n[[issuer]]\nurl = \"{ISSUER}\"\nalgorithms = [\"EdDSA\"]\n\
          jwks_file = \"bench.jwks.json\"\n"
     );
+    let said = format!("\nconnections = {POOL}\n");
+    assert!(text.contains(&said), "{text}");
+    let text = text.replacen(&said, &format!("\nconnections = {pool}\n"), 1);
     std::fs::write(&file, text + &issuer).unwrap();
     stack.restart();
     let make = |number: usize| {
@@ -194,36 +259,50 @@ fn prepare(stack: &mut Stack) -> Load {
         credential: credential.trim().to_owned(),
         repositories: (0..REPOSITORIES).map(make).collect(),
         pair,
+        pool,
     }
 }
 
-/// Pushes for a while, that many at a time; answers each one's milliseconds, and the rate.
+/// Pushes for a while, that many at a time.
 #[expect(clippy::cast_precision_loss, reason = "a count of pushes")]
-fn pushes(load: &Load, level: usize, repositories: usize, spent: &mut Spent) -> (Vec<f64>, f64) {
+fn pushes(load: &Load, level: usize, repositories: usize, spent: &mut Spent) -> Done {
     let made: Vec<Vec<u8>> = (0..MADE)
         .map(|index| load.request(&load.repositories[index % repositories]))
         .collect();
     let made = Mutex::new(made);
     let begun = Instant::now();
     let one = || {
-        let mut times = Vec::new();
+        let (mut times, mut refusals) = (Vec::new(), Vec::new());
         while begun.elapsed() < LENGTH {
-            let request = made.lock().unwrap().pop();
-            let request = request.unwrap_or_else(|| panic!("more pushes than were made"));
-            times.push(load.push(&request));
+            // The rate is of the time that it took, also where fewer were made than are answered.
+            let Some(request) = made.lock().unwrap().pop() else {
+                break;
+            };
+            match load.push(&request) {
+                Ok(took) => times.push(took),
+                Err(why) => refusals.push(why),
+            }
         }
-        times
+        (times, refusals)
     };
-    let times: Vec<f64> = spent.during(load, false, || {
+    let ended: Vec<_> = spent.during(load, false, || {
         std::thread::scope(|scope| {
             let workers: Vec<_> = (0..level).map(|_| scope.spawn(one)).collect();
             let ended = workers.into_iter().map(|worker| worker.join().unwrap());
-            ended.flatten().collect()
+            ended.collect()
         })
     });
-    spent.count += times.len();
-    let rate = times.len() as f64 / begun.elapsed().as_secs_f64();
-    (times, rate)
+    let took = begun.elapsed().as_secs_f64();
+    let mut done = Done::default();
+    for (times, refusals) in ended {
+        done.times.extend(times);
+        for why in refusals {
+            *done.refusals.entry(why).or_default() += 1;
+        }
+    }
+    spent.count += done.times.len();
+    done.rate = done.times.len() as f64 / took;
+    done
 }
 
 impl Load {
@@ -242,12 +321,18 @@ impl Load {
         [lines.as_bytes(), &length, head.as_bytes()].concat()
     }
 
-    /// One push. Milliseconds.
-    fn push(&self, request: &[u8]) -> f64 {
-        let (text, took) = raw::ask(&self.address, request);
-        let out: PushOut = serde_json::from_str(&text).unwrap();
-        assert_eq!(out.outcome, Outcome::Released, "{text}");
-        took.as_secs_f64() * 1000.0
+    /// One push. Milliseconds, or why it was not released.
+    fn push(&self, request: &[u8]) -> Result<f64, String> {
+        let answer = raw::ask(&self.address, request).map_err(|error| error.kind().to_string())?;
+        if answer.status != 200 {
+            return Err(answer.status.to_string());
+        }
+        let out: PushOut = serde_json::from_str(&answer.text).unwrap();
+        match out.outcome {
+            Outcome::Released => Ok(answer.took.as_secs_f64() * 1000.0),
+            Outcome::Waiting => Err("waiting".to_owned()),
+            Outcome::Denied => Err("denied".to_owned()),
+        }
     }
 
     fn token(&self, number: u64) -> String {
@@ -287,7 +372,7 @@ fn question(repository: &str, number: u64) -> Value {
 }
 
 fn transactions(load: &Load, database: &str, level: usize, spent: &mut Spent) -> f64 {
-    let clients = level.min(CONNECTIONS).to_string();
+    let clients = level.min(CONNECTIONS - load.pool).to_string();
     let threads = level.min(2).to_string();
     let seconds = LENGTH.as_secs().to_string();
     let options = ["-N", "-n", "-c", &clients, "-j", &threads, "-T", &seconds];
