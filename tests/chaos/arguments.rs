@@ -12,9 +12,12 @@ usage: chaos [--seed N] [--minutes N | --seconds N | --trials N | --trial N]
   --seed N      what happens follows from it; from the clock when it is not given
   --trial N     that trial only
   --minutes N   begins no trial after so long; 2 when nothing is given
-  --jobs N      so many at once, each with a Refwarden of its own; 1 when it is not given
+  --jobs N      so many at once, each with Refwardens of its own; 1 when it is not given
 
 Full disks and pulled cables need root; without, they are left out and counted.";
+
+/// The most jobs: each may have two Refwardens, which are numbered.
+const JOBS: u8 = 127;
 
 /// What was asked for.
 pub struct Arguments {
@@ -62,8 +65,10 @@ impl Arguments {
                 "--minutes" => read.time = Duration::from_secs(number()?.saturating_mul(60)),
                 "--seconds" => read.time = Duration::from_secs(number()?),
                 "--jobs" => {
-                    let jobs = u8::try_from(number()?).ok().filter(|jobs| *jobs > 0);
-                    read.jobs = jobs.ok_or("--jobs takes a number from 1 to 255")?;
+                    let jobs = u8::try_from(number()?).ok();
+                    let jobs = jobs.filter(|jobs| (1..=JOBS).contains(jobs));
+                    read.jobs =
+                        jobs.ok_or_else(|| format!("--jobs takes a number from 1 to {JOBS}"))?;
                 }
                 "--json" => read.json = true,
                 "--verbose" => read.verbose = true,

@@ -19,6 +19,7 @@ mod dice;
 mod disks;
 mod ground;
 mod link;
+mod masked;
 mod others;
 mod parts;
 mod plan;
@@ -28,6 +29,7 @@ mod report;
 mod step;
 mod trial;
 
+use std::cell::OnceCell;
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -88,18 +90,24 @@ struct Worker<'a> {
     report: Mutex<Report>,
 }
 
+/// A Refwarden without masked views and one with, each started when a trial needs it.
+type Stacks = [OnceCell<Parts>; 2];
+
+/// The repository in each of them.
+type Grounds<'a> = [Option<Ground<'a>>; 2];
+
 impl Worker<'_> {
     fn work(&self, job: u8) {
-        let parts = Parts::start(job, self.apart.is_ok());
+        let stacks = Stacks::default();
         loop {
             let block = self.block.fetch_add(1, Ordering::Relaxed);
-            let mut ground: Option<Ground<'_>> = None;
+            let mut grounds = Grounds::default();
             for trial in block * TRIALS_EACH..(block + 1) * TRIALS_EACH {
                 if self.is_enough(trial) {
                     return;
                 }
                 if self.arguments.trial.is_none_or(|only| only == trial) {
-                    self.make(&parts, &mut ground, trial);
+                    self.make(job, &stacks, &mut grounds, trial);
                 }
             }
         }
@@ -113,7 +121,7 @@ impl Worker<'_> {
         }
     }
 
-    fn make<'p>(&self, parts: &'p Parts, ground: &mut Option<Ground<'p>>, trial: u64) {
+    fn make<'p>(&self, job: u8, stacks: &'p Stacks, grounds: &mut Grounds<'p>, trial: u64) {
         let Arguments { seed, share, .. } = *self.arguments;
         let plan = Plan::of(seed, trial, share);
         if let (Some(fault), Err(why)) = (plan.fault(), self.apart)
@@ -122,6 +130,12 @@ impl Worker<'_> {
             self.report.lock().unwrap().leave_out(fault, why);
             return;
         }
+        let which = usize::from(plan.masked);
+        let parts = stacks[which].get_or_init(|| {
+            let number = job * 2 + u8::from(plan.masked);
+            Parts::start(number, self.apart.is_ok(), plan.masked)
+        });
+        let ground = &mut grounds[which];
         let here = ground.get_or_insert_with(|| {
             let mut dice = Dice::of(seed, u64::MAX - trial / TRIALS_EACH);
             let (reftable, sha256) = (dice.below(3) == 0, dice.below(4) == 0);

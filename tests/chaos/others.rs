@@ -6,12 +6,17 @@ use std::time::Duration;
 use refwarden_testkit::Outcome;
 
 use crate::ground::{Ground, Ready};
+use crate::masked::Way;
 use crate::parts::Parts;
 use crate::plan::{Disk, Fault};
 use crate::trial::Told;
 
 /// I5: the most that a refusal may take.
 pub const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The most that a read may take that goes on: three questions to the service over HTTP, each of which
+/// waits for four seconds, and git.
+const READ: Duration = Duration::from_secs(20);
 
 /// How many pushes are tried on a full disk: one may find room in a page that has some.
 const PUSHES: usize = 4;
@@ -34,7 +39,8 @@ pub struct Others {
 }
 
 impl Others {
-    /// Gets ready for a fault. The reader is known to the proxy.
+    /// Gets ready for a fault. The reader is known to the proxy, and to the login shell where it comes
+    /// through that.
     pub fn new(parts: &Parts, ground: &Ground<'_>, fault: Fault) -> Self {
         let pushes = if let Fault::Full(_) = fault {
             PUSHES
@@ -42,7 +48,16 @@ impl Others {
             1
         };
         let reader = parts.stack.token("ada");
-        ground.read(&reader).passes();
+        match &parts.masked {
+            None => drop(ground.read(&reader).passes()),
+            Some(masked) => {
+                for way in Way::ALL {
+                    let (read, problem) = masked.read(&parts.stack, &reader, way);
+                    read.passes();
+                    assert_eq!(problem, None);
+                }
+            }
+        }
         Self {
             fault,
             pushers: (0..pushes).map(|_| parts.stack.token("ada")).collect(),
@@ -51,7 +66,21 @@ impl Others {
     }
 
     /// Pushes and reads.
-    pub fn come(&self, ground: &Ground<'_>, ready: &Ready, told: &mut Told) {
+    pub fn come(&self, parts: &Parts, ground: &Ground<'_>, ready: &Ready, told: &mut Told) {
+        self.push(ground, ready, told);
+        let Some(masked) = &parts.masked else {
+            self.judge(&ground.read(&self.reader), told);
+            return;
+        };
+        for way in Way::ALL {
+            let (read, problem) = masked.read(&parts.stack, &self.reader, way);
+            self.judge(&read, told);
+            told.masked_reads += u64::from(read.ok());
+            told.violations.extend(problem);
+        }
+    }
+
+    fn push(&self, ground: &Ground<'_>, ready: &Ready, told: &mut Told) {
         for (number, token) in self.pushers.iter().enumerate() {
             let arguments = if number == 0 {
                 ready.next.clone()
@@ -73,11 +102,14 @@ impl Others {
                     .push(format!("a ref has moved while it lasts: {pushed}"));
             }
         }
-        let read = ground.read(&self.reader);
+    }
+
+    /// Reads go on.
+    fn judge(&self, read: &Outcome, told: &mut Told) {
         // Nothing is sent that cannot be noted in the spool (decision 0019).
         let is_unrecorded =
             self.fault == Fault::Full(Disk::Spool) && read.said().contains("error: RW507");
-        if !read.ok() && !is_unrecorded {
+        if (!read.ok() && !is_unrecorded) || read.took > READ {
             told.violations
                 .push(format!("a read while it lasts: {read}"));
         }

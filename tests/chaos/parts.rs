@@ -16,6 +16,7 @@ use rustix::process::Signal;
 
 use crate::disks::Disks;
 use crate::link::Link;
+use crate::masked::{self, Masked};
 use crate::plan::Disk;
 use crate::processes::{self, signal, wait};
 use crate::relay::{Mode, Relay};
@@ -31,6 +32,8 @@ pub struct Parts {
     pub stack: Stack,
     /// What the service reaches its database through.
     pub relay: Relay,
+    /// What is read through a masked view, where policy has one.
+    pub masked: Option<Masked>,
     http: Client,
     commands: BTreeMap<&'static str, Started>,
     children: RefCell<BTreeMap<&'static str, Child>>,
@@ -53,8 +56,9 @@ struct Started {
 
 impl Parts {
     /// Starts everything, and puts the relay before the database; with a network and disks of its own
-    /// where `apart`. `number` tells it from others of this process.
-    pub fn start(number: u8, apart: bool) -> Self {
+    /// where `apart`, and readers of a masked view where `masked`. `number` tells it from others of
+    /// this process.
+    pub fn start(number: u8, apart: bool, masked: bool) -> Self {
         let mut stack = Stack::start();
         let url = stack.started().database_url.clone();
         let socket = url
@@ -85,9 +89,15 @@ impl Parts {
         });
         let text: Vec<&str> = lines.collect();
         std::fs::write(&file, text.join("\n") + "\n").unwrap();
+        if masked {
+            let file = stack.directory().join("policy.toml");
+            let text = std::fs::read_to_string(&file).unwrap();
+            std::fs::write(&file, text + masked::POLICY).unwrap();
+        }
         // The private server takes local connections without a password, and those of the relay
         // are local.
         stack.restart();
+        let masked = masked.then(|| Masked::plant(&stack));
         let http = Client::builder()
             .timeout(Duration::from_secs(5))
             .no_proxy()
@@ -100,6 +110,7 @@ impl Parts {
         Self {
             stack,
             relay,
+            masked,
             apart,
             http,
             commands,

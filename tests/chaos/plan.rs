@@ -158,6 +158,9 @@ pub struct Plan {
     pub resumes: bool,
     /// Which backend is killed.
     pub which: u64,
+    /// While a fault lasts, others read through a masked view, and not a repository itself: every
+    /// second trial. It takes a Refwarden with another policy.
+    pub masked: bool,
 }
 
 /// Which trials there are.
@@ -205,7 +208,9 @@ impl Plan {
         } else {
             kill(dice)
         };
+        let lasts = matches!(blow, Blow::Fault(fault, _) if fault.is_lasting());
         Self {
+            masked: lasts && trial % 2 == 1,
             push,
             by_http: by_http || matches!(blow, Blow::Kill(Victim::Proxy, _)),
             blow,

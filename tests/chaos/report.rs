@@ -26,6 +26,7 @@ pub struct Report {
     steps: BTreeMap<&'static str, u64>,
     faults: BTreeMap<String, u64>,
     refused: BTreeMap<String, u64>,
+    masked_reads: BTreeMap<String, u64>,
     left_out: BTreeMap<String, u64>,
     why_left_out: String,
     fault_steps: BTreeMap<&'static str, u64>,
@@ -59,6 +60,10 @@ impl Report {
             Blow::Fault(fault, _) => {
                 *self.faults.entry(format!("{fault:?}")).or_default() += 1;
                 *self.refused.entry(format!("{fault:?}")).or_default() += told.refused;
+                if plan.masked {
+                    let reads = self.masked_reads.entry(format!("{fault:?}")).or_default();
+                    *reads += told.masked_reads;
+                }
                 *self.fault_steps.entry(step).or_default() += 1;
                 self.slowest = self.slowest.max(told.took);
             }
@@ -115,6 +120,7 @@ impl Report {
             "faults_by_kind": self.faults,
             "faults_by_step": self.fault_steps,
             "pushes_refused_while_a_fault_lasted": self.refused,
+            "masked_reads_while_a_fault_lasted": self.masked_reads,
             "left_out": self.left_out,
             "slowest_push_of_a_fault_ms": u64::try_from(self.slowest.as_millis()).unwrap_or(u64::MAX),
             "violations": broken.collect::<Vec<_>>(),
@@ -146,6 +152,8 @@ impl Report {
         table(&self.faults);
         println!("\nother pushes refused while it lasted");
         table(&self.refused);
+        println!("\nclones of a masked view made while it lasted");
+        table(&self.masked_reads);
         println!("\nfaults by the step in which they began");
         table(&self.fault_steps);
         for it in &self.broken {

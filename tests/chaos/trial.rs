@@ -32,6 +32,8 @@ pub struct Told {
     pub passed: bool,
     /// How many others were refused while it lasted.
     pub refused: u64,
+    /// How many clones of a masked view were made while it lasted.
+    pub masked_reads: u64,
     /// What does not hold.
     pub violations: Vec<String>,
     /// How long the push took.
@@ -47,7 +49,7 @@ pub fn run(parts: &Parts, ground: &Ground<'_>, plan: &Plan, number: u64) -> Told
     let token = parts.stack.token("ada");
     strike(parts, ground, plan, &ready, &token, &mut told);
     if let Some(others) = others.filter(|_| told.step.is_some()) {
-        others.come(ground, &ready, &mut told);
+        others.come(parts, ground, &ready, &mut told);
     }
     recover(parts, ground, plan, &mut told);
     if told.violations.is_empty() {

@@ -40,6 +40,17 @@ fn pushes_survive_full_disks() {
 }
 
 #[test]
+fn masked_readers_read_on_while_the_database_does_not_answer() {
+    // The database refuses connections, which needs no root, from before the push.
+    let report = chaos(&["--seed", "27", "--trial", "27", "--only", "faults"]);
+    assert_eq!(report["faults"], 1, "{report}");
+    let reads = report["masked_reads_while_a_fault_lasted"].as_object();
+    let reads: u64 = reads.unwrap().values().filter_map(Value::as_u64).sum();
+    assert_eq!(reads, 2, "{report}");
+    assert_eq!(report["violations"], serde_json::json!([]));
+}
+
+#[test]
 fn an_argument_that_is_not_known_is_refused() {
     let mut command = Command::new(program("chaos"));
     command.arg("--sed");
