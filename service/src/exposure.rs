@@ -2,7 +2,9 @@
 //!
 //! Objects are what ties a secret to those who have it: a finding names the object that holds it,
 //! a push names those that it brought, a fetch those that it was sent. A masked reader was sent
-//! another object in its place, whose id is not asked for here. What it deliberately does not do: it
+//! another object in its place, whose id is not asked for here. A file's name is held by a tree. A
+//! ref's name is held by no object, and which names a fetch was told is not on record: guessing it from
+//! when the ref was there would name readers who never asked for it (`ls-refs` takes prefixes). What it deliberately does not do: it
 //! opens no repository, so a secret that no push was found to hold is known only when a scan of the
 //! history names its objects (`refwarden audit exposure --rescan`).
 

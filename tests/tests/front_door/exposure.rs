@@ -3,7 +3,7 @@
 //! only a later rule or a later scan finds.
 
 use refwarden_testkit::{Git, Repository, Stack, Via, with_token};
-use refwarden_wire::exposure::ExposureOut;
+use refwarden_wire::exposure::{ExposureOut, Holding};
 use tempfile::TempDir;
 
 use crate::fetches::{psql, recorded};
@@ -155,6 +155,37 @@ fn exactly_those_are_named_who_were_sent_the_secret() {
     // Asking is on record.
     let asked = format!("SELECT count(*) > 0 FROM readings WHERE what LIKE '%{fingerprint}%'");
     assert_eq!(psql(stack, &asked), "t");
+}
+
+#[test]
+fn a_secret_in_a_file_s_name_is_found_by_the_folders_that_have_it() {
+    let stack = masked_stack();
+    let repository = Repository::guarded(stack, "exposed-name");
+    let work = repository.work();
+    fetch(&repository, "before", &[]);
+    let name = format!("keys/{}.txt", secret(9820));
+    work.commit(&[(name.as_bytes(), b"x\n")], "With");
+    masked::push(&work, &["HEAD:refs/heads/main"]);
+    let fingerprint = fingerprint(&repository);
+    fetch(&repository, "with", &[]);
+    // Another folder by its id, with the same name in it; of the first nothing is sent.
+    work.commit(&[(b"keys/other", b"y\n")], "Beside");
+    masked::push(&work, &["HEAD:refs/heads/main"]);
+    fetch(&repository, "beside", &["--depth=1"]);
+    work.git(&["rm", "-q", &name]);
+    work.commit(&[], "Without");
+    masked::push(&work, &["HEAD:refs/heads/main"]);
+    fetch(&repository, "without", &["--depth=1"]);
+    recorded(&repository, 4);
+    let out = exposure(stack, &[&fingerprint]);
+    assert_eq!(readers(&out), ["with", "beside"], "{out:#?}");
+    let is_folder = |it: &Holding| it.place == "path" && it.oid.is_some();
+    assert!(out.objects.iter().all(is_folder), "{out:#?}");
+    let folders: Vec<String> = ["HEAD~1:keys", "HEAD~2:keys"]
+        .map(|it| work.git(&["rev-parse", it]))
+        .to_vec();
+    let held: Vec<&String> = out.fetches.iter().flat_map(|it| &it.objects).collect();
+    assert!(folders.iter().all(|it| held.contains(&it)), "{out:#?}");
 }
 
 #[test]
