@@ -1,19 +1,21 @@
 //! `refwarden-shell`: what sshd runs for a session, as a login shell or as `ForceCommand`.
 //!
 //! It serves fetches and pushes of guarded repositories below one directory and nothing else, asks
-//! the service who the session is and what it may read, and becomes git. A session is known
+//! the service who the session is and what it may read, and becomes git for a push; for a fetch git runs
+//! below it ([`listen`]). A session is known
 //! by `REFWARDEN_TOKEN` or by the SSH certificate that sshd let it in with. It decides nothing by
 //! itself, keeps nothing but what the service said of readers a moment ago, and reads no file of the
 //! client's choosing.
 
 mod command;
+mod listen;
 mod masked;
 mod recent;
 mod session;
 mod syslog;
 
 use std::os::unix::process::CommandExt as _;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitStatus, Stdio};
 use std::time::SystemTime;
 
 use refwarden_gitio::command::{configure, for_shell, run_own_hooks};
@@ -30,6 +32,7 @@ use crate::client::{CallError, Client};
 use crate::fault::Fault;
 use crate::host::Host;
 use command::Asked;
+use listen::Serving;
 use recent::Recent;
 use session::Session;
 
@@ -88,14 +91,29 @@ pub fn run() -> Result<(), Fault> {
         .stderr(Stdio::inherit());
     introduce(&mut git);
     match asked.operation {
-        Operation::Fetch => record(&mut git, &errand)?,
-        Operation::Push => run_own_hooks(&mut git),
+        Operation::Fetch => {
+            record(&mut git, &errand)?;
+            let serving = Serving::start(&mut git).map_err(|error| not_started(&error))?;
+            ended(serving.end())
+        }
+        Operation::Push => {
+            run_own_hooks(&mut git);
+            Err(not_started(&git.exec()))
+        }
     }
-    let error = git.exec();
-    Err(Fault::hook(format!(
-        "git cannot be started: {}",
-        error.kind()
-    )))
+}
+
+fn not_started(error: &std::io::Error) -> Fault {
+    Fault::hook(format!("git cannot be started: {}", error.kind()))
+}
+
+/// How git ended, which has told the client what there was to tell.
+fn ended(status: std::io::Result<ExitStatus>) -> Result<(), Fault> {
+    let status = status.map_err(|_| Fault::hook("git cannot be waited for"))?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Fault::Told)
 }
 
 /// Whether git would run the hooks that judge, and whether a fetch can be recorded. Who may know

@@ -14,6 +14,10 @@ pub const FETCHES: &str = "/hook/v1/fetches";
 /// an [`Errand`] as JSON. It holds no token.
 pub const ERRAND: &str = "REFWARDEN_FETCH";
 
+/// The variable that names the open file (a descriptor's number) in which whoever serves a fetch over
+/// SSH notes what it learns while git runs: a [`Learned`] as JSON, empty until there is anything.
+pub const LEARNED: &str = "REFWARDEN_FETCH_LEARNED";
+
 /// The program that records, beside the one that serves.
 pub const PROGRAM: &str = "refwarden-pack-objects";
 
@@ -36,6 +40,15 @@ pub struct Errand {
     pub session: Session,
 }
 
+/// What is learned of a session once it has begun.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Learned {
+    /// What the client says that it is.
+    pub client_agent: Option<String>,
+    /// The refs that it was told of last.
+    pub refs: Option<ToldRefs>,
+}
+
 /// Who fetches, and from where.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Session {
@@ -45,7 +58,7 @@ pub struct Session {
     pub transport: String,
     /// The client's address.
     pub client_address: Option<String>,
-    /// What the client says that it is: `git/2.47.3`. Not known over SSH.
+    /// What the client says that it is: `git/2.47.3`.
     pub client_agent: Option<String>,
     /// Who it is; none for an anonymous reader.
     pub actor: Option<ActorChain>,

@@ -8,7 +8,7 @@ use std::time::SystemTime;
 
 use refwarden_gitio::{Git, Repository};
 use refwarden_model::{Code, FetchId};
-use refwarden_wire::fetch::{ERRAND, Errand, Session};
+use refwarden_wire::fetch::{ERRAND, Errand, LEARNED, Learned, Session};
 
 use super::asked::Question;
 use super::directory;
@@ -19,6 +19,9 @@ use crate::host::Host;
 
 /// The most that `upload-pack` may ask, in bytes: about six million ids.
 const QUESTION_MAX: u64 = 256 << 20;
+
+/// The most that is read of what the login shell noted, in bytes.
+const LEARNED_MAX: u64 = 16 << 10;
 
 /// The file system keeps this much for itself, in bytes; no copy is made below it.
 const SPARE: u64 = 512 << 20;
@@ -38,7 +41,12 @@ pub fn record() -> Result<(), Fault> {
     let making = Making::start(arguments)?;
     let errand = std::env::var(ERRAND).ok();
     let errand: Option<Errand> = errand.and_then(|text| serde_json::from_str(&text).ok());
-    let errand = errand.ok_or_else(|| unrecorded("it is not known who fetches"))?;
+    let mut errand = errand.ok_or_else(|| unrecorded("it is not known who fetches"))?;
+    if let Some(learned) = learned() {
+        let session = &mut errand.session;
+        session.client_agent = learned.client_agent.or(session.client_agent.take());
+        session.refs = learned.refs.or(session.refs.take());
+    }
     let mut input = Vec::new();
     std::io::stdin()
         .lock()
@@ -73,6 +81,15 @@ pub fn record() -> Result<(), Fault> {
     made.map(|_| ())
 }
 
+/// What the login shell has learned of the session. A fetch is recorded without it, too.
+fn learned() -> Option<Learned> {
+    let number: u32 = std::env::var(LEARNED).ok()?.parse().ok()?;
+    let note = std::fs::File::open(format!("/proc/self/fd/{number}")).ok()?;
+    let mut text = Vec::new();
+    note.take(LEARNED_MAX).read_to_end(&mut text).ok()?;
+    serde_json::from_slice(&text).ok()
+}
+
 fn unrecorded(why: &str) -> Fault {
     Fault::new(
         Code::NotRecorded,
@@ -104,6 +121,7 @@ impl Making {
     fn start(arguments: &[OsString]) -> Result<Self, Fault> {
         Git::asked(arguments)
             .env_remove(ERRAND)
+            .env_remove(LEARNED)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -182,7 +200,7 @@ fn start_sender(spool: &Path) {
     };
     let mut command = Command::new(program);
     command.arg("--send").arg(spool);
-    command.env_remove(ERRAND);
+    command.env_remove(ERRAND).env_remove(LEARNED);
     command
         .stdin(Stdio::null())
         .stdout(Stdio::null())

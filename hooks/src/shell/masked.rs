@@ -16,6 +16,7 @@ use refwarden_view::serving::{Found, Shadow, Views};
 use refwarden_wire::fetch::Errand;
 use refwarden_wire::hook::{MaskedView, Operation};
 
+use super::listen::Serving;
 use super::syslog;
 use crate::fault::Fault;
 use crate::host::Host;
@@ -49,7 +50,11 @@ pub fn serve(
             let mut command = git(pack, &shadow, introduce);
             errand.session.view = Some(shadow.served());
             super::record(&mut command, &errand)?;
-            run(command)
+            command.stderr(Stdio::piped());
+            let git = Serving::start(&mut command);
+            let mut git = git.map_err(|error| not_started(&command, &error))?;
+            keep(&mut git.child);
+            super::ended(git.end())
         }
         Operation::Push => {
             let refs = shadow::advertise_to_pushers(&shadow.directory);
@@ -125,17 +130,14 @@ fn run(mut command: Command) -> Result<(), Fault> {
     command.stdin(Stdio::inherit()).stdout(Stdio::inherit());
     command.stderr(Stdio::piped());
     let child = command.spawn();
-    let mut child = child.map_err(|error| {
-        syslog::error(&format!("{}: {error}", command.get_program().display()));
-        Fault::hook("git cannot be started")
-    })?;
+    let mut child = child.map_err(|error| not_started(&command, &error))?;
     keep(&mut child);
-    let status = child.wait();
-    let status = status.map_err(|_| Fault::hook("git cannot be waited for"))?;
-    if status.success() {
-        return Ok(());
-    }
-    Err(Fault::Told)
+    super::ended(child.wait())
+}
+
+fn not_started(command: &Command, error: &std::io::Error) -> Fault {
+    syslog::error(&format!("{}: {error}", command.get_program().display()));
+    Fault::hook("git cannot be started")
 }
 
 fn keep(child: &mut Child) {

@@ -31,7 +31,7 @@ pub fn psql(stack: &Stack, statement: &str) -> String {
 
 /// A column of a repository's fetches, the oldest first.
 #[track_caller]
-fn column(repository: &Repository<'_>, expression: &str) -> Vec<String> {
+pub fn column(repository: &Repository<'_>, expression: &str) -> Vec<String> {
     let rows = psql(
         repository.stack,
         &format!(

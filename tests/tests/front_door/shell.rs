@@ -5,10 +5,11 @@ use std::fs::Permissions;
 use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::PathBuf;
 
-use refwarden_testkit::{Outcome, Repository, Sshd, Stack, Via, Work};
+use refwarden_testkit::{Outcome, Repository, Sshd, Stack, Via, Work, with_token};
 use rustix::process::geteuid;
 use serde_json::json;
 
+use crate::fetches::{column, recorded};
 use crate::shared::{approve, request_of, stack};
 
 /// What a certificate needs to be taken: a minute or so of validity.
@@ -242,6 +243,55 @@ fn without_certificate_a_token_is_needed_and_enough() {
         &["push", "-o", &option, &url, "HEAD:refs/heads/b"],
     )
     .passes();
+}
+
+#[test]
+fn a_fetch_over_ssh_is_recorded_with_git_s_version_and_the_refs_that_were_told() {
+    let repository = Repository::guarded(stack(), "shell-told");
+    let sshd = Sshd::with_shell(&stack().started().repositories, &[]);
+    let work = repository.work();
+    work.commit(&[(b"a", b"a\n")], "A");
+    work.git(&["tag", "-a", "-m", "One", "v1"]);
+    work.push(Via::Local, &["HEAD:refs/heads/topic", "v1"])
+        .passes();
+    let token = stack().token("ada");
+    let clone = |via, url: &str, version: &str| {
+        let git = with_token(stack().git(), &token, via);
+        let directory = tempfile::tempdir().unwrap();
+        let protocol = format!("protocol.version={version}");
+        let clone = ["-c", &protocol, "clone", "-q", "--bare", url, "."];
+        git.run(directory.path(), &clone).passes();
+        git.run(directory.path(), &["fsck", "--full"]).passes();
+    };
+    clone(Via::Http, &repository.http_url(), "2");
+    recorded(&repository, 1);
+    for (number, version) in ["0", "1", "2"].into_iter().enumerate() {
+        clone(Via::Ssh(&sshd), &sshd.named_url("shell-told"), version);
+        recorded(&repository, number + 2);
+    }
+    assert_eq!(
+        column(&repository, "transport"),
+        ["http", "ssh", "ssh", "ssh"]
+    );
+    let agents = column(&repository, "client_agent");
+    assert!(
+        agents.iter().all(|agent| agent.starts_with("git/")),
+        "{agents:?}"
+    );
+    assert_eq!(column(&repository, "refs_count"), ["4", "5", "5", "4"]);
+    // The same question in version 2, over either way.
+    let digests = column(&repository, "refs_digest");
+    assert_eq!(digests[0], digests[3]);
+    assert!(digests.iter().all(|digest| digest.len() == 64));
+    // Several times as much as any buffer on the way.
+    let noise: Vec<u8> = (0..3_000_000_u64)
+        .map(|n| n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes()[2])
+        .collect();
+    work.commit(&[(b"large", &noise)], "Large");
+    work.push(Via::Local, &["HEAD:refs/heads/large"]).passes();
+    clone(Via::Ssh(&sshd), &sshd.named_url("shell-told"), "0");
+    recorded(&repository, 5);
+    assert_eq!(column(&repository, "refs_count")[4], "6");
 }
 
 #[test]
