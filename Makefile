@@ -35,7 +35,7 @@ test: bootstrap-tests ## Installs what is missing, builds, and runs all tests
 bench: bootstrap-tests build ## Measures, side by side in one run, what docs/BENCHMARKS.md says
 	@$(CARGO) run --release --locked -p refwarden-tests --bin bench
 
-bench-decisions: bootstrap-tests build ## Verdicts a second beside pgbench on the same Postgres
+bench-decisions: bootstrap-tests build ## Verdicts a second beside pgbench on the same Postgres; POOL= connections
 	@$(CARGO) run --release --locked -p refwarden-tests --bin bench -- decisions
 
 bench-scan: build ## Compares scanners, which it installs; SCAN_BENCH_TREE, _REPO, _ROUNDS choose
