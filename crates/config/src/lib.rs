@@ -23,7 +23,7 @@ pub use ledger::Ledger;
 pub use notify::{
     Chat, Collector, Email, Hours, Name, Notify, Person, Security, Syslog, Target, Told, Webhook,
 };
-pub use packs::Packs;
+pub use packs::{Bucket, Endpoint, Packs};
 pub use retention::Retention;
 pub use server::{
     Access, Config, Database, Host, Issuer, IssuerKind, PolicyFiles, Proxy, QuickStart, Service,

@@ -9,7 +9,7 @@ use super::fetches::Fetches;
 use super::issuers;
 use super::ledger::Ledger;
 use super::notify::{self, Notify};
-use super::packs::Packs;
+use super::packs::{self, Packs};
 use super::retention::Retention;
 use super::ssh::SshAuthority;
 
@@ -44,8 +44,8 @@ pub struct Config {
     /// The tamper-evident log.
     #[serde(default)]
     pub ledger: Ledger,
-    /// To whom packs are sealed.
-    #[serde(default)]
+    /// To whom packs are sealed, and where they are kept.
+    #[serde(default, deserialize_with = "packs::read")]
     pub packs: Packs,
     /// Of whose fetches the packs are kept.
     #[serde(default)]
