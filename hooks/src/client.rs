@@ -24,8 +24,9 @@ use crate::host::Host;
 /// Longest answer that is read, in bytes.
 const ANSWER_MAX: u64 = 32 << 20;
 
-/// Bytes that a pack must travel in a second at least.
-const PACK_BYTES_PER_SECOND: u64 = 4 << 20;
+/// Bytes that a pack must travel in a second at least, on to where the service keeps it included: half as
+/// many as it allows for itself.
+const PACK_BYTES_PER_SECOND: u64 = 2 << 20;
 
 /// Packs up to this size are read before they are sent, in bytes.
 const PACK_HELD_MAX: u64 = 1 << 20;
@@ -392,6 +393,10 @@ fn problem(response: Response) -> CallError {
         404 => (
             Code::UnknownRepository,
             "the approval service does not know this repository",
+        ),
+        503 => (
+            code.unwrap_or(Code::ServiceFault),
+            "the approval service cannot keep records now: its database or its pack store fails",
         ),
         _ => (
             code.unwrap_or(Code::ServiceFault),
