@@ -1,22 +1,31 @@
-//! The pack store: packs exactly as received, in files that begin with their SHA-256, in a local
-//! directory; sealed to auditors' recipients where some are configured.
+//! The pack store: packs exactly as received, in files that begin with their SHA-256; sealed to
+//! auditors' recipients where some are configured. They are in a local directory, or in an
+//! S3-compatible store, where new ones go once one is configured (`docs/decisions/0034-s3-pack-store.md`).
 //!
 //! A pack is hashed and sealed while it is written to a temporary file, which is fsynced and
-//! renamed into place: what has a name is whole and durable, and no plain byte of a sealed pack
-//! ever touches the disk. The store does not know what the ledger holds: `db::packs` does.
+//! renamed into place, or put into that store and read back: what has a name is whole and durable, and
+//! no plain byte of a sealed pack ever touches the disk. The store does not know what the ledger
+//! holds: `db::packs` does. It is never listed.
 
+mod access;
 mod custody;
+mod s3;
 mod seal;
 
 use std::fs::File;
-use std::io::Write as _;
+use std::io::{Read, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use bytes::Bytes;
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
 use sha2::{Digest, Sha256};
+use tokio_util::io::ReaderStream;
 use uuid::Uuid;
 
 use custody::Custody;
+use s3::S3;
 use seal::Sink;
 pub use seal::{Recipients, Sealed};
 
@@ -26,11 +35,27 @@ const LEFT: std::time::Duration = std::time::Duration::from_hours(24);
 /// Where packs are while they are received, below the store.
 const INCOMING: &str = "incoming";
 
-/// A directory of packs.
+/// Where sealed packs are while they are put elsewhere, below the store. What is left of one that was
+/// put and not recorded is a note to delete it by.
+const OUTGOING: &str = "outgoing";
+
+/// What the location of a pack begins with that is not in the directory.
+const ELSEWHERE: &str = "s3:";
+
+/// A directory of packs, and where others are.
 #[derive(Clone)]
 pub struct PackStore {
     directory: PathBuf,
+    elsewhere: Option<S3>,
     recipients: Recipients,
+}
+
+/// A stored file, while it is read.
+pub struct Opened {
+    /// Its length in bytes.
+    pub length: u64,
+    /// What it holds.
+    pub stream: BoxStream<'static, std::io::Result<Bytes>>,
 }
 
 /// A pack that is stored. Its file is deleted with the last clone of this, unless it is kept.
@@ -40,7 +65,7 @@ pub struct StoredPack {
     pub digest: String,
     /// Its length in bytes.
     pub bytes: u64,
-    /// Where it is, relative to the store.
+    /// Where it is, relative to the store; with `s3:` before it, to the bucket.
     pub location: String,
     /// Length of the file in bytes; more than the pack's where it is sealed.
     pub stored_bytes: u64,
@@ -59,11 +84,34 @@ pub struct PackWriter {
 }
 
 impl PackStore {
-    /// Opens the store, making its directory.
+    /// Opens the store that `[packs]` names, beside the directory, which is made.
     ///
     /// # Errors
-    /// When the directory cannot be made.
-    pub fn open(directory: PathBuf, recipients: Recipients) -> std::io::Result<Self> {
+    /// One sentence, when there is no access key, nobody to seal to, or the directory cannot be made.
+    pub fn configured(
+        config: &refwarden_config::Packs,
+        config_dir: &Path,
+        directory: PathBuf,
+        recipients: Recipients,
+    ) -> Result<Self, String> {
+        let elsewhere = S3::open(config, config_dir)?;
+        if elsewhere.is_some() && recipients.is_empty() {
+            return Err("packs.store: packs leave this machine only sealed".to_owned());
+        }
+        let cannot = |error| format!("cannot open the pack store: {error}");
+        let mut store = Self::open(directory, recipients).map_err(cannot)?;
+        if elsewhere.is_some() {
+            let outgoing = store.directory.join(OUTGOING);
+            std::fs::create_dir_all(&outgoing)
+                .map_err(at(&outgoing))
+                .map_err(cannot)?;
+        }
+        store.elsewhere = elsewhere;
+        Ok(store)
+    }
+
+    /// Opens a directory, making it.
+    fn open(directory: PathBuf, recipients: Recipients) -> std::io::Result<Self> {
         let incoming = directory.join(INCOMING);
         std::fs::create_dir_all(&incoming).map_err(at(&incoming))?;
         // Left by a service that was killed. Others on this store may be receiving still.
@@ -78,11 +126,18 @@ impl PackStore {
         }
         Ok(Self {
             directory,
+            elsewhere: None,
             recipients,
         })
     }
 
-    /// Tries what each pack needs, but for what lasts: makes a file, writes to it, gives it a name.
+    /// Where new packs go, for people, where that is not the directory.
+    pub fn elsewhere(&self) -> Option<&str> {
+        self.elsewhere.as_ref().map(S3::place)
+    }
+
+    /// Tries what each pack needs, but for what lasts: makes a file, writes to it, gives it a name; and
+    /// writes to where new packs go.
     ///
     /// # Errors
     /// What the next pack would fail with.
@@ -93,7 +148,8 @@ impl PackStore {
         let name = format!(".tried-{}", Uuid::new_v4().simple());
         let named = self.directory.join(name);
         std::fs::rename(&tried.temporary, &named).map_err(at(&named))?;
-        std::fs::remove_file(&named).map_err(at(&named))
+        std::fs::remove_file(&named).map_err(at(&named))?;
+        self.elsewhere.as_ref().map_or(Ok(()), S3::try_out)
     }
 
     /// Begins to receive a pack.
@@ -122,20 +178,92 @@ impl PackStore {
         Ok(writer)
     }
 
-    /// Deletes a stored pack; one that is gone already is no error.
+    /// Deletes a stored pack; one that is gone already is no error. Blocks.
     ///
     /// # Errors
     /// When it cannot be deleted.
     pub fn delete(&self, location: &str) -> std::io::Result<()> {
+        if let Some(name) = location.strip_prefix(ELSEWHERE) {
+            return self.there(location)?.delete(name);
+        }
         match std::fs::remove_file(self.path(location)) {
             Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
     }
 
-    /// The path of a stored pack.
-    pub fn path(&self, location: &str) -> PathBuf {
+    /// Opens a stored pack's file.
+    ///
+    /// # Errors
+    /// When it is not there or cannot be read.
+    pub async fn stream(&self, location: &str) -> std::io::Result<Opened> {
+        if let Some(name) = location.strip_prefix(ELSEWHERE) {
+            let (length, coming) = self.there(location)?.get(name).await?;
+            let stream = coming.stream();
+            return Ok(Opened { length, stream });
+        }
+        let file = tokio::fs::File::open(self.path(location)).await?;
+        let length = file.metadata().await?.len();
+        let stream = ReaderStream::with_capacity(file, 256 << 10).boxed();
+        Ok(Opened { length, stream })
+    }
+
+    /// The same, for a thread that may block.
+    ///
+    /// # Errors
+    /// As for [`PackStore::stream`].
+    pub fn read(&self, location: &str) -> std::io::Result<Box<dyn Read + Send>> {
+        if let Some(name) = location.strip_prefix(ELSEWHERE) {
+            let (_, coming) = self.there(location)?.read(name)?;
+            return Ok(Box::new(coming));
+        }
+        Ok(Box::new(File::open(self.path(location))?))
+    }
+
+    /// Locations of packs that were put elsewhere a day ago or earlier, of which it is not known whether
+    /// they were recorded. Whoever knows calls [`PackStore::settle`].
+    ///
+    /// # Errors
+    /// When the notes cannot be read.
+    pub fn unsettled(&self) -> std::io::Result<Vec<String>> {
+        if self.elsewhere.is_none() {
+            return Ok(Vec::new());
+        }
+        let outgoing = self.directory.join(OUTGOING);
+        let mut found = Vec::new();
+        for entry in std::fs::read_dir(&outgoing).map_err(at(&outgoing))? {
+            let entry = entry.map_err(at(&outgoing))?;
+            let age = entry.metadata().and_then(|found| found.modified());
+            let is_old = age.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > LEFT));
+            if let Some(name) = entry.file_name().to_str().filter(|_| is_old) {
+                found.push(format!("{ELSEWHERE}{}", foldered(name)));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Deletes such a pack, unless it was recorded, then forgets of it. Blocks.
+    ///
+    /// # Errors
+    /// When it cannot be deleted.
+    pub fn settle(&self, location: &str, is_recorded: bool) -> std::io::Result<()> {
+        if !is_recorded {
+            self.delete(location)?;
+        }
+        let name = location.rsplit('/').next().unwrap_or(location);
+        let note = self.directory.join(OUTGOING).join(name);
+        std::fs::remove_file(&note).map_err(at(&note))
+    }
+
+    fn path(&self, location: &str) -> PathBuf {
         self.directory.join(location)
+    }
+
+    fn there(&self, location: &str) -> std::io::Result<&S3> {
+        self.elsewhere.as_ref().ok_or_else(|| {
+            let text = format!("{location}: packs.store names no store in which it could be");
+            std::io::Error::new(std::io::ErrorKind::NotFound, text)
+        })
     }
 }
 
@@ -174,21 +302,17 @@ impl PackWriter {
         let finished = self.store.recipients.finish(sink);
         let (stored_bytes, sealed) = finished.map_err(at(&self.temporary))?;
         let digest = hex::encode(self.hasher.clone().finalize());
-        let folder = digest.get(..2).unwrap_or("00").to_owned();
         // Each file has a name of its own: the same pack may come twice at once, or come again
         // while retention deletes what held it.
         let own = Uuid::new_v4().simple();
         let kind = if sealed.is_some() { "pack.age" } else { "pack" };
-        let location = format!("{folder}/{digest}.{own}.{kind}");
-        let directory = self.store.directory.join(&folder);
-        if !directory.exists() {
-            std::fs::create_dir_all(&directory).map_err(at(&directory))?;
-            sync_directory(&self.store.directory)?;
-        }
-        let path = self.store.directory.join(&location);
-        std::fs::rename(&self.temporary, &path).map_err(at(&path))?;
-        let custody = Custody::of(path);
-        sync_directory(&directory)?;
+        let name = format!("{digest}.{own}.{kind}");
+        let (location, custody) = match (&self.store.elsewhere, &sealed) {
+            (Some(elsewhere), Some(sealed)) => {
+                self.put(elsewhere, &name, stored_bytes, &sealed.digest)?
+            }
+            _ => self.name(foldered(&name))?,
+        };
         Ok(StoredPack {
             digest,
             bytes: self.bytes,
@@ -198,6 +322,43 @@ impl PackWriter {
             custody,
         })
     }
+
+    /// Gives the file its name in the directory.
+    fn name(&self, location: String) -> std::io::Result<(String, Custody)> {
+        let path = self.store.path(&location);
+        let directory = path.parent().unwrap_or(&self.store.directory);
+        if !directory.exists() {
+            std::fs::create_dir_all(directory).map_err(at(directory))?;
+            sync_directory(&self.store.directory)?;
+        }
+        std::fs::rename(&self.temporary, &path).map_err(at(&path))?;
+        let custody = Custody::of(path.clone());
+        sync_directory(directory)?;
+        Ok((location, custody))
+    }
+
+    /// Puts the file elsewhere. Until it is recorded, a note tells of it that outlives this process.
+    fn put(
+        &self,
+        elsewhere: &S3,
+        name: &str,
+        stored_bytes: u64,
+        sha256: &str,
+    ) -> std::io::Result<(String, Custody)> {
+        let outgoing = self.store.directory.join(OUTGOING);
+        let note = outgoing.join(name);
+        std::fs::rename(&self.temporary, &note).map_err(at(&note))?;
+        let named = foldered(name);
+        sync_directory(&outgoing)?;
+        if let Err(error) = elsewhere.put(&note, &named, stored_bytes, sha256) {
+            // The store may take it yet, from what was sent: so the note stays for a day.
+            custody::shorten(&note);
+            elsewhere.forget(&named, None);
+            return Err(error);
+        }
+        let custody = Custody::elsewhere(elsewhere.clone(), named.clone(), note);
+        Ok((format!("{ELSEWHERE}{named}"), custody))
+    }
 }
 
 impl Drop for PackWriter {
@@ -205,6 +366,11 @@ impl Drop for PackWriter {
         // After `finish` the file has its final name and this removes nothing.
         let _ = std::fs::remove_file(&self.temporary);
     }
+}
+
+/// A file's name below the folder that it belongs to.
+fn foldered(name: &str) -> String {
+    format!("{}/{name}", name.get(..2).unwrap_or("00"))
 }
 
 fn sync_directory(path: &Path) -> std::io::Result<()> {

@@ -3,7 +3,8 @@
 //! First it is recorded, with an event for each repository that refers to the pack, then the
 //! file is deleted: what the record does not call dropped is there. Records, hashes and leaves
 //! of the log are never touched. Files that no row names are left alone: after a restore from an
-//! older backup they may be all that is left of what the rows told.
+//! older backup they may be all that is left of what the rows told. Only what was put into another
+//! store and never recorded is deleted, by the note that was made before it was put.
 
 mod holds;
 
@@ -28,24 +29,50 @@ const PAGE: i64 = 500;
 /// Days for which it is tried again to delete a file that was dropped.
 const AGAIN: TimeDelta = TimeDelta::days(30);
 
-/// Starts the task, where `packs_days` is given. Its first run is at once.
+/// Starts the task. Its first run is at once.
 pub fn start(state: &Data<AppState>) {
-    let Some(days) = state.config.retention.packs_days else {
+    let days = state.config.retention.packs_days;
+    if days.is_none() && state.packs.elsewhere().is_none() {
         return;
-    };
+    }
     let state = state.clone();
     actix_web::rt::spawn(async move {
         loop {
             let shared = state.clone();
-            let run = actix_web::web::block(move || run(&shared, days.get(), Utc::now()));
-            match run.await.map_err(AppError::from).and_then(|done| done) {
+            let settled = actix_web::web::block(move || settle(&shared));
+            match settled.await.map_err(AppError::from).and_then(|done| done) {
                 Ok(0) => {}
-                Ok(dropped) => tracing::info!(dropped, days = days.get(), "packs dropped"),
-                Err(error) => tracing::error!(cause = %error, "retention did not get through"),
+                Ok(deleted) => tracing::info!(deleted, "packs deleted that were never recorded"),
+                Err(error) => {
+                    tracing::error!(cause = %error, "packs may be left that nothing names");
+                }
+            }
+            if let Some(days) = days {
+                let shared = state.clone();
+                let run = actix_web::web::block(move || run(&shared, days.get(), Utc::now()));
+                match run.await.map_err(AppError::from).and_then(|done| done) {
+                    Ok(0) => {}
+                    Ok(dropped) => tracing::info!(dropped, days = days.get(), "packs dropped"),
+                    Err(error) => {
+                        tracing::error!(cause = %error, "retention did not get through");
+                    }
+                }
             }
             tokio::time::sleep(EVERY).await;
         }
     });
+}
+
+/// Deletes what an earlier process put elsewhere and did not record; how many files that were.
+fn settle(state: &AppState) -> Result<u64, AppError> {
+    let mut deleted = 0;
+    for location in state.packs.unsettled().map_err(AppError::internal)? {
+        let is_recorded = packs::is_named(&mut *state.pool.get()?, &location)?;
+        let settled = state.packs.settle(&location, is_recorded);
+        settled.map_err(AppError::internal)?;
+        deleted += u64::from(!is_recorded);
+    }
+    Ok(deleted)
 }
 
 /// Drops what is too old; how many files that were.

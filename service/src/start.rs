@@ -136,8 +136,12 @@ fn prepare(config_file: &Path) -> Result<AppState, String> {
              auditor's age recipient in [packs] (docs/auditing.md)"
         );
     }
-    let packs = PackStore::open(config_dir.join(&config.service.pack_dir), recipients)
-        .map_err(|error| format!("cannot open the pack store: {error}"))?;
+    let pack_dir = config_dir.join(&config.service.pack_dir);
+    let packs = PackStore::configured(&config.packs, &config_dir, pack_dir, recipients)
+        .map_err(|problem| format!("{shown}: {problem}"))?;
+    if let Some(place) = packs.elsewhere() {
+        tracing::info!(place, "new packs go to a store");
+    }
     let ledger = Ledger::open(&config, &config_dir)?;
     let notify = notify::Channels::open(&config, &config_dir)
         .map_err(|problem| format!("{shown}: {problem}"))?;

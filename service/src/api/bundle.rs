@@ -214,7 +214,7 @@ fn add_pack<W: io::Write>(
     };
     described.bytes = u64::try_from(pack.bytes).unwrap_or_default();
     described.recipients = pack.recipients;
-    let mut file = std::fs::File::open(state.packs.path(&pack.location)).map_err(broken)?;
+    let mut file = state.packs.read(&pack.location).map_err(broken)?;
     let length = u64::try_from(pack.stored_bytes).unwrap_or_default();
     let file: &mut dyn io::Read = &mut file;
     writer.pack(described, Some((length, file))).map_err(broken)

@@ -8,7 +8,6 @@ use diesel::PgConnection;
 use refwarden_model::{ObjectFormat, RepositoryId};
 use refwarden_wire::api::{DroppedPack, ReplayOut, ReplayPack, RepositoryOut, SealedPack};
 use serde::Deserialize;
-use tokio_util::io::ReaderStream;
 
 use super::Caller;
 use super::events::find_repository;
@@ -89,19 +88,17 @@ pub async fn pack(
             Ok(pack)
         })
         .await?;
-    let file = tokio::fs::File::open(state.packs.path(&pack.location)).await;
-    let file = file.map_err(AppError::internal)?;
     // As it is: whoever reads it compares it with what was recorded.
-    let length = file.metadata().await.map_err(AppError::internal)?.len();
-    let stream = ReaderStream::with_capacity(file, 256 << 10);
+    let opened = state.packs.stream(&pack.location).await;
+    let opened = opened.map_err(AppError::internal)?;
     let content_type = match pack.sealed_digest {
         Some(_) => "application/age",
         None => "application/x-git-packed-objects",
     };
     Ok(HttpResponse::Ok()
         .content_type(content_type)
-        .no_chunking(length)
-        .streaming(stream))
+        .no_chunking(opened.length)
+        .streaming(opened.stream))
 }
 
 fn last_event(

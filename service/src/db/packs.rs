@@ -153,6 +153,15 @@ pub fn find(conn: &mut PgConnection, digest: &str) -> QueryResult<Option<Pack>> 
         .optional()
 }
 
+/// Whether a file is named, be it dropped by now.
+///
+/// # Errors
+/// What diesel says.
+pub fn is_named(conn: &mut PgConnection, location: &str) -> QueryResult<bool> {
+    let named = pack_copies::table.filter(pack_copies::location.eq(location));
+    diesel::select(exists(named)).get_result(conn)
+}
+
 /// A file of the store that is older than retention keeps it, and may be held.
 #[derive(Clone, Debug, PartialEq, Eq, QueryableByName)]
 pub struct Old {

@@ -3,17 +3,21 @@
 use actix_web::web::Payload;
 use bytes::{Buf as _, Bytes, BytesMut};
 use futures_util::StreamExt as _;
+use futures_util::future::try_join;
 use refwarden_wire::hook::MAX_JSON;
 use serde::de::DeserializeOwned;
 
 use crate::error::AppError;
 use crate::packs::{PackStore, PackWriter, StoredPack};
 
+/// What a push is told whose pack could not be put where packs are kept.
+const AWAY: &str = "The pack store does not keep the pack. Nothing was changed; try again later.";
+
 /// Reads a framed body. `expected` says how long the pack must be, where the head tells.
 ///
 /// # Errors
 /// [`AppError::BadRequest`] for a body that ends early or does not fit its head;
-/// [`AppError::Internal`] when the pack cannot be stored.
+/// [`AppError::NotReady`] or [`AppError::Internal`] when the pack cannot be stored.
 pub async fn read<T: DeserializeOwned>(
     body: Payload,
     store: &PackStore,
@@ -75,11 +79,9 @@ pub async fn read_both<T: DeserializeOwned>(
             "The pack is not as long as the head says.",
         ));
     }
-    let packs = Packs {
-        first: finish(before).await?,
-        rest: finish(writer).await?,
-    };
-    Ok((head, packs))
+    // At once: where they are put elsewhere, a hook waits no longer for two than for one.
+    let (first, rest) = try_join(finish(before, store), finish(writer, store)).await?;
+    Ok((head, Packs { first, rest }))
 }
 
 fn write(writer: &mut Option<PackWriter>, store: &PackStore, bytes: &[u8]) -> Result<(), AppError> {
@@ -95,12 +97,18 @@ fn write(writer: &mut Option<PackWriter>, store: &PackStore, bytes: &[u8]) -> Re
     }
 }
 
-async fn finish(writer: Option<PackWriter>) -> Result<Option<StoredPack>, AppError> {
+async fn finish(
+    writer: Option<PackWriter>,
+    store: &PackStore,
+) -> Result<Option<StoredPack>, AppError> {
     let Some(writer) = writer else {
         return Ok(None);
     };
     let stored = actix_web::web::block(move || writer.finish()).await?;
-    stored.map(Some).map_err(AppError::internal)
+    stored.map(Some).map_err(|error| match store.elsewhere() {
+        Some(_) => AppError::NotReady(AWAY, error.to_string()),
+        None => AppError::internal(error),
+    })
 }
 
 async fn next(body: &mut Payload) -> Result<Option<Bytes>, AppError> {

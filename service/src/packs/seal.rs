@@ -176,7 +176,7 @@ mod tests {
     fn config(recipients: &[&str]) -> Packs {
         Packs {
             recipients: recipients.iter().map(|it| (*it).to_owned()).collect(),
-            recipients_file: None,
+            ..Packs::default()
         }
     }
 
