@@ -72,7 +72,7 @@ if [ "$for_tests" = yes ]; then
     have ssh || need openssh-client "pushes over a real sshd"
     have gpg || need gnupg "signs commits, tags and pushes"
     have_venv() { python3 -c 'import ensurepip, venv' 2> /dev/null; }
-    have_venv || need python3-venv "runs clients of git's protocol that are not git"
+    have_venv || need python3-venv "runs clients of git's protocol that are not git, and an S3 server"
     have node || need nodejs "runs an OpenID provider, and a client that is not git"
     have npm || need npm "installs both"
 fi

@@ -57,6 +57,7 @@ mod secrets;
 mod shared;
 mod shell;
 mod signed;
+mod store;
 mod streamed;
 mod tamper;
 mod transport;
