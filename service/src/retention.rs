@@ -26,7 +26,8 @@ use crate::state::AppState;
 const EVERY: Duration = Duration::from_hours(1);
 /// Files that are looked at together.
 const PAGE: i64 = 500;
-/// Days for which it is tried again to delete a file that was dropped.
+/// Days for which it is tried again to delete a file that was dropped: at the start, and until a run gets
+/// through.
 const AGAIN: TimeDelta = TimeDelta::days(30);
 
 /// Starts the task. Its first run is at once.
@@ -37,6 +38,8 @@ pub fn start(state: &Data<AppState>) {
     }
     let state = state.clone();
     actix_web::rt::spawn(async move {
+        // When a run began after which no file was left that had been dropped.
+        let mut clean: Option<DateTime<Utc>> = None;
         loop {
             let shared = state.clone();
             let settled = actix_web::web::block(move || settle(&shared));
@@ -48,9 +51,14 @@ pub fn start(state: &Data<AppState>) {
                 }
             }
             if let Some(days) = days {
-                let shared = state.clone();
-                let run = actix_web::web::block(move || run(&shared, days.get(), Utc::now()));
-                match run.await.map_err(AppError::from).and_then(|done| done) {
+                let (shared, now) = (state.clone(), Utc::now());
+                let since = clean.unwrap_or(now - AGAIN);
+                let run = actix_web::web::block(move || run(&shared, days.get(), since, now));
+                let ended = run.await.map_err(AppError::from).and_then(|done| done);
+                if ended.is_ok() {
+                    clean = Some(now);
+                }
+                match ended {
                     Ok(0) => {}
                     Ok(dropped) => tracing::info!(dropped, days = days.get(), "packs dropped"),
                     Err(error) => {
@@ -75,10 +83,15 @@ fn settle(state: &AppState) -> Result<u64, AppError> {
     Ok(deleted)
 }
 
-/// Drops what is too old; how many files that were.
-fn run(state: &AppState, days: u16, now: DateTime<Utc>) -> Result<u64, AppError> {
+/// Drops what is too old, after deleting again what was dropped since a time; how many files were dropped.
+fn run(
+    state: &AppState,
+    days: u16,
+    since: DateTime<Utc>,
+    now: DateTime<Utc>,
+) -> Result<u64, AppError> {
     let cutoff = now - TimeDelta::days(i64::from(days));
-    let gone = packs::dropped_since(&mut *state.pool.get()?, now - AGAIN)?;
+    let gone = packs::dropped_since(&mut *state.pool.get()?, since)?;
     for location in gone {
         state.packs.delete(&location).map_err(AppError::internal)?;
     }
