@@ -1,5 +1,9 @@
 //! Which run of receive-pack a hook belongs to: its parent process, as the kernel names it.
 
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+use std::path::PathBuf;
+
 use refwarden_wire::hook::Correlation;
 
 use crate::fault::Fault;
@@ -24,6 +28,40 @@ impl Parent {
         Ok(Self {
             is_receive_pack: is_receive_pack(&command),
             correlation: of(parent)?,
+        })
+    }
+}
+
+/// The process that has started another one's parent.
+pub struct Starter {
+    /// Its name on this machine, for ever.
+    pub correlation: Correlation,
+    /// Its command line, without the program.
+    pub arguments: Vec<OsString>,
+    /// A path to the directory that it works in.
+    pub directory: PathBuf,
+}
+
+impl Parent {
+    /// The process that has started this parent, where it runs a program of this name (proc(5));
+    /// none also where that cannot be told.
+    pub fn starter(&self, program: &str) -> Option<Starter> {
+        let stat = std::fs::read(format!("/proc/{}/stat", self.correlation.pid)).ok()?;
+        let after = stat.iter().rposition(|&byte| byte == b')')?;
+        let rest = std::str::from_utf8(stat.get(after + 1..)?).ok()?;
+        let pid: u32 = rest.split_ascii_whitespace().nth(1)?.parse().ok()?;
+        let correlation = of(pid).ok()?;
+        let process = PathBuf::from(format!("/proc/{pid}"));
+        let runs = std::fs::read_link(process.join("exe")).ok()?;
+        let name = runs.file_name()?.to_str()?;
+        // An update of the program, while this one ran.
+        let name = name.strip_suffix(" (deleted)").unwrap_or(name);
+        let line = std::fs::read(process.join("cmdline")).ok()?;
+        let words = line.split(|&byte| byte == 0).skip(1);
+        (name == program).then(|| Starter {
+            correlation,
+            arguments: words.map(|it| OsStr::from_bytes(it).to_owned()).collect(),
+            directory: process.join("cwd"),
         })
     }
 }

@@ -1,12 +1,11 @@
 //! What the hook's environment says about a push: push options, token, transport. The
 //! environment is set by the proxy, the login shell or sshd; on a local push by the pusher.
 
-use std::fs::File;
 use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 
 use refwarden_model::{Oid, PushId};
-use refwarden_wire::hook::{MASKED_JSON, MASKED_PACK, MASKED_PUSH, MaskedPush};
+use refwarden_wire::hook::MASKED_PUSH;
 use secrecy::SecretString;
 
 use crate::fault::Fault;
@@ -28,7 +27,8 @@ pub struct Environment {
     pub client_address: Option<String>,
     /// The client's agent string.
     pub client_agent: Option<String>,
-    /// The directory of what the push was before it was translated, where it came through a view.
+    /// The directory of what the push was before it was translated, where it says that it came
+    /// through a view ([`crate::through`]).
     pub masked: Option<PathBuf>,
     /// The push certificate (git-receive-pack(1), "PRE-RECEIVE HOOK").
     pub certificate: Option<Certificate>,
@@ -74,21 +74,6 @@ impl Environment {
             masked: text(MASKED_PUSH).map(PathBuf::from),
             certificate: certificate()?,
         })
-    }
-}
-
-impl Environment {
-    /// What the push was before it was translated, with its pack; none where it came through no
-    /// view.
-    pub fn masked(&self) -> Result<Option<(MaskedPush, File)>, Fault> {
-        let Some(directory) = &self.masked else {
-            return Ok(None);
-        };
-        let wrong = || Fault::hook("what came through the view cannot be read");
-        let json = std::fs::read(directory.join(MASKED_JSON)).map_err(|_| wrong())?;
-        let push = serde_json::from_slice(&json).map_err(|_| wrong())?;
-        let pack = File::open(directory.join(MASKED_PACK)).map_err(|_| wrong())?;
-        Ok(Some((push, pack)))
     }
 }
 

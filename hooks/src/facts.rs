@@ -9,8 +9,8 @@ use refwarden_gitio::objects::{Kind, ReadObjects};
 use refwarden_gitio::refs::Resolved;
 use refwarden_model::facts::{
     Allowed, CertificateFacts, ChangeFacts, CommitFacts, FindingConfidence, FindingFacts, Mode,
-    Place, PushFacts, RefFacts, SecretMove, SignatureFacts, SignatureKind, SignatureState,
-    TagFacts, UpdateKind,
+    Place, PushFacts, RefFacts, SignatureFacts, SignatureKind, SignatureState, TagFacts,
+    UpdateKind,
 };
 use refwarden_model::{ByteText, Oid, RefName};
 use refwarden_scan::{Checksum, Confidence, Masker, Step};
@@ -21,6 +21,7 @@ use crate::patch_id;
 use crate::rules::Ignores;
 use crate::scanning::{Content, Found, LFS_POINTER_MAX, NotRead, Report};
 use crate::signing::{self, Signatures};
+use crate::through::Aside;
 use crate::updates::Update;
 
 /// Findings that are listed.
@@ -183,8 +184,8 @@ pub struct Learned<'a> {
     pub policy_rules: Option<String>,
     /// Places that somebody has looked at.
     pub ignores: &'a Ignores,
-    /// Secrets that a push from a masked clone moves.
-    pub moves: &'a [SecretMove],
+    /// What else is told of a push from a masked clone.
+    pub aside: &'a Aside,
 }
 
 /// Facts about the push.
@@ -221,8 +222,8 @@ pub fn push(learned: Learned<'_>, reader: &mut dyn ReadObjects) -> Result<PushFa
     // Before all that is no news, and never cut themselves.
     findings.splice(0..0, unread);
     let mask = |text: &Vec<u8>| ByteText::new(learned.masker.mask(text).into_owned());
-    let secret_moves = learned.moves();
     Ok(PushFacts {
+        secret_moves: learned.aside.told(|text| learned.mask(text)),
         object_format: learned.repository.object_format,
         commits,
         commits_total: history.commits_total,
@@ -232,7 +233,6 @@ pub fn push(learned: Learned<'_>, reader: &mut dyn ReadObjects) -> Result<PushFa
         properties: Some(learned.repository.properties.clone()),
         findings,
         findings_total,
-        secret_moves,
         objects_scanned: learned.report.objects,
         push_options: learned.options.iter().map(mask).collect(),
         ruleset_id: learned.ruleset_id.clone(),
@@ -248,16 +248,6 @@ impl Learned<'_> {
             return ByteText::from("[left out: too many secrets]");
         }
         ByteText::new(self.masker.mask(text).into_owned())
-    }
-
-    /// Under the paths that findings have.
-    fn moves(&self) -> Vec<SecretMove> {
-        let masked = |it: &SecretMove| SecretMove {
-            from: self.mask(it.from.as_bytes()),
-            path: self.mask(it.path.as_bytes()),
-            ..it.clone()
-        };
-        self.moves.iter().map(masked).collect()
     }
 
     fn commit(
@@ -300,14 +290,16 @@ impl Learned<'_> {
     fn patch_id(&self, listed: &CommitChanges) -> Option<String> {
         let is_plain = |change: &Change| {
             let is_plain = |text: &[u8]| matches!(self.masker.mask(text), Cow::Borrowed(_));
-            is_plain(&change.path) && is_plain(&change.patch)
+            let hides = self.aside.hides(change, &self.report.found);
+            !hides && is_plain(&change.path) && is_plain(&change.patch)
         };
         let all_plain = !self.report.is_cut() && listed.changes.iter().all(is_plain);
         all_plain.then(|| patch_id::of(listed)).flatten()
     }
 
     fn change(&self, change: &Change, reader: &mut dyn ReadObjects) -> Result<ChangeFacts, Fault> {
-        let withheld = self.report.is_cut() && !change.patch.is_empty();
+        let hides = self.report.is_cut() || self.aside.hides(change, &self.report.found);
+        let withheld = hides && !change.patch.is_empty();
         let patch = if withheld {
             ByteText::default()
         } else {
@@ -325,7 +317,7 @@ impl Learned<'_> {
             deleted: change.deleted,
             patch,
             patch_cut: change.patch_cut || withheld,
-            size: content.map(|content| content.size),
+            size: content.map(|it| self.aside.size(change.new_oid).unwrap_or(it.size)),
             binary: content.map(|content| content.binary),
             lfs_pointer: content.map(|content| content.lfs_pointer),
         })
@@ -492,6 +484,9 @@ impl Learned<'_> {
         if found.place == Place::Blob {
             let path = found.path.as_deref();
             allowed.extend(self.ignores.covering(&found.finding, path, commit));
+        }
+        if self.aside.reaches(found) {
+            allowed.push(Allowed::Move);
         }
         for one in &mut allowed {
             if let Allowed::IgnoreFile { entry, .. } | Allowed::RepositoryIgnore { entry } = one {

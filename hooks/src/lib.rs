@@ -42,6 +42,7 @@ mod scanning;
 mod shell;
 mod signing;
 mod spool;
+mod through;
 pub mod updates;
 
 use std::process::ExitCode;

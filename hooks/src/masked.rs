@@ -11,6 +11,7 @@ mod request;
 mod speak;
 
 use std::io::{BufReader, Read, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::process::{ChildStdin, Stdio};
 use std::time::{Duration, SystemTime};
@@ -33,6 +34,7 @@ use crate::client::Client;
 use crate::correlation;
 use crate::fault::Fault;
 use crate::host::Host;
+use crate::through::WORK;
 use arguments::Arguments;
 use report::Told;
 use request::Request;
@@ -113,18 +115,24 @@ fn take(
     let filters = RefFilters::new(filters.map(|it| (&it.refs[..], &it.hide[..])))
         .map_err(|error| broken(&error))?;
     let shows = |name: &refwarden_model::RefName| filters.shows(name);
+    let prints = arguments
+        .view
+        .may_move
+        .then(|| Host::of(original.clone())?.fingerprint_key());
+    let prints = prints.transpose()?;
     let view = View {
         original: &original,
         shadow: &shadow,
         mask: &mask,
         maps: &maps,
         shows: &shows,
-        may_move: arguments.view.may_move,
+        moves: prints.as_ref(),
     };
     let work = work(&arguments.work).map_err(|error| broken(&error))?;
     let (received, made) = (work.path().join("received"), work.path().join("made"));
     let brings = request.commands.iter().any(|it| !it.new.is_zero());
-    let mut kept = Kept::new(pack, &work.path().join(MASKED_PACK)).map_err(|it| broken(&it))?;
+    let path = work.path().join(MASKED_PACK);
+    let mut kept = Kept::new(pack, &path).map_err(|it| broken(&it))?;
     let indexed = if brings {
         receive(&shadow, &received, &mut kept, None)
     } else {
@@ -143,8 +151,11 @@ fn take(
         return Err(Fault::hook("what the client has sent is not there"));
     };
     push.moves.clone_from(&translated.moves);
+    push.sizes.clone_from(&translated.sizes);
+    push.by = Some(correlation::of_this_process()?);
     let json = serde_json::to_vec(&push).map_err(|error| broken(&error))?;
-    std::fs::write(work.path().join(MASKED_JSON), json).map_err(|error| broken(&error))?;
+    let left = create(&work.path().join(MASKED_JSON)).and_then(|mut file| file.write_all(&json));
+    left.map_err(|error| broken(&error))?;
     hand_over(request, view, &translated, work.path(), client)
 }
 
@@ -166,8 +177,22 @@ fn masked(
         made_of: Some(arguments.view.clone()),
         updates: updates.collect(),
         moves: Vec::new(),
+        sizes: Vec::new(),
+        by: None,
         pack_bytes: pack_bytes?,
     })
+}
+
+/// A file that nobody else reads or writes: the hook believes no other ([`crate::through`]).
+fn create(path: &Path) -> std::io::Result<std::fs::File> {
+    let mut options = std::fs::File::options();
+    options.write(true).create_new(true).mode(0o600).open(path)
+}
+
+/// Settings of the repository alone.
+fn alone(command: &mut std::process::Command) {
+    command.env("GIT_CONFIG_NOSYSTEM", "1");
+    command.env("GIT_CONFIG_GLOBAL", "/dev/null");
 }
 
 /// A pack that is kept as it comes, while it is read.
@@ -179,10 +204,9 @@ struct Kept<'p> {
 
 impl<'p> Kept<'p> {
     fn new(pack: &'p mut dyn Read, path: &Path) -> std::io::Result<Self> {
-        let file = std::fs::File::create_new(path)?;
         Ok(Self {
             pack,
-            file,
+            file: create(path)?,
             bytes: 0,
         })
     }
@@ -213,8 +237,7 @@ fn hand_over(
     let git = Git::serving(&view.original.gitdir, "receive-pack");
     let mut command = git.args(["--stateless-rpc", "."]).into_command();
     command.current_dir(&view.original.gitdir);
-    command.env("GIT_CONFIG_NOSYSTEM", "1");
-    command.env("GIT_CONFIG_GLOBAL", "/dev/null");
+    alone(&mut command);
     for name in PUSHER {
         if let Some(value) = std::env::var_os(name) {
             command.env(name, value);
@@ -292,7 +315,8 @@ fn work(beside: &Path) -> std::io::Result<tempfile::TempDir> {
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }
-    tempfile::Builder::new().prefix("push-").tempdir_in(beside)
+    let mut directories = tempfile::Builder::new();
+    directories.prefix(WORK).tempdir_in(beside.canonicalize()?)
 }
 
 /// A push that is refused here is recorded like one that a hook refuses, with what the client has

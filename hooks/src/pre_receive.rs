@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use refwarden_gitio::refs::Resolved;
 use refwarden_gitio::{ObjectEnv, Refs};
-use refwarden_model::facts::{PushFacts, RefFacts, SecretMove, UpdateKind};
+use refwarden_model::facts::{PushFacts, RefFacts, UpdateKind};
 use refwarden_model::{Code, RefName};
 use refwarden_scan::{Masker, Scanner};
 use refwarden_wire::hook::{Outcome, PushIn, PushOut, REFUSED, RefusedIn};
@@ -28,6 +28,7 @@ use crate::rules::{IGNORE_FILE, Rules};
 use crate::scanning::Report;
 use crate::signing::Signatures;
 use crate::spool::{IN_A_PUSH, Spool};
+use crate::through::{Aside, Left};
 use crate::updates::{self, Update};
 
 /// Runs the hook.
@@ -81,14 +82,17 @@ fn judge(host: &Host, parent: &Parent, mut clock: Clock) -> Result<(), Fault> {
     clock.last = Instant::now();
     Spool::of(host).drain(&client, IN_A_PUSH)?;
     let mut is_asked = false;
-    let (mut answer, lie, standing) = loop {
-        let (mut masked, masked_pack) = environment.masked()?.unzip();
-        let of_secrets = masked.as_mut().map(|it| std::mem::take(&mut it.moves));
+    let (mut answer, lie, standing, aside) = loop {
+        let left = Left::read(environment.masked.as_deref(), parent)?;
+        let (masked, masked_pack, aside) = match left {
+            Some(Left { push, pack, aside }) => (Some(push), Some(pack), aside),
+            None => (None, None, Aside::default()),
+        };
         let coming = Coming {
             incoming: &incoming,
             environment: &environment,
             moves: &moves,
-            of_secrets: of_secrets.unwrap_or_default(),
+            aside: &aside,
         };
         let facts = learn(host, &coming, &rules, &mut clock)?;
         let lie = stale(&facts);
@@ -108,7 +112,7 @@ fn judge(host: &Host, parent: &Parent, mut clock: Clock) -> Result<(), Fault> {
             timings: clock.steps.clone(),
         };
         match client.push(&push, environment.token.as_ref(), masked_pack, pack)? {
-            Pushed::Judged(answer) => break (answer, lie, standing),
+            Pushed::Judged(answer) => break (answer, lie, standing, aside),
             // The policy names other rules than this host has kept.
             Pushed::OtherRules if !is_asked => {
                 is_asked = true;
@@ -134,6 +138,7 @@ fn judge(host: &Host, parent: &Parent, mut clock: Clock) -> Result<(), Fault> {
         answer = held.wait(&watch, answer)?;
     }
     obey(answer, lie)?;
+    aside.check()?;
     if standing > 0 {
         let text = "warning: secrets that stood there before do not stop this push";
         report::note(&format!("{text}: {standing}"));
@@ -232,8 +237,8 @@ struct Coming<'a> {
     incoming: &'a Incoming,
     environment: &'a Environment,
     moves: &'a Moves,
-    /// Secrets that it moves, where it comes from a masked clone.
-    of_secrets: Vec<SecretMove>,
+    /// What else is told of it, where it comes from a masked clone.
+    aside: &'a Aside,
 }
 
 fn learn(
@@ -246,7 +251,7 @@ fn learn(
         incoming,
         environment,
         moves,
-        of_secrets,
+        aside,
     } = coming;
     let repository = &host.repository;
     let mut reader = incoming.reader(repository);
@@ -307,7 +312,7 @@ fn learn(
         ruleset_id: rules.ruleset.id().to_string(),
         policy_rules: rules.digest.clone(),
         ignores: &ignores,
-        moves: of_secrets,
+        aside,
     };
     let facts = facts::push(learned, reader.as_mut());
     clock.step("facts");

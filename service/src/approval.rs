@@ -304,6 +304,14 @@ fn check(
             "Say why you reject: the pusher has to know.",
         ));
     }
+    if decision.decision == "approve"
+        && request.state == state::WAITING
+        && through::is_unsound(conn, request)?
+    {
+        return Err(AppError::conflict(
+            "With the secrets that would move, the view would not be what was pushed, or would show one. Nobody can approve this: reject it, and make the change for whoever pushed, or say what else to push.",
+        ));
+    }
     if decision.digest != request.digest {
         return Err(AppError::conflict(
             "What the request would release is not what was shown. Look again, then decide.",

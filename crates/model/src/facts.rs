@@ -412,35 +412,90 @@ pub struct FindingFacts {
 pub struct SecretMove {
     /// The rule that the placeholder names.
     pub rule_id: String,
+    /// Other rules of the view that find something of it where it stands, sorted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<String>,
     /// A path at which the secret stands or stood.
     pub from: ByteText,
+    /// The line there, from 1; 0 where it was not recorded.
+    #[serde(default)]
+    pub from_line: u64,
+    /// Its fingerprint, as findings have it; empty where it was not recorded.
+    #[serde(default)]
+    pub fingerprint: String,
     /// The path at which it would stand.
     pub path: ByteText,
     /// The line there, from 1.
     pub line: u64,
+    /// The first of the lines that move with it, as they are where it stands.
+    #[serde(default)]
+    pub first: u64,
+    /// The last of them.
+    #[serde(default)]
+    pub last: u64,
     /// The file, by the original's name.
     pub object: Oid,
+    /// Whether masking the push would not give back what its client sent. That may depend on the
+    /// secret, so whoever pushed is not told before people have looked; nobody can approve it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unsound: bool,
 }
 
-/// `secret github-pat from conf/app to conf/new:3`, in printable ASCII.
+/// `secret github-pat from conf/app:2 to conf/new:3`, in printable ASCII. The pusher reads it, so
+/// the fingerprint is not in it.
 impl std::fmt::Display for SecretMove {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self {
             from, path, line, ..
         } = self;
         let rule = bytes::escape(self.rule_id.as_bytes());
-        write!(f, "secret {rule} from {from} to {path}:{line}")
+        write!(f, "secret {rule} from {from}")?;
+        if self.from_line > 0 {
+            write!(f, ":{}", self.from_line)?;
+        }
+        write!(f, " to {path}:{line}")
     }
 }
 
 impl SecretMove {
-    /// Whether a finding is what this move brings.
+    /// All that people who decide are shown of it, in one line.
+    pub fn in_full(&self) -> String {
+        let rules = self.rules().skip(1);
+        let also: Vec<String> = rules
+            .map(|rule| format!(", also {}", bytes::escape(rule.as_bytes())))
+            .collect();
+        let also = also.concat();
+        let unsound = if self.unsound {
+            ", not masked there"
+        } else {
+            ""
+        };
+        let fingerprint = bytes::escape(self.fingerprint.as_bytes());
+        format!("{self}{also}, fingerprint {fingerprint}{unsound}")
+    }
+
+    /// The rules that cover it, that of its placeholder first.
+    pub fn rules(&self) -> impl Iterator<Item = &str> {
+        let also = self.also.iter().map(String::as_str);
+        std::iter::once(self.rule_id.as_str()).chain(also)
+    }
+
+    /// Whether a finding is what this move brings: this secret, found in the file itself, or what
+    /// the hook has seen to reach into the lines that move.
     pub fn brings(&self, finding: &FindingFacts) -> bool {
-        finding.place == Place::Blob
+        let is_here = finding.place == Place::Blob
             && finding.object == Some(self.object)
             && finding.path.as_ref() == Some(&self.path)
-            && finding.line == self.line
+            && finding.members().is_empty();
+        let is_it = finding.line == self.line
             && finding.rule_id == self.rule_id
+            && finding.fingerprint == self.fingerprint;
+        is_here && (is_it || finding.allowed.contains(&Allowed::Move))
+    }
+
+    /// Whether something in the file, from one line to another, reaches into the lines that move.
+    pub fn is_met(&self, first: u64, last: u64) -> bool {
+        first <= self.last && self.first <= last
     }
 }
 
@@ -468,6 +523,9 @@ pub enum Allowed {
         /// Its code.
         id: String,
     },
+    /// It reaches into lines that move as a whole ([`SecretMove`]). Found by the hook; counts for
+    /// what people are asked about.
+    Move,
 }
 
 impl std::fmt::Display for Allowed {
@@ -477,6 +535,7 @@ impl std::fmt::Display for Allowed {
             Self::IgnoreFile { file, entry } => write!(f, "{file}: {entry}"),
             Self::RepositoryIgnore { entry } => write!(f, ".gitleaksignore: {entry}"),
             Self::Exception { id } => write!(f, "exception {id}"),
+            Self::Move => f.write_str("lines that move as a whole"),
         }
     }
 }

@@ -119,6 +119,8 @@ pub fn acquittal(policy: &Policy, repository: &str, finding: &FindingFacts) -> O
         Allowed::IgnoreFile { file, .. } => said.rules.ignore.iter().any(|it| it.name == *file),
         Allowed::RepositoryIgnore { .. } => said.rules.repository_ignore,
         Allowed::Exception { .. } => true,
+        // For what people are asked about alone: `evaluate/moves`.
+        Allowed::Move => false,
     };
     let listed = |allow: &&SecretAllow| {
         let here = |globs: &[Glob]| {

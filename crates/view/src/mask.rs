@@ -17,6 +17,7 @@ use refwarden_scan::{Finding, FingerprintKey, Ruleset, Scanner};
 
 use crate::placeholder::Known;
 
+pub(crate) use blob::Replaced;
 pub use commit::{Links, links, message, target};
 pub(crate) use contents::Opaque;
 pub use large::{Large, ZIP_MAX};

@@ -13,11 +13,13 @@
 //!    merges such a commit would get there as well, and a rebase, a revert or a cherry-pick has
 //!    other parents than the commit that it repeats.
 //! 4. Everything else that looks like a placeholder is refused. Where people are to be asked
-//!    instead ([`View::may_move`]), a placeholder that stands in the view may stand elsewhere in
-//!    files; what moves is told ([`Translated::moves`]).
+//!    instead ([`View::moves`]), a line with placeholders that stands in the view may stand as a
+//!    whole elsewhere in files; what moves is told ([`Translated::moves`]).
 //! 5. Every new object is masked again, and has to come out as it was pushed, byte for byte. So
 //!    what the client has is what the next build makes, and no secret is in a place where
 //!    masking does not find it. What the rules find in what the client wrote is refused too.
+//!    Where a secret moves and a file does not come out so, that is no refusal, which could tell
+//!    something of the secret, but said of what moves ([`SecretMove::unsound`]).
 //! 6. A signature that the client made covers the view's object. It is kept under another name,
 //!    and masking gives it back.
 //!
@@ -31,12 +33,13 @@ mod maps;
 mod moves;
 mod refs;
 mod refusal;
+mod stood;
 mod store;
 mod told;
 mod tree;
 mod versions;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::io::{BufWriter, Read, Write as _};
 use std::path::{Path, PathBuf};
 
@@ -47,6 +50,7 @@ use refwarden_gitio::refs::RefsError;
 use refwarden_gitio::{Git, GitError, ObjectEnv, Repository};
 use refwarden_model::facts::SecretMove;
 use refwarden_model::{Oid, RefName};
+use refwarden_scan::FingerprintKey;
 
 use crate::mask::Mask;
 
@@ -74,8 +78,9 @@ pub struct View<'v, 'r> {
     /// Whether the view has refs of this name: one may leave some out. What nobody sees there is
     /// not pushed there either, and whether such a ref exists is not told.
     pub shows: &'v dyn Fn(&RefName) -> bool,
-    /// Whether a placeholder may stand where it did not: people are asked then.
-    pub may_move: bool,
+    /// The key of findings' fingerprints, where lines with placeholders may stand where they did
+    /// not: people are asked then, and told which secret it is. None where that is refused.
+    pub moves: Option<&'v FingerprintKey>,
 }
 
 /// One ref that a push moves.
@@ -165,8 +170,11 @@ pub struct Translated {
     pub commands: Vec<Command>,
     /// New commits and tags: the original's name and the client's.
     pub pairs: Vec<(Oid, Oid)>,
-    /// Secrets that come to stand where they did not, sorted. None unless [`View::may_move`].
+    /// Secrets that come to stand where they did not, sorted. None unless [`View::moves`].
     pub moves: Vec<SecretMove>,
+    /// New files of the original that the client has otherwise: their names, sorted, and the
+    /// length in bytes that the client has them in.
+    pub sizes: Vec<(Oid, u64)>,
     /// New trees and blobs of the original that the client has under another name.
     changed: Vec<Oid>,
     shadow: Repository,
@@ -222,10 +230,20 @@ pub fn unmask(
         kept: HashSet::new(),
         versions: versions::Versions::default(),
         moves: moves::Moves::default(),
+        sizes: BTreeMap::new(),
         places: 0,
         tips: Vec::new(),
     };
     let translated = walk.refs(commands)?;
+    let mut moves: Vec<SecretMove> = std::mem::take(&mut walk.moves.made).into_iter().collect();
+    if let Some(refusal) = walk.moves.unsound.take() {
+        if moves.is_empty() {
+            return Err(UnmaskError::Refused(refusal));
+        }
+        for secret in &mut moves {
+            secret.unsound = true;
+        }
+    }
     walk.original.made.put(view.shadow, into)?;
     let mut objects: Vec<Oid> = walk.original.made.oids().chain(walk.kept).collect();
     objects.sort_unstable();
@@ -236,7 +254,8 @@ pub fn unmask(
     Ok(Translated {
         commands: translated,
         pairs: walk.pushed.pairs().collect(),
-        moves: walk.moves.made.into_iter().collect(),
+        moves,
+        sizes: walk.sizes.into_iter().collect(),
         changed: walk.pushed.changed.into_iter().collect(),
         shadow: view.shadow.clone(),
         env: ObjectEnv::apart(into, &others),
@@ -257,6 +276,8 @@ struct Walk<'a, 'r> {
     kept: HashSet<Oid>,
     versions: versions::Versions,
     moves: moves::Moves,
+    /// By name in the original, how long files are that the client has otherwise.
+    sizes: BTreeMap<Oid, u64>,
     places: usize,
     /// What the refs of the push are now, in the original.
     tips: Vec<Oid>,

@@ -131,14 +131,27 @@ pub struct RefFilterOut {
 /// A secret that would come to stand where it did not.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct SecretMoveOut {
-    /// The scanner's rule that finds it.
+    /// The scanner's rule that its placeholder names.
     pub rule: String,
+    /// Other rules that find something of it where it stands.
+    #[serde(default)]
+    pub also: Vec<String>,
     /// A path at which it stands or stood.
     pub from: String,
+    /// The line there, from 1; none where it was not recorded.
+    #[serde(default)]
+    pub from_line: Option<u64>,
+    /// Its fingerprint, as findings have it; none where it was not recorded.
+    #[serde(default)]
+    pub fingerprint: Option<String>,
     /// The path at which it would stand.
     pub path: String,
     /// The line there, from 1.
     pub line: u64,
+    /// Whether the view would then not be what was pushed, so that nobody can approve it. The
+    /// pusher is not told of that, because it may depend on the secret.
+    #[serde(default)]
+    pub unsound: bool,
 }
 
 /// A move of a ref.

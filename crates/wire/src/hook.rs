@@ -111,6 +111,13 @@ pub struct MaskedPush {
     /// tells of them among the facts, and not here.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub moves: Vec<SecretMove>,
+    /// By name in the original, how long files are that the client has otherwise, in bytes. For
+    /// the hook alone.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub sizes: Vec<(Oid, u64)>,
+    /// Who has left this to the hook. For the hook alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<Correlation>,
     /// Length of the pack as it was received. It comes first, before that of the push; zero where
     /// none came.
     pub pack_bytes: u64,

@@ -44,6 +44,18 @@ pub fn through(
     }))
 }
 
+/// Whether nobody can approve it: with what moves, the view would not be what was pushed.
+///
+/// # Errors
+/// [`AppError`] from the database.
+pub fn is_unsound(conn: &mut PgConnection, request: &Request) -> Result<bool, AppError> {
+    let Some(push) = request.push_id else {
+        return Ok(false);
+    };
+    let facts = push_facts::find(conn, push)?;
+    Ok(facts.is_some_and(|facts| facts.secret_moves.iter().any(|it| it.unsound)))
+}
+
 fn filters(view: MaskedView) -> impl Iterator<Item = RefFilterOut> {
     view.filters.into_iter().map(|filter| RefFilterOut {
         refs: filter.refs,
@@ -54,8 +66,12 @@ fn filters(view: MaskedView) -> impl Iterator<Item = RefFilterOut> {
 fn told(secret: &SecretMove) -> SecretMoveOut {
     SecretMoveOut {
         rule: secret.rule_id.clone(),
+        also: secret.also.clone(),
         from: secret.from.to_string(),
+        from_line: Some(secret.from_line).filter(|line| *line > 0),
+        fingerprint: Some(secret.fingerprint.clone()).filter(|it| !it.is_empty()),
         path: secret.path.to_string(),
         line: secret.line,
+        unsound: secret.unsound,
     }
 }

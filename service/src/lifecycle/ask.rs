@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Duration, Utc};
 use diesel::PgConnection;
-use refwarden_model::facts::RefFacts;
+use refwarden_model::facts::{RefFacts, SecretMove};
 use refwarden_model::{ActorChain, Code, RequestId};
 use refwarden_policy::{Bind, Requirement, grantable};
 use refwarden_wire::hook::{Reason, RequestRef};
@@ -263,7 +263,11 @@ impl Asking<'_> {
             consumed_by: self.is_emergency.then_some(self.id),
             patch_series,
         };
-        request.digest = approval::digest(&request, &[]);
+        // What would move is shown with the request, and decided on.
+        let moves = self.received.push.facts.secret_moves.iter();
+        let moves: Vec<String> = moves.map(SecretMove::in_full).collect();
+        let moves: Vec<&str> = moves.iter().map(String::as_str).collect();
+        request.digest = approval::digest(&request, &moves);
         Ok(request)
     }
 

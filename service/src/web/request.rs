@@ -74,6 +74,9 @@ struct Moving {
     rule: String,
     from: String,
     to: String,
+    /// Which secret it is, where that was recorded.
+    fingerprint: String,
+    unsound: bool,
 }
 
 impl Through {
@@ -98,9 +101,22 @@ impl Through {
                 .moves
                 .iter()
                 .map(|it| Moving {
-                    rule: visible_line(it.rule.as_bytes()),
-                    from: visible_line(it.from.as_bytes()),
+                    rule: {
+                        let rules = std::iter::once(&it.rule).chain(&it.also);
+                        let rules: Vec<&str> = rules.map(String::as_str).collect();
+                        visible_line(rules.join(", ").as_bytes())
+                    },
+                    from: {
+                        let line = it.from_line.map(|line| format!(":{line}"));
+                        let line = line.unwrap_or_default();
+                        visible_line(format!("{}{line}", it.from).as_bytes())
+                    },
                     to: visible_line(format!("{}:{}", it.path, it.line).as_bytes()),
+                    fingerprint: it
+                        .fingerprint
+                        .as_deref()
+                        .map_or_else(String::new, |print| visible_line(print.as_bytes())),
+                    unsound: it.unsound,
                 })
                 .collect(),
         }

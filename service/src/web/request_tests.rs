@@ -58,6 +58,8 @@ fn hostile() -> Page {
                 rule: text(),
                 from: text(),
                 to: text(),
+                fingerprint: text(),
+                unsound: true,
             }],
         }),
         created: text(),

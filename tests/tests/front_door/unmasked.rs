@@ -206,7 +206,7 @@ fn a_push_is_on_record_as_it_was_made_and_as_it_became() {
     let git = with_token(&forged, &token, Via::Local);
     let forge = ["push", "origin", "HEAD:refs/heads/forged"];
     git.run(work.path(), &forge)
-        .fails(&["what came through the view cannot be read"]);
+        .fails(&["was not left by refwarden-receive"]);
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Blobs and other text: findings become placeholders, line by line numbers stay.
 
 use std::borrow::Cow;
+use std::cmp::Reverse;
 use std::ops::Range;
 
-use refwarden_scan::Finding;
+use refwarden_scan::{Finding, Secret};
 
 use super::contents::{Look, Opaque};
 use super::{Mask, splice};
@@ -24,20 +25,57 @@ impl Mask<'_> {
         mask(self, bytes, |bytes| self.look(bytes, path))
     }
 
-    /// What [`Mask::blob`] replaces first, span by span, and what it writes for each. Nothing
-    /// where the blob is masked as one.
-    pub(crate) fn secrets(
-        &self,
-        bytes: &[u8],
-        path: Option<&[u8]>,
-    ) -> Vec<(Range<usize>, Vec<u8>)> {
-        match self.look(bytes, path) {
-            Look::Lines(findings) if memchr::memchr(0, bytes).is_none() => {
-                edits(self, bytes, &findings, |span| span)
-            }
-            _ => Vec::new(),
+    /// What [`Mask::blob`] replaces first, one after the other. Nothing where the blob is masked as
+    /// one.
+    pub(crate) fn places(&self, bytes: &[u8], path: Option<&[u8]>) -> Vec<Replaced> {
+        let Look::Lines(findings) = self.look(bytes, path) else {
+            return Vec::new();
+        };
+        if memchr::memchr(0, bytes).is_some() {
+            return Vec::new();
         }
+        let edits = edits(self, bytes, &findings, |span| span);
+        let place = |(at, with): (Range<usize>, Vec<u8>)| {
+            let mut found: Vec<&Finding> = findings
+                .iter()
+                .filter(|finding| span(finding).start < at.end && at.start < span(finding).end)
+                .collect();
+            found.sort_by_key(|finding| named_first(&span(finding), &finding.rule_id));
+            let secret = found.first().map(|finding| finding.secret.clone())?;
+            let mut rules = found.iter().map(|finding| finding.rule_id.to_string());
+            let rule = rules.next()?;
+            let mut also: Vec<String> = rules.filter(|it| *it != rule).collect();
+            also.sort_unstable();
+            also.dedup();
+            Some(Replaced {
+                at,
+                with,
+                rule,
+                also,
+                secret,
+            })
+        };
+        edits.into_iter().filter_map(place).collect()
     }
+}
+
+/// What masking replaces at one place.
+pub(crate) struct Replaced {
+    /// The bytes.
+    pub(crate) at: Range<usize>,
+    /// What is written for them: a placeholder, and their line breaks.
+    pub(crate) with: Vec<u8>,
+    /// The rule that the placeholder names.
+    pub(crate) rule: String,
+    /// Other rules whose findings are in these bytes, sorted.
+    pub(crate) also: Vec<String>,
+    /// What that rule has found.
+    pub(crate) secret: Secret,
+}
+
+/// The order in which findings are taken: of those that overlap, the first names the placeholder.
+fn named_first<'r>(span: &Range<usize>, rule: &'r str) -> (usize, Reverse<usize>, &'r str) {
+    (span.start, Reverse(span.end), rule)
 }
 
 /// The bytes that a finding masks. The one seam for findings that stand encoded: their span in
@@ -125,7 +163,7 @@ fn edits(
         .iter()
         .map(|finding| (widen(span(finding)), &*finding.rule_id))
         .collect();
-    spans.sort_by_key(|(span, rule)| (span.start, std::cmp::Reverse(span.end), *rule));
+    spans.sort_by_key(|&(ref span, rule)| named_first(span, rule));
     let mut merged: Vec<(Range<usize>, &str)> = Vec::with_capacity(spans.len());
     for (span, rule) in spans {
         match merged.last_mut() {

@@ -42,6 +42,9 @@ impl Walk<'_, '_> {
                     UnmaskError::Refused(refusal) => refusal.at(oid).into(),
                     other => other,
                 })?;
+                if let Some(refusal) = &mut self.moves.unsound {
+                    refusal.object.get_or_insert(oid);
+                }
                 continue;
             }
             self.step()?;

@@ -39,7 +39,7 @@ impl Walk<'_, '_> {
         let (written, moved) = if form(&bytes).is_some() {
             match self.restored(blob, &bytes, mode, at, pairs)? {
                 Restored::Whole(original) => return Ok(original),
-                Restored::Lines(written) => (written, Vec::new()),
+                Restored::Lines(written) => (written, self.carried(&bytes, at)),
                 Restored::Moved(written, moved) => (written, moved),
             }
         } else {
@@ -47,15 +47,19 @@ impl Walk<'_, '_> {
         };
         if *self.view.mask.blob(&written, path) != *bytes {
             let own = self.view.mask.blob(&bytes, path);
-            let problem = if *own == *bytes {
-                Problem::RoundTrip
-            } else {
-                Problem::Secret
-            };
-            let same = own.iter().zip(&bytes).take_while(|(a, b)| a == b).count();
-            let before = bytes.get(..same).unwrap_or_default();
-            let line = 1 + memchr::memchr_iter(b'\n', before).count();
-            return Err(at.refuse(problem, (problem == Problem::Secret).then_some(line)));
+            if *own != *bytes {
+                let same = own.iter().zip(&bytes).take_while(|(a, b)| a == b).count();
+                let before = bytes.get(..same).unwrap_or_default();
+                let line = 1 + memchr::memchr_iter(b'\n', before).count();
+                return Err(at.refuse(Problem::Secret, Some(line)));
+            }
+            if self.view.moves.is_none() {
+                return Err(at.refuse(Problem::RoundTrip, None));
+            }
+            // What the client has written is not at fault, so that this may tell something of the
+            // secrets around it. Where people are asked, it is for them alone.
+            let refusal = at.refusal(Problem::RoundTrip, None);
+            self.moves.unsound.get_or_insert_with(|| refusal.into());
         }
         if written == bytes {
             self.keep(blob)?;
@@ -63,7 +67,8 @@ impl Walk<'_, '_> {
         }
         let original = self.original.made.add(Kind::Blob, &written)?;
         self.pushed.changed.insert(original);
-        self.note(moved, at, original)?;
+        self.sizes.insert(original, bytes.len() as u64);
+        self.note(&moved, at, original)?;
         Ok(original)
     }
 

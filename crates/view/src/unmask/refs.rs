@@ -47,6 +47,9 @@ impl Walk<'_, '_> {
             } else {
                 self.tip(command.new).map_err(of)?
             };
+            if let Some(refusal) = &mut self.moves.unsound {
+                refusal.name.get_or_insert_with(|| command.name.clone());
+            }
             done.push(Command {
                 name: command.name.clone(),
                 old: present.value,

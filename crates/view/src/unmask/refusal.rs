@@ -4,6 +4,8 @@ use std::fmt;
 
 use refwarden_model::{Code, Oid, RefName, bytes};
 
+use super::stood::COMMITS_MAX;
+
 /// What is wrong.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -42,6 +44,8 @@ pub enum Problem {
     RoundTrip,
     /// More, or deeper, than what is translated.
     TooMuch,
+    /// A placeholder that does not stand like that in as much of the view as is looked at.
+    TooFar,
 }
 
 impl Problem {
@@ -57,7 +61,8 @@ impl Problem {
             | Self::NotLines
             | Self::InName
             | Self::InMessage
-            | Self::WithoutPath => Code::Placeholder,
+            | Self::WithoutPath
+            | Self::TooFar => Code::Placeholder,
             Self::Pack
             | Self::Unknown(_)
             | Self::TwoOriginals(_)
@@ -78,7 +83,7 @@ impl Problem {
                 "write what you have to say into a commit's message or a file, or ask someone who sees the original to write the note"
             }
             Self::Changed => {
-                "put the line back as it was, or delete it; a secret moves to another line, file or name only by someone who sees it. Was the commit fetched from this view? Then the view is another now: `refwarden resync`"
+                "put the line back as it was, or delete it; a secret moves to another line, file or name only by someone who sees it, or, where people are asked, with its whole line. Was the commit fetched from this view? Then the view is another now: `refwarden resync`"
             }
             Self::Repeated => "keep the line as often as it was there",
             Self::NotLines => "leave the file as it was, or delete it",
@@ -93,6 +98,9 @@ impl Problem {
             }
             Self::Unreadable(_) => "run `git fsck`, then push from a fresh clone",
             Self::TooMuch => "push in smaller steps",
+            Self::TooFar => {
+                "take the whole line as a newer commit has it, or have it moved by someone who sees the secret"
+            }
             Self::Ambiguous | Self::TwoOriginals(_) | Self::RoundTrip => {
                 "ask someone who sees the original to make this change"
             }
@@ -120,6 +128,9 @@ impl Problem {
             Self::Secret => "a secret".into(),
             Self::RoundTrip => "in the view, this would not look as it was pushed".into(),
             Self::TooMuch => "this is too much to translate".into(),
+            Self::TooFar => format!(
+                "a placeholder on a line that was not in this file, nor in files of the newest {COMMITS_MAX} commits"
+            ),
         }
     }
 }

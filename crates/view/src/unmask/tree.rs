@@ -44,13 +44,16 @@ impl At {
     }
 
     pub(super) fn refuse(&self, problem: Problem, line: Option<usize>) -> UnmaskError {
+        self.refusal(problem, line).into()
+    }
+
+    pub(super) fn refusal(&self, problem: Problem, line: Option<usize>) -> Refusal {
         let path = Some(self.masked.clone()).filter(|path| !path.is_empty());
-        let refusal = Refusal {
+        Refusal {
             path,
             line,
             ..Refusal::from(problem)
-        };
-        refusal.into()
+        }
     }
 }
 

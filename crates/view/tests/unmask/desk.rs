@@ -103,6 +103,8 @@ pub struct Desk {
     directory: TempDir,
     /// Whether people are asked where a placeholder stands elsewhere.
     pub may_move: bool,
+    /// The rules that mask; the built-in ones where empty.
+    pub rules: &'static str,
 }
 
 /// A masked push as git has sent it.
@@ -128,6 +130,7 @@ impl Desk {
         let desk = Self {
             directory,
             may_move: false,
+            rules: "",
         };
         let option = format!("--object-format={format}");
         std::fs::create_dir(desk.path("original.git")).unwrap();
@@ -197,15 +200,19 @@ impl Desk {
         self.clone_of("shadow.git", "masked", options)
     }
 
-    pub fn with_mask<T>(work: impl FnOnce(&Mask<'_>) -> T) -> T {
-        let ruleset = Ruleset::builtin().unwrap();
+    pub fn with_mask<T>(&self, work: impl FnOnce(&Mask<'_>) -> T) -> T {
+        let ruleset = match self.rules {
+            "" => Ruleset::builtin(),
+            rules => Ruleset::from_toml(&[("test.toml", rules)]),
+        };
+        let ruleset = ruleset.unwrap_or_else(|error| panic!("{error}"));
         work(&Mask::new(&ruleset, &FingerprintKey::new([7; 32])).unwrap())
     }
 
     pub fn build(&self, into: &str) -> Built {
         let _ = std::fs::remove_dir_all(self.path(into));
         let original = Repository::open(&self.path("original.git")).unwrap();
-        let built = Self::with_mask(|mask| build(&original, mask, &self.path(into)));
+        let built = self.with_mask(|mask| build(&original, mask, &self.path(into)));
         built.unwrap_or_else(|error| panic!("{error}"))
     }
 
@@ -262,14 +269,15 @@ impl Desk {
         let shadow = Repository::open(&self.path("shadow.git")).unwrap();
         let built = self.build("again.git");
         let maps = built.maps();
-        Self::with_mask(|mask| {
+        let key = FingerprintKey::new([8; 32]);
+        self.with_mask(|mask| {
             work(View {
                 original: &original,
                 shadow: &shadow,
                 mask,
                 maps: &maps,
                 shows: &|name| !name.as_bytes().starts_with(b"refs/heads/hidden/"),
-                may_move: self.may_move,
+                moves: self.may_move.then_some(&key),
             })
         })
     }

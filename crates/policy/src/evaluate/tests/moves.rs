@@ -1,6 +1,6 @@
 //! Secrets that a push from a masked clone moves: who is asked, and when nobody is.
 
-use refwarden_model::facts::SecretMove;
+use refwarden_model::facts::{Allowed, SecretMove};
 
 use super::*;
 
@@ -15,10 +15,16 @@ fn under(text: &str) -> Policy {
 fn moving() -> SecretMove {
     SecretMove {
         rule_id: "r".into(),
+        also: Vec::new(),
         from: "conf/a".into(),
+        from_line: 7,
+        fingerprint: String::new(),
         path: "a".into(),
         line: 3,
+        first: 3,
+        last: 3,
         object: oid(b'c'),
+        unsound: false,
     }
 }
 
@@ -52,7 +58,7 @@ fn the_owners_of_the_rule_are_asked_where_the_view_says_so() {
         update.spoke[0].because,
         [
             "fast-forward of refs/heads/main comes through a masked view",
-            "secret r from conf/a to a:3"
+            "secret r from conf/a:7 to a:3"
         ]
     );
     // Nothing is asked of what brings nothing.
@@ -76,6 +82,35 @@ fn whatever_else_is_found_is_refused() {
     check(&|it| it.rule_id = "r2".into());
     check(&|it| it.object = Some(oid(b'd')));
     check(&|it| it.place = Place::Commit);
+    // Another secret that the same rule finds in the same line.
+    check(&|it| it.fingerprint = "another".into());
+    // In an archive that is the file, too.
+    check(&|it| it.via = vec!["!a".into()]);
+    check(&|it| {
+        it.via = vec!["!a".into()];
+        it.allowed = vec![Allowed::Move];
+    });
+    check(&|it| {
+        it.path = Some("b".into());
+        it.allowed = vec![Allowed::Move];
+    });
+}
+
+#[test]
+fn what_reaches_into_lines_that_move_is_what_is_asked_about() {
+    let text = format!("{VIEW}{ASKS}{OWNER}");
+    let mut facts = pushed(UpdateKind::FastForward);
+    let mut other = facts.findings[0].clone();
+    (other.rule_id, other.line) = ("x".into(), 2);
+    other.allowed = vec![Allowed::Move];
+    facts.findings.push(other);
+    facts.findings_total = 2;
+    let verdict = judged(&text, &facts);
+    assert!(verdict.denials.is_empty(), "{verdict:?}");
+    // Without a move it speaks for nothing.
+    facts.secret_moves.clear();
+    let verdict = judged(&text, &facts);
+    assert_eq!(verdict.denials.len(), 2, "{verdict:?}");
 }
 
 #[test]
