@@ -16,7 +16,7 @@ use std::path::Path;
 use std::process::{ChildStdin, Stdio};
 use std::time::{Duration, SystemTime};
 
-use refwarden_gitio::command::run_own_hooks;
+use refwarden_gitio::command::{configure, run_own_hooks};
 use refwarden_gitio::pktline::{Packet, encode};
 use refwarden_gitio::{Git, Repository};
 use refwarden_model::Code;
@@ -131,16 +131,21 @@ fn take(
     let work = work(&arguments.work).map_err(|error| broken(&error))?;
     let (received, made) = (work.path().join("received"), work.path().join("made"));
     let brings = request.commands.iter().any(|it| !it.new.is_zero());
+    let most = limit(&original)?;
     let path = work.path().join(MASKED_PACK);
-    let mut kept = Kept::new(pack, &path).map_err(|it| broken(&it))?;
+    let mut kept = Kept::new(pack, &path, most).map_err(|it| broken(&it))?;
     let indexed = if brings {
-        receive(&shadow, &received, &mut kept, None)
+        receive(&shadow, &received, &mut kept, most)
     } else {
         Ok(())
     };
+    let too_long = kept.is_over.then(|| too_long(most));
     let ruleset_id = ruleset.id().to_string();
     let push = masked(arguments, request, ruleset_id, kept.finish()).map_err(|it| broken(&it))?;
     *came = Some(Came { push, work });
+    if let Some(fault) = too_long {
+        return Err(fault);
+    }
     indexed.map_err(fault)?;
     std::fs::create_dir_all(&made).map_err(|error| broken(&error))?;
     let received = Some(received.as_path()).filter(|_| brings);
@@ -189,29 +194,68 @@ fn create(path: &Path) -> std::io::Result<std::fs::File> {
     options.write(true).create_new(true).mode(0o600).open(path)
 }
 
+/// The most bytes that a client may send, as the repository's own `receive.maxInputSize`
+/// (git-config(1)) has it; none where it has none.
+fn limit(original: &Repository) -> Result<Option<u64>, Fault> {
+    let git = Git::serving(&original.gitdir, "config");
+    let git = git.args(["--type=int", "--get", "receive.maxInputSize"]);
+    let mut command = git.into_command();
+    command.current_dir(&original.gitdir);
+    alone(&mut command);
+    let said = command.output().map_err(|error| broken(&error))?;
+    // 1: there is no such setting (git-config(1)).
+    if said.status.code() == Some(1) {
+        return Ok(None);
+    }
+    let most = std::str::from_utf8(&said.stdout).ok();
+    let most = most.and_then(|text| text.trim().parse::<i64>().ok());
+    let most = most.filter(|_| said.status.success());
+    let most = most.ok_or_else(|| broken(&"receive.maxInputSize cannot be read"))?;
+    // As git has it, nothing above zero is no limit.
+    Ok(u64::try_from(most).ok().filter(|most| *most > 0))
+}
+
+fn too_long(most: Option<u64>) -> Fault {
+    let most = most.unwrap_or_default();
+    let text = format!(
+        "the pack is longer than the {most} bytes that this repository takes (receive.maxInputSize)"
+    );
+    Fault::new(Code::NotTranslated, text).hint("push in smaller steps")
+}
+
 /// Settings of the repository alone.
 fn alone(command: &mut std::process::Command) {
     command.env("GIT_CONFIG_NOSYSTEM", "1");
     command.env("GIT_CONFIG_GLOBAL", "/dev/null");
 }
 
-/// A pack that is kept as it comes, while it is read.
+/// A pack that is kept as it comes, while it is read. Of one that is too long nothing is kept.
 struct Kept<'p> {
     pack: &'p mut dyn Read,
     file: std::fs::File,
     bytes: u64,
+    most: Option<u64>,
+    is_over: bool,
 }
 
 impl<'p> Kept<'p> {
-    fn new(pack: &'p mut dyn Read, path: &Path) -> std::io::Result<Self> {
+    fn new(pack: &'p mut dyn Read, path: &Path, most: Option<u64>) -> std::io::Result<Self> {
         Ok(Self {
             pack,
             file: create(path)?,
             bytes: 0,
+            most,
+            is_over: false,
         })
     }
 
     fn finish(mut self) -> std::io::Result<u64> {
+        if self.is_over {
+            self.file.set_len(0)?;
+            // The client hears no answer before it has sent all.
+            std::io::copy(&mut self.pack, &mut std::io::sink())?;
+            return Ok(0);
+        }
         self.file.flush()?;
         Ok(self.bytes)
     }
@@ -219,9 +263,16 @@ impl<'p> Kept<'p> {
 
 impl Read for Kept<'_> {
     fn read(&mut self, into: &mut [u8]) -> std::io::Result<usize> {
+        if self.is_over {
+            return Ok(0);
+        }
         let count = self.pack.read(into)?;
-        self.file.write_all(into.get(..count).unwrap_or_default())?;
         self.bytes += count as u64;
+        if self.most.is_some_and(|most| self.bytes > most) {
+            self.is_over = true;
+            return Ok(0);
+        }
+        self.file.write_all(into.get(..count).unwrap_or_default())?;
         Ok(count)
     }
 }
@@ -245,6 +296,8 @@ fn hand_over(
     }
     command.env(MASKED_PUSH, work);
     run_own_hooks(&mut command);
+    // It was held against what the client has sent. Of what it has become, it would measure secrets.
+    configure(&mut command, &[("receive.maxInputSize", "0")]);
     command.stdin(Stdio::piped()).stdout(Stdio::piped());
     command.stderr(Stdio::inherit());
     let mut child = command.spawn().map_err(|error| broken(&error))?;

@@ -119,7 +119,7 @@ pub struct MaskedPush {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<Correlation>,
     /// Length of the pack as it was received. It comes first, before that of the push; zero where
-    /// none came.
+    /// none came, and where it was longer than what is taken.
     pub pack_bytes: u64,
 }
 

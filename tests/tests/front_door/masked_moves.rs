@@ -7,6 +7,7 @@ use std::sync::OnceLock;
 
 use refwarden_testkit::{Api, Outcome, Repository, Stack, Via, planted, with_token};
 use refwarden_wire::api::{PushRecordOut, SecretMoveOut};
+use sha2::{Digest as _, Sha256};
 
 use crate::masked::{Clone, configured, place_of, planted as with_secrets};
 use crate::shared::{approve, request_of, secret};
@@ -368,4 +369,36 @@ fn what_a_pusher_says_of_a_view_is_not_believed() {
         std::fs::remove_dir_all(&place).unwrap();
         assert_eq!(repository.value("refs/heads/forged"), None);
     }
+}
+
+#[test]
+fn a_pack_that_is_too_long_is_refused_and_not_kept() {
+    let repository = with_secrets(stack(), "moves-long-pack", "sha1", 9460);
+    repository
+        .git(&["config", "receive.maxInputSize", "4k"])
+        .passes();
+    let clone = fresh(&repository);
+    let long = (0..4000u64).map(|it| hex::encode(Sha256::digest(it.to_be_bytes())));
+    write(&clone, "long", &long.collect::<Vec<_>>().join("\n"), "Long");
+    let refused = push(&repository, &clone, &TOPIC);
+    refused.fails(&[
+        "RW408",
+        "longer than the 4096 bytes",
+        "receive.maxInputSize",
+    ]);
+    let events = stack().api("audrey").events(&repository.name);
+    let refused: Vec<_> = events
+        .iter()
+        .filter(|it| it.kind == "push.refused")
+        .collect();
+    assert_eq!(refused.len(), 1, "{events:#?}");
+    let summary = &refused[0].summary;
+    assert!(
+        summary.contains("no pack") && summary.contains("longer"),
+        "{summary}"
+    );
+    // Nothing of it lies about, and what is short comes in as before.
+    let clone = fresh(&repository);
+    write(&clone, "b", "b\n", "Short");
+    push(&repository, &clone, &TOPIC).passes();
 }
