@@ -1,6 +1,9 @@
 //! Secrets that a push from a masked clone would put where they did not stand. Nothing here is
-//! about where they are put: whoever owns the scanner's rule is asked, where the view of the
-//! pusher says so, and otherwise the push is refused.
+//! about where they are put: whoever owns the scanner's rules that find the secret where it stands
+//! is asked, where the view of the pusher says so, and otherwise the push is refused.
+//!
+//! What is found in lines that move as a whole is what people are asked about, whichever rule finds
+//! it: whether a rule does may depend on the secret, of which nobody is told before they have looked.
 
 use refwarden_model::Code;
 use refwarden_model::facts::{FindingFacts, Mode, RefFacts, SecretMove, UpdateKind};
@@ -40,12 +43,18 @@ impl<'a> Moves<'a> {
                 judged.deny(format!("{secret}: a placeholder of a masked view moves"));
                 continue;
             }
-            let owners = owners_of(policy, push.repository, &secret.rule_id);
-            if owners.is_empty() {
-                judged.deny(format!(
-                    "{secret} cannot be approved: no [[secret_owner]] owns the rule"
-                ));
+            // Each rule that finds it has owners of its own, who answer for what it finds.
+            for rule in secret.rules() {
+                if owners_of(policy, push.repository, rule).is_empty() {
+                    let rule = printable(rule);
+                    judged.deny(format!(
+                        "{secret} cannot be approved: no [[secret_owner]] owns the rule {rule}"
+                    ));
+                }
             }
+            let owners = secret
+                .rules()
+                .flat_map(|rule| owners_of(policy, push.repository, rule));
             for owner in owners {
                 // A name that no `[[rule]]` can have: what people open for one of those, such as a
                 // window of time, stands for no secret.
@@ -63,6 +72,7 @@ impl<'a> Moves<'a> {
 
     fn ask(&mut self, owner: Requirement, secret: String) {
         match self.asked.iter_mut().find(|(known, _)| *known == owner) {
+            Some((_, secrets)) if secrets.last() == Some(&secret) => {}
             Some((_, secrets)) => secrets.push(secret),
             None => self.asked.push((owner, vec![secret])),
         }

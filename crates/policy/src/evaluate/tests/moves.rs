@@ -114,6 +114,33 @@ fn what_reaches_into_lines_that_move_is_what_is_asked_about() {
 }
 
 #[test]
+fn the_owners_of_every_rule_that_covers_the_secret_are_asked() {
+    let other = OWNER
+        .replace("\"o\"", "\"p\"")
+        .replace("r*", "x")
+        .replace("sec", "net");
+    let text = format!("{VIEW}{ASKS}{OWNER}{other}");
+    let mut facts = pushed(UpdateKind::FastForward);
+    facts.secret_moves[0].also = vec!["r2".into(), "x".into()];
+    let verdict = judged(&text, &facts);
+    let asked = |id: &str, group: &str| {
+        Requirement::new(format!("secret_owner:{id}"), 1, vec![group.to_owned()])
+    };
+    let expected = RefOutcome::RequireApproval {
+        requirements: vec![asked("o", "group:sec"), asked("p", "group:net")],
+    };
+    assert_eq!(verdict.updates[0].outcome, expected);
+    // Each is told of it once, whichever of their rules find it.
+    assert_eq!(verdict.updates[0].spoke[0].because.len(), 2);
+    // A rule that nobody owns is nobody's to let pass.
+    facts.secret_moves[0].also.push("z".into());
+    let verdict = judged(&text, &facts);
+    let told = &verdict.denials.last().unwrap();
+    assert_eq!(told.code, Code::Placeholder);
+    assert!(told.text.ends_with("owns the rule z"), "{}", told.text);
+}
+
+#[test]
 fn without_a_view_that_asks_and_an_owner_it_is_refused() {
     let other = OWNER.replace("r*", "x");
     let whole = format!("{VIEW}{ASKS}").replace("masked", "whole");
