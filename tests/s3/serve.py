@@ -103,8 +103,8 @@ boto3.client("s3", **anyone).create_bucket(Bucket=bucket)
 iam = boto3.client("iam", **anyone)
 iam.create_user(UserName="packs")
 allowed = ["s3:PutObject", "s3:GetObject", "s3:DeleteObject", "s3:AbortMultipartUpload"]
-# The other one is missing, which who may not use it would not be told.
-resources = [f"arn:aws:s3:::{name}/*" for name in (bucket, "missing")]
+# Of a bucket that is missing, nobody is told who may not use it.
+resources = [f"arn:aws:s3:::{name}/*" for name in ("packs", "others")]
 policy = {"Effect": "Allow", "Action": allowed, "Resource": resources}
 iam.put_user_policy(
     UserName="packs",

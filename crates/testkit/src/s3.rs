@@ -20,7 +20,7 @@ const FILES: [(&str, &str); 2] = [
     ("serve.py", include_str!("../../../tests/s3/serve.py")),
 ];
 
-/// The bucket that there is.
+/// The bucket that there is, unless said otherwise.
 const BUCKET: &str = "packs";
 
 /// A running server with one bucket. Ends when it is dropped, and with this process.
@@ -35,7 +35,7 @@ impl S3 {
     /// Starts one with a user who may put, get and delete, and nothing else.
     #[track_caller]
     pub fn start(id: &str, secret: &str) -> Self {
-        let (child, port) = begin(0, id, secret);
+        let (child, port) = begin(0, BUCKET, id, secret);
         Self {
             child,
             port,
@@ -79,14 +79,22 @@ impl S3 {
     /// Kills it. What it stored is gone.
     #[track_caller]
     pub fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 
     /// Starts another in its place.
     #[track_caller]
     pub fn again(&mut self) {
-        let (child, port) = begin(self.port, &self.id, &self.secret);
+        let secret = self.secret.clone();
+        self.again_with(BUCKET, &secret);
+    }
+
+    /// Kills it and starts another in its place, with another bucket or another secret of the same user.
+    #[track_caller]
+    pub fn again_with(&mut self, bucket: &str, secret: &str) {
+        self.kill();
+        let (child, port) = begin(self.port, bucket, &self.id, secret);
         assert_eq!(port, self.port);
         self.child = child;
     }
@@ -113,11 +121,11 @@ fn client() -> Client {
 }
 
 #[track_caller]
-fn begin(port: u16, id: &str, secret: &str) -> (Child, u16) {
+fn begin(port: u16, bucket: &str, id: &str, secret: &str) -> (Child, u16) {
     let directory = installed();
     let mut child = Command::new(directory.join("python/bin/python"))
         .arg(directory.join("serve.py"))
-        .args([&port.to_string(), BUCKET])
+        .args([&port.to_string(), bucket])
         .env("KEY_ID", id)
         .env("SECRET", secret)
         .stdin(Stdio::piped())

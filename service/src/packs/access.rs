@@ -111,6 +111,8 @@ pub(super) fn client(config: &Packs, bucket: &Bucket, key: &Key) -> Result<Amazo
         .with_access_key_id(&key.id)
         .with_secret_access_key(&key.secret)
         .with_virtual_hosted_style_request(virtual_host)
+        // Deleting several at once is a right of its own, and not every server knows it.
+        .with_disable_bulk_delete(true)
         .with_allow_http(config.endpoint.as_ref().is_some_and(Endpoint::is_clear))
         .with_retry(RetryConfig {
             backoff: BackoffConfig {

@@ -14,7 +14,10 @@ fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let token = std::env::var("TOKEN")?;
     let header = format!("http.extraHeader=Authorization: Bearer {token}");
-    let options = gix::open::Options::isolated().config_overrides([header]);
+    // For its reflogs.
+    let (name, email) = ("committer.name=Ada", "committer.email=ada@example.org");
+    let options = gix::open::Options::isolated();
+    let options = options.config_overrides([&*header, name, email]);
     let stop = AtomicBool::new(false);
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["clone", url, directory, ref depth @ ..] => {

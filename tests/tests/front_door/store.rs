@@ -281,28 +281,29 @@ fn whatever_the_store_does_pushes_are_refused_in_time_and_pass_again_after() {
 fn refused_keys_and_missing_buckets_are_told_and_keys_never() {
     let mut kept = Kept::start(8103);
     drop(Repository::guarded(&kept.stack, "keys"));
-    let wrong = planted::plant("{base62:40}", 8104);
+    let (secret, other) = (
+        planted::plant("{base62:40}", 8103),
+        planted::plant("{base62:40}", 8104),
+    );
     let id = format!("{}{:016}", ["AK", "IA"].concat(), 8103);
-    kept.write_key(&id, &wrong);
-    kept.stack.restart();
     let told = |kept: &Kept, what: &str, cause: &str| {
         let repository = Repository::named(&kept.stack, "keys");
         refuses(&repository, what);
-        let (status, text) = kept.ready();
-        assert_eq!(status, 503, "{what}: {text}");
+        within("it is not ready", DEADLINE, || kept.ready().0 == 503);
+        let (_, text) = kept.ready();
         assert!(text.contains("Packs cannot be kept"), "{what}: {text}");
         let logs = kept.stack.logs();
         assert!(logs.contains(cause), "{what}: {logs}");
-        assert!(!logs.contains(&wrong) && !logs.contains(&id), "{what}");
+        assert!(!logs.contains(&secret) && !logs.contains(&id), "{what}");
     };
+    kept.server.again_with("packs", &other);
     told(&kept, "secret", "SignatureDoesNotMatch");
-    let secret = planted::plant("{base62:40}", 8103);
-    kept.write_key(&id, &secret);
-    kept.configure("s3://missing/of/tests");
+    kept.server.again_with("others", &secret);
     told(&kept, "bucket", "NoSuchBucket");
-    kept.configure("s3://packs/of/tests");
+    kept.server.again();
     let repository = Repository::named(&kept.stack, "keys");
     takes(&repository, "keys");
+    within("it is ready", DEADLINE, || kept.ready().0 == 200);
 }
 
 #[test]
