@@ -23,7 +23,7 @@ use sha2::{Digest as _, Sha256};
 /// Packets of the client in which it may say what it is: it does so in the first or second.
 const PACKETS: usize = 16;
 
-/// Bytes that are passed on at once while refs are told.
+/// Bytes that are passed on at once, of a pack apart.
 const PIECE: usize = 64 << 10;
 
 /// The longest name of a client, in bytes.
@@ -116,7 +116,7 @@ fn client(mut to: ChildStdin, note: &Note) -> io::Result<()> {
             break;
         }
     }
-    io::copy(&mut from, &mut to).map(drop)
+    copy(&mut from, &mut to)
 }
 
 /// Passes on what git says.
@@ -144,6 +144,22 @@ fn git(from: ChildStdout, note: &Note) -> io::Result<()> {
     }
     to.write_all(from.buffer())?;
     io::copy(&mut from.into_inner(), &mut to).map(drop)
+}
+
+/// Passes on what follows. Not by `io::copy`, which uses splice(2): where standard input is a socket, that
+/// holds the lock of git's pipe while it waits, and git cannot read what is in there already.
+fn copy(from: &mut impl Read, to: &mut impl io::Write) -> io::Result<()> {
+    let mut piece = vec![0; PIECE];
+    loop {
+        let read = match from.read(&mut piece) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            read => read?,
+        };
+        match piece.get(..read) {
+            Some(came) if !came.is_empty() => to.write_all(came)?,
+            _ => return Ok(()),
+        }
+    }
 }
 
 /// Reads a packet as it came; false where it is none, or ends early: then what there was of it.
