@@ -50,7 +50,7 @@ In sshd_config, for the account that clients use:
   ExposeAuthInfo yes
   AcceptEnv REFWARDEN_TOKEN GIT_PROTOCOL";
 
-/// Serves the session. Only returns when there is nothing to serve.
+/// Serves the session: a fetch to its end, and a push by becoming git, so that it does not return.
 pub fn run() -> Result<(), Fault> {
     let session = Session::read()?;
     let asked = Asked::parse(&session.command)?;

@@ -13,7 +13,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::fs::FileExt as _;
 use std::process::{Child, ChildStdin, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::thread::{Builder, JoinHandle};
 
 use refwarden_gitio::pktline;
 use refwarden_wire::fetch::{LEARNED, Learned, ToldRefs};
@@ -49,8 +49,8 @@ impl Serving {
         let (stdin, stdout) = (stdin.ok_or_else(missing)?, stdout.ok_or_else(missing)?);
         let heard = Arc::clone(&note);
         // Nobody waits for it: it may hear nothing more and not end, and ends with this process.
-        std::thread::spawn(move || client(stdin, &heard));
-        let said = std::thread::spawn(move || git(stdout, &note));
+        Builder::new().spawn(move || client(stdin, &heard))?;
+        let said = Builder::new().spawn(move || git(stdout, &note))?;
         Ok(Self { child, said })
     }
 
