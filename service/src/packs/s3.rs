@@ -159,14 +159,18 @@ impl S3 {
         let (shared, key) = (Arc::clone(&self.shared), self.shared.key(name));
         self.shared.runtime.spawn(async move {
             let deleted = timeout(DELETE, shared.delete(&key)).await;
-            match (deleted, note) {
-                (Ok(Ok(())), Some(note)) => {
+            match (deleted.unwrap_or_else(|_| Err(late(DELETE))), note) {
+                (Ok(()), Some(note)) => {
                     let _ = std::fs::remove_file(note);
                 }
-                (Ok(Ok(())), None) => {}
+                (Ok(()), None) => {}
                 // It is tried again by the note.
-                (Ok(Err(_)) | Err(_), _) => {
-                    tracing::warn!(%key, "a pack that nothing names may be in the store for a day");
+                (Err(error), _) => {
+                    tracing::warn!(
+                        %key,
+                        cause = %error,
+                        "a pack that nothing names may be in the store for a day"
+                    );
                 }
             }
         });
