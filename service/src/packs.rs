@@ -349,7 +349,11 @@ impl PackWriter {
         let note = outgoing.join(name);
         std::fs::rename(&self.temporary, &note).map_err(at(&note))?;
         let named = foldered(name);
-        sync_directory(&outgoing)?;
+        if let Err(error) = sync_directory(&outgoing) {
+            // Nothing was put.
+            let _ = std::fs::remove_file(&note);
+            return Err(error);
+        }
         if let Err(error) = elsewhere.put(&note, &named, stored_bytes, sha256) {
             // The store may take it yet, from what was sent: so the note stays for a day.
             custody::shorten(&note);

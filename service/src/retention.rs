@@ -71,19 +71,22 @@ pub fn start(state: &Data<AppState>) {
     });
 }
 
-/// Deletes what an earlier process put elsewhere and did not record; how many files that were.
+/// Deletes what was put elsewhere and never recorded; how many files that were. One that cannot be
+/// deleted keeps no other from it.
 fn settle(state: &AppState) -> Result<u64, AppError> {
-    let mut deleted = 0;
+    let (mut deleted, mut failed) = (0, None);
     for location in state.packs.unsettled().map_err(AppError::internal)? {
         let is_recorded = packs::is_named(&mut *state.pool.get()?, &location)?;
-        let settled = state.packs.settle(&location, is_recorded);
-        settled.map_err(AppError::internal)?;
-        deleted += u64::from(!is_recorded);
+        match state.packs.settle(&location, is_recorded) {
+            Ok(()) => deleted += u64::from(!is_recorded),
+            Err(error) => failed = failed.or(Some(error)),
+        }
     }
-    Ok(deleted)
+    failed.map_or(Ok(deleted), |error| Err(AppError::internal(error)))
 }
 
-/// Drops what is too old, after deleting again what was dropped since a time; how many files were dropped.
+/// Drops what is too old, after deleting again what was dropped since a time; how many files were
+/// dropped. A file that cannot be deleted keeps no other from it, and is tried again.
 fn run(
     state: &AppState,
     days: u16,
@@ -92,8 +95,14 @@ fn run(
 ) -> Result<u64, AppError> {
     let cutoff = now - TimeDelta::days(i64::from(days));
     let gone = packs::dropped_since(&mut *state.pool.get()?, since)?;
+    let mut failed = None;
+    let mut delete = |location: &str| {
+        if let Err(error) = state.packs.delete(location) {
+            failed.get_or_insert(error);
+        }
+    };
     for location in gone {
-        state.packs.delete(&location).map_err(AppError::internal)?;
+        delete(&location);
     }
     let mut dropped = 0;
     let mut last: Option<Old> = None;
@@ -102,16 +111,13 @@ fn run(
         for old in &page {
             // A connection for each, so that pushes wait for none.
             if drop_one(&mut *state.pool.get()?, old, days, cutoff, now)? {
-                state
-                    .packs
-                    .delete(&old.location)
-                    .map_err(AppError::internal)?;
+                delete(&old.location);
                 dropped += 1;
             }
         }
         last = page.last().cloned();
         if last.is_none() {
-            return Ok(dropped);
+            return failed.map_or(Ok(dropped), |error| Err(AppError::internal(error)));
         }
     }
 }

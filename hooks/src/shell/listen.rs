@@ -142,12 +142,11 @@ fn git(from: ChildStdout, note: &Note) -> io::Result<()> {
             }
         }
     }
-    to.write_all(from.buffer())?;
-    io::copy(&mut from.into_inner(), &mut to).map(drop)
+    copy(&mut from, &mut to)
 }
 
-/// Passes on what follows. Not by `io::copy`, which uses splice(2): where standard input is a socket, that
-/// holds the lock of git's pipe while it waits, and git cannot read what is in there already.
+/// Passes on what follows. Not by `io::copy`, which uses splice(2): where the client is at a socket, that
+/// holds the lock of git's pipe while it waits; git cannot read what is in there already, nor be killed.
 fn copy(from: &mut impl Read, to: &mut impl io::Write) -> io::Result<()> {
     let mut piece = vec![0; PIECE];
     loop {

@@ -158,7 +158,11 @@ pub fn find(conn: &mut PgConnection, digest: &str) -> QueryResult<Option<Pack>> 
 /// # Errors
 /// What diesel says.
 pub fn is_named(conn: &mut PgConnection, location: &str) -> QueryResult<bool> {
-    let named = pack_copies::table.filter(pack_copies::location.eq(location));
+    // The name of a file begins with the pack's digest, by which rows are found.
+    let name = location.rsplit('/').next().unwrap_or(location);
+    let digest = name.split('.').next().unwrap_or(name);
+    let copies = pack_copies::table.filter(pack_copies::digest.eq(digest));
+    let named = copies.filter(pack_copies::location.eq(location));
     diesel::select(exists(named)).get_result(conn)
 }
 

@@ -104,7 +104,9 @@ pub(super) fn client(config: &Packs, bucket: &Bucket, key: &Key) -> Result<Amazo
     let http = http
         .build()
         .map_err(|error| format!("packs.store: cannot set up TLS: {error}"))?;
-    let virtual_host = config.virtual_host.unwrap_or(config.endpoint.is_none());
+    // A certificate for all buckets covers no name with a dot.
+    let fits = config.endpoint.is_none() && !bucket.name.contains('.');
+    let virtual_host = config.virtual_host.unwrap_or(fits);
     let mut builder = AmazonS3Builder::new()
         .with_bucket_name(&bucket.name)
         .with_region(config.region.as_deref().unwrap_or(REGION))

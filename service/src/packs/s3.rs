@@ -384,7 +384,13 @@ impl Shared {
 
     async fn delete(&self, key: &Key) -> Result<()> {
         match self.client.delete(key).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Ok(()) => Ok(()),
+            // Where the bucket is missing it is another than the file was put into.
+            Err(error @ object_store::Error::NotFound { .. })
+                if !error.to_string().contains("NoSuchBucket") =>
+            {
+                Ok(())
+            }
             Err(error) => Err(self.told(&error)),
         }
     }

@@ -17,11 +17,11 @@ use crate::command::ObjectEnv;
 use crate::objects::{CatFile, Kind, Packs, ReadObjects, Walk, walk};
 use crate::settings::Repository;
 
-/// Bytes of trees that are held, shortened: four times what a history of 27 000 commits has.
-const HELD_MAX: usize = 128 << 20;
+/// Bytes that are held: three times what a history of 27 000 commits has.
+const HELD_MAX: usize = 192 << 20;
 
-/// Bytes that a tree costs besides its own.
-const EACH: usize = 64;
+/// Bytes that an object that is named costs besides: its name, twice, and where its tree is.
+const EACH: usize = 144;
 
 /// Objects in packs up to which all trees are read, so that little is read in vain where they
 /// turn out to be too much.
@@ -110,7 +110,7 @@ impl Trees {
         self.short = short;
         is_read?;
         let number = self.number(oid)?;
-        self.bytes += held.len() + EACH;
+        self.bytes += held.len();
         *self.held.get_mut(number as usize)? = Some(held.clone());
         (!self.is_full()).then_some(held)
     }
@@ -125,7 +125,7 @@ impl Trees {
             let (name, after) = named.split_at_checked(memchr::memchr(0, named)?)?;
             let (id, left) = after.get(1..)?.split_at_checked(format.raw_len())?;
             let is_next = last.is_none_or(|last| in_order(last, (mode, name)) == Ordering::Less);
-            if name.is_empty() || !is_next {
+            if name.is_empty() || !is_next || self.is_full() {
                 return None;
             }
             let number = self.number(Oid::from_raw(id).ok()?)?;

@@ -8,6 +8,7 @@ use std::fs::{DirBuilder, File};
 use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{AtFlags, FlockOperation, Mode, OFlags, flock, openat, renameat, unlinkat};
 
@@ -16,6 +17,9 @@ const LONGEST: u64 = 1 << 20;
 
 /// Where a file is written before it takes its place; only who holds the lock does.
 const NEW: &str = "new";
+
+/// How long the lock is waited for: a session does not wait for one that was stopped.
+const PATIENCE: Duration = Duration::from_millis(500);
 
 /// Write permission of the group and of everybody.
 const OTHERS_WRITE: u32 = 0o022;
@@ -42,7 +46,15 @@ impl Own {
 
     /// Waits until nobody else changes anything in it; holds until this is dropped.
     pub fn lock(&self) -> io::Result<()> {
-        Ok(flock(&self.0, FlockOperation::LockExclusive)?)
+        let begun = Instant::now();
+        loop {
+            match flock(&self.0, FlockOperation::NonBlockingLockExclusive) {
+                Err(rustix::io::Errno::WOULDBLOCK) if begun.elapsed() < PATIENCE => {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
+                ended => return Ok(ended?),
+            }
+        }
     }
 
     /// What a file holds.
