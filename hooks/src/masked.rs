@@ -10,8 +10,9 @@ mod report;
 mod request;
 mod speak;
 
+use std::fs::Permissions;
 use std::io::{BufReader, Read, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::Path;
 use std::process::{ChildStdin, Stdio};
 use std::time::{Duration, SystemTime};
@@ -369,7 +370,11 @@ fn work(beside: &Path) -> std::io::Result<tempfile::TempDir> {
         }
     }
     let mut directories = tempfile::Builder::new();
-    directories.prefix(WORK).tempdir_in(beside.canonicalize()?)
+    // Secrets are in it, and the hook believes no directory that others may enter.
+    directories
+        .prefix(WORK)
+        .permissions(Permissions::from_mode(0o700));
+    directories.tempdir_in(beside.canonicalize()?)
 }
 
 /// A push that is refused here is recorded like one that a hook refuses, with what the client has
