@@ -5,7 +5,7 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
-use refwarden_gitio::history::{Change, reachable};
+use refwarden_gitio::history::{Change, CommitChanges, reachable};
 use refwarden_gitio::objects::ReadObjects;
 use refwarden_gitio::{Git, ObjectEnv, Repository};
 use refwarden_model::Oid;
@@ -55,7 +55,24 @@ pub fn former(
         });
         former.insert(oid, findings.unwrap_or_default());
     }
+    former.extend(names_that_go(incoming, scanner));
     Ok(former)
+}
+
+/// Secrets in names of files that are taken away, by commit: no new tree has those names, and the record
+/// of the change does.
+fn names_that_go(incoming: &Incoming, scanner: &Scanner<'_>) -> Former {
+    let in_commit = |(commit, listed): (&Oid, &CommitChanges)| {
+        let gone = listed.changes.iter().filter(|it| it.new_oid.is_zero());
+        let names: Vec<&[u8]> = gone.map(|it| it.path.as_slice()).collect();
+        if names.is_empty() {
+            return None;
+        }
+        let findings = scanner.scan(&names.join(&b'\n'), None);
+        (!findings.is_empty()).then_some((*commit, findings))
+    };
+    let changes = incoming.history.changes.iter();
+    changes.filter_map(in_commit).collect()
 }
 
 /// Says for each finding whether it is no news.
