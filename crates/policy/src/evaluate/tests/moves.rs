@@ -118,7 +118,7 @@ fn the_owners_of_every_rule_that_covers_the_secret_are_asked() {
     let other = OWNER
         .replace("\"o\"", "\"p\"")
         .replace("r*", "x")
-        .replace("sec", "net");
+        .replace("group:sec", "group:net");
     let text = format!("{VIEW}{ASKS}{OWNER}{other}");
     let mut facts = pushed(UpdateKind::FastForward);
     facts.secret_moves[0].also = vec!["r2".into(), "x".into()];
